@@ -1,0 +1,130 @@
+"""Small real inputs for all tests: drawn scenes, their records, and the shared photographs."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests import tiny
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ("farmland", "forest", "parking", "river")
+LABELS = ("green", "dark", "noisy")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's cache; all share one, as runs on one machine do."""
+    base = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("RSSC_TF_CACHE", str(base))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real photographs and weights, or a skip."""
+    folder = Path(os.environ.get("RSSC_TF_DATA", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real images: {folder}/data is absent (set RSSC_TF_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory) -> Path:
+    """Class folders: 4 classes of 10 drawn scenes, 48 px, JPEG."""
+    from rssc_tf.scenes import draw
+
+    root = tmp_path_factory.mktemp("images") / "scenes"
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for index in range(10):
+            image = Image.fromarray(draw("target", name, index, 48))
+            image.save(root / name / f"{name} {index:02d}.jpg", quality=95)
+    return root
+
+
+@pytest.fixture(scope="session")
+def multi_scenes(tmp_path_factory) -> tuple[Path, Path]:
+    """A folder of 40 images and the CSV of their three labels."""
+    root = tmp_path_factory.mktemp("multi") / "images"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(40):
+        labels = rng.integers(0, 2, 3)
+        pixels = np.full((40, 40, 3), 120, np.uint8)
+        pixels[..., 1] += np.uint8(90 * labels[0])
+        pixels = (pixels * (0.4 if labels[1] else 1.0)).astype(np.uint8)
+        if labels[2]:
+            pixels = np.clip(pixels + rng.normal(0, 40, pixels.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / f"tile_{index:02d}.png")
+        rows.append([f"tile_{index:02d}.png", *labels])
+    csv = root.parent / "labels.csv"
+    pd.DataFrame(rows, columns=["image", *LABELS]).to_csv(csv, index=False)
+    return root, csv
+
+
+def _convert(*arguments) -> Path:
+    from rssc_tf.cli import main
+
+    assert main(["convert", *map(str, arguments)]) == 0
+    return Path(arguments[arguments.index("--out") + 1])
+
+
+@pytest.fixture(scope="session")
+def records(scenes, tmp_path_factory) -> Path:
+    """Records of `scenes`: 20 train, 8 val, 12 test."""
+    out = tmp_path_factory.mktemp("records") / "scenes"
+    return _convert(scenes, "--out", out, "--train-fraction", 0.5, "--val-fraction", 0.2)
+
+
+@pytest.fixture(scope="session")
+def multi_records(multi_scenes, tmp_path_factory) -> Path:
+    """Multi-label records of `multi_scenes`."""
+    out = tmp_path_factory.mktemp("records") / "multi"
+    folder, csv = multi_scenes
+    return _convert(folder, "--out", out, "--labels", csv, "--train-fraction", 0.5)
+
+
+@pytest.fixture
+def cli(capfd):
+    """Runs the command line in this process: returns exit code, standard output and error."""
+    from rssc_tf.cli import main
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tiny_backbone():
+    tiny.register()
+
+
+@pytest.fixture(scope="session")
+def trained(records, tmp_path_factory) -> Path:
+    """A finished run: the tiny backbone from scratch on `records`, two epochs."""
+    from rssc_tf.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "scratch"
+    arguments = ["train", "--strategy", "scratch", "--target", str(records), "--out", str(out)]
+    assert main([*arguments, *tiny.SMALL]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def exported(trained, tmp_path_factory) -> Path:
+    """The export of `trained`."""
+    from rssc_tf.cli import main
+
+    out = tmp_path_factory.mktemp("exports") / "scenes"
+    assert main(["export", str(trained), "--out", str(out)]) == 0
+    return out
