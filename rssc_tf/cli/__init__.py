@@ -1,0 +1,108 @@
+"""The command line: one file a command. TensorFlow is imported by the commands that need it."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from rssc_tf.cli import (
+    audit,
+    convert,
+    datasets,
+    demo,
+    evaluate,
+    export,
+    predict,
+    train,
+    verify,
+    weights,
+)
+from rssc_tf.version import __version__
+from tfrecords_tools.errors import RsscError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Which pre-training gives the best classifier for your overhead photographs?",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"rssc-tf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+for _module in (datasets, convert, verify, audit, train, evaluate, export, predict, demo):
+    app.command(_module.NAME, help=_module.__doc__)(_module.command)
+app.add_typer(weights.app, name="weights")
+
+# Options that take several values after one flag (`--split-file a.csv b.csv`).
+_SEVERAL = {"--labels", "--split-file"}
+
+
+def _repeat_flags(arguments: Sequence[str]) -> list[str]:
+    """`--labels a b` -> `--labels a --labels b`, as long as the next word is a file."""
+    repeated: list[str] = []
+    flag, first = None, False
+    for word in arguments:
+        if word.startswith("-"):
+            flag, first = (word, True) if word in _SEVERAL else (None, False)
+        elif flag and first:
+            first = False
+        elif flag and Path(word).is_file():
+            repeated.append(flag)
+        else:
+            flag = None
+        repeated.append(word)
+    return repeated
+
+
+def _show_warning(message, category, *_) -> None:
+    """A warning is one line too, and names no line of our source."""
+    print(f"rssc-tf: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0 done, 1 the data or the run is at fault (one line on standard error), 2 usage,
+        130 and 143 after Ctrl-C and SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(_repeat_flags(arguments), prog_name="rssc-tf", standalone_mode=True)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except RsscError as error:
+        print(f"rssc-tf: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rssc-tf: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if type(error).__name__ != "Stopped":  # its module imports nothing heavy, but lives deep
+            raise
+        print(f"rssc-tf: {error}; the same command goes on from there", file=sys.stderr)
+        return 128 + error.signum
+    return 0
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())

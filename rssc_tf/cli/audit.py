@@ -1,0 +1,89 @@
+"""Look for bad images, doubtful labels, duplicates and leaks; report them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+NAME = "audit"
+
+
+def command(
+    what: Annotated[
+        Path, Argument(help="Records, class folders, images with --labels, or label files alone.")
+    ],
+    against: Annotated[
+        Path | None, Option(help="Records or class folders that must not share images with it.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None, Option(help="CSV or TSV with 0/1 label columns, or a folder of them.")
+    ] = None,
+    split_file: Annotated[
+        list[Path] | None, Option(help="Published lists: look for leaks between their splits.")
+    ] = None,
+    dataset: Annotated[
+        str | None, Option(help="Name in `rssc-tf datasets`; else known by its labels.")
+    ] = None,
+    label_cap: Annotated[
+        int | None, Option(min=1, help="Most labels an image may have; else the catalogue's.")
+    ] = None,
+    out: Annotated[
+        Path | None, Option(help="Folder for audit.json, audit.csv and audit.html.")
+    ] = None,
+    workers: Annotated[int | None, Option(min=1, help="Processes; all cores by default.")] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing --out.")] = False,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tfrecords_tools.audit import audit
+    from tfrecords_tools.findings import KINDS, write_csv, write_json
+    from tfrecords_tools.folders import new_folder, refuse_existing
+    from tfrecords_tools.report_html import write_html
+
+    if out:
+        refuse_existing(out, overwrite)
+    reports, read = audit(
+        what,
+        against=against,
+        labels=labels,
+        split_files=split_file,
+        dataset=dataset,
+        label_cap=label_cap,
+        workers=workers,
+    )
+    console = Console()
+    for report in reports:
+        table = Table("", "found", "what", title=f"{report.name}: {report.images} images")
+        colours = {"error": "red", "warning": "yellow", "note": "dim"}
+        for kind, count in report.counts.items():
+            severity, meaning = KINDS[kind]
+            table.add_row(f"[{colours[severity]}]{kind}[/]", str(count), meaning)
+        console.print(table if report.findings else f"{report.name}: nothing was found")
+        facts = {k: v for k, v in report.facts.items() if v not in (None, [], {}) and k != "sizes"}
+        print("; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in facts.items()))
+        for finding in _to_show(report.findings):
+            other = f" and {finding.other}" if finding.other else ""
+            console.print(
+                f"{finding.kind}: {finding.image}{other}: {finding.detail}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+    if out:
+        with new_folder(out, overwrite) as folder:
+            write_json(reports, folder / "audit.json")
+            write_csv(reports, folder / "audit.csv")
+            write_html(reports, read, folder / "audit.html")
+        print(f"report: {out}/audit.html, all findings: {out}/audit.csv")
+
+
+def _to_show(findings: list, each: int = 5) -> list:
+    """The first few of every kind; the CSV has all."""
+    seen: dict[str, int] = {}
+    shown = []
+    for finding in findings:
+        seen[finding.kind] = seen.get(finding.kind, 0) + 1
+        if seen[finding.kind] <= each:
+            shown.append(finding)
+    return shown

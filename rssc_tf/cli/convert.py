@@ -1,0 +1,104 @@
+"""Turn class folders, or images with a label file, into TFRecords."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+NAME = "convert"
+
+
+def command(
+    images: Annotated[str, Argument(help="Class folders, images with --labels, or tfds:NAME.")],
+    out: Annotated[Path, Option(help="Record folder to make.")],
+    dataset: Annotated[
+        str | None, Option(help="Name in the card; one that `datasets` knows is checked.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        Option(help="CSV or TSV with 0/1 label columns (multi-label), or a folder; several."),
+    ] = None,
+    split_file: Annotated[
+        list[Path] | None,
+        Option(help="List named ..train/..val/..test.csv, folds.csv, or *-split.pkl; several."),
+    ] = None,
+    train_fraction: Annotated[float, Option(help="Share of all images for training.")] = 0.2,
+    val_fraction: Annotated[float, Option(help="Share for validation; the rest is test.")] = 0.1,
+    per_class: Annotated[
+        int | None, Option(min=1, help="Few-shot: this many training images a class.")
+    ] = None,
+    folds: Annotated[
+        int | None, Option(min=2, help="Cross-validation: one of this many parts is the test.")
+    ] = None,
+    fold: Annotated[int, Option(min=0, help="Which part, from 0.")] = 0,
+    group: Annotated[
+        str | None,
+        Option(help="Keep together: a regular expression on the id, or FILE.csv:COLUMN."),
+    ] = None,
+    seed: Annotated[int, Option(min=0, help="Decides splits and order.")] = 0,
+    size: Annotated[int, Option(help="Longest stored side in pixels; never enlarges.")] = 292,
+    encode: Annotated[str, Option(help="jpeg (quality 95) or png (lossless).")] = "jpeg",
+    limit: Annotated[
+        int | None, Option(min=1, help="Keep about N images, for a quick look.")
+    ] = None,
+    workers: Annotated[int | None, Option(min=1, help="Processes; all cores by default.")] = None,
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave bad images and rows out.")] = False,
+    ignore_unlisted: Annotated[
+        bool, Option("--ignore-unlisted", help="Leave out images that no split file lists.")
+    ] = False,
+    ignore_missing: Annotated[
+        bool, Option("--ignore-missing", help="Go on without listed images that are not there.")
+    ] = False,
+    runner: Annotated[str, Option(help="local or beam (Apache Beam).")] = "local",
+    beam_option: Annotated[
+        list[str] | None, Option(help="Beam's own, as --beam-option=--runner=FlinkRunner; several.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tfrecords_tools.convert import convert
+
+    card = convert(
+        images,
+        out,
+        name=dataset,
+        labels=labels,
+        split_files=split_file,
+        train_fraction=train_fraction,
+        val_fraction=val_fraction,
+        per_class=per_class,
+        folds=folds,
+        fold=fold,
+        group=group,
+        seed=seed,
+        size=size,
+        encoding=encode,
+        limit_to=limit,
+        workers=workers,
+        skip_bad=skip_bad,
+        ignore_unlisted=ignore_unlisted,
+        ignore_missing=ignore_missing,
+        overwrite=overwrite,
+        runner=runner,
+        beam_options=beam_option,
+    )
+    table = Table("split", "examples", "shards", "MB", title=f"{card.name}: {card.task}")
+    for name, split in card.splits.items():
+        size_mb = f"{split.bytes / 1e6:.1f}"
+        table.add_row(name, str(split.examples), str(len(split.shards)), size_mb)
+    console = Console()
+    console.print(table)
+    sizes = ", ".join(f"{count} of {size}" for size, count in list(card.sizes.items())[:5])
+    more = ", ..." if len(card.sizes) > 5 else ""
+    print(f"{len(card.classes)} classes; stored as {card.encoding}: {sizes}{more}")
+    print(f"{card.made['copied']} copied untouched, {card.made['encoded']} re-encoded")
+    for note in card.made["notes"]:
+        print(f"note: {note}")
+    if card.made["audit"]:
+        found = ", ".join(f"{count} {kind}" for kind, count in card.made["audit"].items())
+        print(f"audit: {found}; all in {out}/audit.csv")
+    if card.made["left_out"]:
+        print(f"left out: {len(card.made['left_out'])} bad images, listed in {out}/dataset.json")
+    print(f"records: {out}")

@@ -1,0 +1,20 @@
+"""Draw synthetic scenes and run the study on them; needs no data and no network."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from tfrecords_tools.quiet import import_tensorflow
+
+NAME = "demo"
+
+
+def command(
+    out: Annotated[Path, Option(help="Folder for everything that the demo makes.")] = Path("demo"),
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    import_tensorflow()
+    from rssc_tf.demo import run_demo
+
+    run_demo(out, overwrite)

@@ -1,0 +1,185 @@
+"""Settings of a training run: what was asked, and what it resolves to."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import yaml
+
+from rssc_tf.strategies import get_strategy
+from tfrecords_tools.errors import RsscError
+
+HEADS = ("finetune", "linear")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DISTRIBUTIONS = ("auto", "none", "mirrored")
+SCHEDULES = ("paper", "cosine")
+
+# The study does not publish its rates. These are the usual ones for Adam; a linear head is the
+# exception, whose 1e-3 is in the study's scripts.
+_RATE_RANDOM, _RATE_PRETRAINED, _RATE_LINEAR = 1e-3, 3e-4, 1e-3
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run of `rssc-tf train`; every field is a flag of that name.
+
+    Attributes:
+        strategy: a name of `strategies.STRATEGIES`.
+        target, source: record folders; `source` only for regimes with a source round.
+        backbone: a name of `models.backbones.BACKBONES`, or `hub:<preset>`.
+        weights: file with initial weights, or `None` for the library's download.
+        normalization: overrides what the weights say, or `None`.
+        head: `"finetune"` (the whole network) or `"linear"` (only the classifier).
+        epochs, source_epochs: passes over the training split of target and source.
+        batch_size: images in a step, over all replicas.
+        learning_rate, source_learning_rate: peaks of the schedule. `None`: 1e-3 from random
+            weights and for a linear head, 3e-4 from pre-trained ones.
+        schedule: `"paper"` (warm-up, then division by 5 three times) or `"cosine"`.
+        image_size: side at which the backbone sees images; `None`: the crop (256 of 292).
+        precision: dtype policy of Keras.
+        seed: int >= 0, of everything that is random.
+        distribute: one of `DISTRIBUTIONS`; `auto` mirrors over all GPUs, or runs on the CPU.
+        workers: threads that read and decode; `None`: all cores.
+        checkpoint_every: `"500"` steps or `"5m"` minutes.
+        deterministic: whether TensorFlow's ops must be (same seed, same weights).
+    """
+
+    strategy: str
+    target: str
+    source: str | None = None
+    backbone: str = "resnet50"
+    weights: str | None = None
+    normalization: str | None = None
+    head: str = "finetune"
+    epochs: int = 100
+    source_epochs: int = 100
+    batch_size: int = 100
+    learning_rate: float | None = None
+    source_learning_rate: float | None = None
+    schedule: str = "paper"
+    image_size: int | None = None
+    precision: str = "float32"
+    seed: int = 0
+    distribute: str = "auto"
+    workers: int | None = None
+    checkpoint_every: str = "5m"
+    deterministic: bool = True
+
+    def __post_init__(self):
+        strategy = get_strategy(self.strategy)
+        if strategy.source_round and not self.source:
+            raise RsscError(f"--strategy {self.strategy} needs --source RECORDS")
+        for name, choices in (
+            ("head", HEADS),
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
+            ("distribute", DISTRIBUTIONS),
+        ):
+            if getattr(self, name) not in choices:
+                raise RsscError(
+                    f"--{name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}"
+                )
+        for name, least in (
+            ("epochs", 1),
+            ("source_epochs", 1),
+            ("batch_size", 1),
+            ("image_size", 8),
+            ("seed", 0),
+            ("workers", 1),
+        ):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and (not whole or value < least):
+                raise RsscError(f"{_flag(name)} is at least {least}. Received: {value!r}")
+        for name in ("learning_rate", "source_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and 0 < value < 10):
+                raise RsscError(f"{_flag(name)} is above 0 and below 10. Received: {value!r}")
+        checkpoint_interval(self.checkpoint_every)
+
+    def target_rate(self) -> float:
+        """Peak learning rate of the target round."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.head == "linear":
+            return _RATE_LINEAR
+        strategy = get_strategy(self.strategy)
+        random = strategy.pretraining == "random" and not strategy.source_round
+        return _RATE_RANDOM if random else _RATE_PRETRAINED
+
+    def source_rate(self) -> float:
+        """Peak learning rate of the source round."""
+        if self.source_learning_rate is not None:
+            return self.source_learning_rate
+        random = get_strategy(self.strategy).pretraining == "random"
+        return _RATE_RANDOM if random else _RATE_PRETRAINED
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
+    """`"500"` -> (500 steps, None), `"5m"` -> (None, 300 seconds); else `RsscError`."""
+    try:
+        if text.endswith("m"):
+            minutes = float(text[:-1])
+            if minutes > 0:
+                return None, minutes * 60
+        elif int(text) > 0:
+            return int(text), None
+    except (ValueError, AttributeError):
+        pass
+    raise RsscError(f"--checkpoint-every is steps (500) or minutes (5m). Received: {text!r}")
+
+
+def load_config(file: Path) -> dict:
+    """Settings from a YAML file (a run's own `config.yaml` is one), to be completed by flags.
+
+    Raises:
+        RsscError: it cannot be read, is no mapping, or has a key that is no setting.
+    """
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RsscError(f"cannot read --config {file}: {reason}") from error
+    if not isinstance(content, dict):
+        raise RsscError(f"--config {file} is not a mapping of settings, as `epochs: 30`")
+    known = {field.name for field in fields(TrainConfig)}
+    content = {str(key).replace("-", "_"): value for key, value in content.items()}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise RsscError(f"--config {file}: there is no setting {unknown[0]!r}")
+    return content
+
+
+def save_config(config: TrainConfig, file: Path) -> None:
+    """Writes the settings as YAML that `--config` takes."""
+    file.write_text(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
+
+
+# These may differ when a run goes on: they change neither batches nor weights.
+_FREE = {"target", "source", "weights", "workers", "checkpoint_every", "distribute"}
+
+
+def changed_setting(old: dict, new: TrainConfig) -> str | None:
+    """The first setting in which a resumed run differs, as `name: old -> new`, or `None`."""
+    for name, value in asdict(new).items():
+        if name not in _FREE and old.get(name) != value:
+            return f"{_flag(name)} was {old.get(name)}, is {value}"
+    return None
+
+
+def with_source_settings(config: TrainConfig) -> TrainConfig:
+    """The source round as a run of its own: the whole network, trained on the source set."""
+    strategy = get_strategy(config.strategy)
+    plain = {"random": "scratch", "imagenet": "imagenet", "ssl": "ssl"}[strategy.pretraining]
+    return replace(
+        config,
+        strategy=plain,
+        target=config.source,
+        source=None,
+        head="finetune",
+        epochs=config.source_epochs,
+        learning_rate=config.source_rate(),
+    )

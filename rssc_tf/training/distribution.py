@@ -1,0 +1,62 @@
+"""Which devices a run uses, and what several replicas need."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from rssc_tf.models.backbones import batch_normalizations
+from tfrecords_tools.errors import RsscError
+
+
+def get_distribution(name: str) -> tf.distribute.Strategy:
+    """The tf.distribute strategy for `--distribute`.
+
+    `auto` mirrors over all GPUs, or over one CPU; `mirrored` over all GPUs, or over all logical
+    CPU devices; `none` is TensorFlow's default device.
+    """
+    if name == "none":
+        return tf.distribute.get_strategy()
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if not devices:
+        devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+        devices = devices if name == "mirrored" else devices[:1]
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Strategy) -> int:
+    """The batch over all replicas: not larger than the split, and a multiple of the replicas."""
+    replicas = distribution.num_replicas_in_sync
+    batch = min(batch_size, examples) // replicas * replicas
+    if batch == 0:
+        raise RsscError(f"a batch of {min(batch_size, examples)} is too small for {replicas} GPUs")
+    return batch
+
+
+@contextlib.contextmanager
+def synchronized(model: keras.Model, distribution: tf.distribute.Strategy) -> Iterator[None]:
+    """BatchNormalization over the global batch while the block runs.
+
+    Unsynchronised, the moving statistics of the replicas drift apart, and the saved model (which
+    keeps one of them) is not the one that was evaluated.
+    """
+    layers = batch_normalizations(model) if distribution.num_replicas_in_sync > 1 else []
+    for layer in layers:
+        layer.synchronized = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.synchronized = False
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Builds layers under a Keras dtype policy, and restores the old one."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,191 @@
+"""A regime is a list of stages: a source round where it has one, then the target round.
+
+Both are the same thing, a run folder: settings, history, model, metrics. A source round lives in
+the cache under a key of all that defines it, so that many targets pay for it once.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+import yaml
+
+from rssc_tf.cache import cache_folder
+from rssc_tf.config import (
+    TrainConfig,
+    changed_setting,
+    save_config,
+    with_source_settings,
+)
+from rssc_tf.environment import describe_environment
+from rssc_tf.evaluation.evaluate import evaluate
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model
+from rssc_tf.strategies import get_strategy
+from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.loop import train
+from rssc_tf.weights.initial import Initial, initialise
+from tfrecords_tools.card import CARD_NAME, Card, open_records
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.folders import new_file, new_folder
+
+# What a source round's weights do not depend on.
+_NOT_IN_KEY = {"target", "source", "weights", "workers", "checkpoint_every", "distribute"}
+
+
+def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> dict:
+    """Trains one regime and evaluates it on the target's test split.
+
+    Args:
+        config: the settings.
+        out: run folder. One that the same settings left unfinished is continued.
+        overwrite: replace what is there.
+
+    Returns:
+        The content of `out/metrics.json`.
+
+    Raises:
+        RsscError: bad records, weights or settings (found before anything is written), a
+            finished run in `out`, or an unfinished one with other settings.
+    """
+    out = Path(out)
+    strategy = get_strategy(config.strategy)
+    target = _open(config.target)
+    source = _open(config.source) if strategy.source_round else None
+    if source and source.task != target.task:
+        raise RsscError(
+            f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
+            "both must have the same task"
+        )
+    config = replace(config, learning_rate=config.target_rate())
+    _check_out(out, config, target, overwrite)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    distribution = get_distribution(config.distribute)
+    initial = _initial(config, strategy.pretraining, distribution)
+    stages = [{"stage": "initial", **initial.provenance}]
+    if source:
+        folder = _source_round(with_source_settings(config), source, initial, distribution)
+        initial = _trained_backbone(folder, distribution, config)
+        stages.append({"stage": "source", "records": source.name, "folder": str(folder)})
+    if overwrite:
+        with new_folder(out, overwrite=True):
+            pass
+    _train_stage(config, target, initial, out, distribution, stages)
+    return evaluate(load_model(out), Path(config.target), target, _test_split(target), out)
+
+
+def _open(records: str) -> Card:
+    card = open_records(Path(records))
+    if "train" not in card.splits:
+        raise RsscError(f"{records} has no training split: convert with --train-fraction above 0")
+    return card
+
+
+def _test_split(card: Card) -> str:
+    return next(split for split in ("test", "val", "train") if split in card.splits)
+
+
+def _check_out(out: Path, config: TrainConfig, card: Card, overwrite: bool) -> None:
+    """Refuses a folder that is finished, foreign, or from other settings or records."""
+    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / CONFIG).is_file():
+        raise RsscError(f"{out} exists and is no run folder: choose another --out")
+    if (out / METRICS).is_file():
+        raise RsscError(f"{out} is a finished run: choose another --out, or pass --overwrite")
+    changed = changed_setting(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")), config)
+    if not changed and (out / CARD_NAME).read_text(encoding="utf-8") != card.to_json():
+        changed = f"the records {config.target} have changed"
+    if changed:
+        raise RsscError(
+            f"{out} was begun with other settings ({changed}): repeat those, choose another "
+            "--out, or pass --overwrite"
+        )
+
+
+def _initial(config: TrainConfig, pretraining: str, distribution) -> Initial:
+    # Keras draws the seeds of its initializers from Python's generator; this seeds that too.
+    keras.utils.set_random_seed(config.seed)
+    with distribution.scope(), dtype_policy(config.precision):
+        return initialise(config.backbone, pretraining, config.weights, config.normalization)
+
+
+def _source_round(config: TrainConfig, card: Card, initial: Initial, distribution) -> Path:
+    """The folder of a finished source round, found in the cache or made there."""
+    settings = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_KEY}
+    definition = {"settings": settings, "initial": initial.provenance, "records": card.sha256}
+    text = json.dumps(definition, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = (
+        cache_folder() / "source-rounds" / f"{card.name}-{config.backbone}-{key}".replace(":", "-")
+    )
+    if (folder / METRICS).is_file():
+        print(f"source round: found in {folder}", file=sys.stderr)
+        return folder
+    stages = [{"stage": "initial", **initial.provenance}]
+    _train_stage(config, card, initial, folder, distribution, stages)
+    evaluate(load_model(folder), Path(config.target), card, _test_split(card), folder)
+    return folder
+
+
+def _trained_backbone(folder: Path, distribution, config: TrainConfig) -> Initial:
+    """The backbone of a finished source round, read back from its file in every case: a round
+    found in the cache and one just trained then start the target round from the same bytes."""
+    keras.utils.set_random_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
+    with distribution.scope(), dtype_policy(config.precision):
+        model = load_model(folder)
+        layer = model.get_layer("normalization")
+        return Initial(
+            model.get_layer("backbone"), Normalization.from_config(layer.get_config()), {}
+        )
+
+
+def _train_stage(
+    config: TrainConfig, card: Card, initial: Initial, folder: Path, distribution, stages: list
+) -> None:
+    """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model."""
+    if (folder / MODEL).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+    for name, content in ((STAGES, stages), ("environment.json", describe_environment())):
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+    # The settings come last: a folder that has them can be continued.
+    with new_file(folder / CONFIG) as aside:
+        save_config(config, aside)
+    with distribution.scope(), dtype_policy(config.precision):
+        keras.utils.set_random_seed(config.seed)
+        model = build_classifier(
+            initial.backbone,
+            initial.normalization,
+            len(card.classes),
+            config.image_size or _default_image_size(card),
+            frozen=config.head == "linear",
+            seed=config.seed,
+        )
+    title = f"{config.strategy} on {card.name}"
+    progress = train(model, Path(config.target), card, config, folder, distribution, title)
+    with new_file(folder / MODEL) as aside:
+        model.save(aside)
+    _draw_history(folder, progress, title)
+
+
+def _default_image_size(card: Card) -> int:
+    from pipelines.augment import crop_side
+
+    return crop_side(card.side)
+
+
+def _draw_history(folder: Path, progress, title: str) -> None:
+    import pandas as pd
+
+    from rssc_tf.evaluation.plots import plot_history
+
+    plot_history(pd.DataFrame(progress.history), folder / "history.png", title)

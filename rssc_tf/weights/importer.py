@@ -1,0 +1,250 @@
+"""Any file with weights, into a backbone: what it is, what it expects, what was left out of it."""
+
+import json
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from rssc_tf.models.backbones import Backbone, get_backbone
+from rssc_tf.models.normalization import MODES, Normalization
+from rssc_tf.weights import layouts
+from rssc_tf.weights.files import check_file, read_metadata, sha256_of
+from rssc_tf.weights.keras_file import load_keras, open_keras
+from rssc_tf.weights.padding import paddings, symmetric_padding
+from rssc_tf.weights.study import study_normalization
+from rssc_tf.weights.table import Weights, by_name, by_sha256
+from rssc_tf.weights.torch_file import read_torch
+from tfrecords_tools.errors import RsscError
+
+
+class Imported(NamedTuple):
+    """A backbone with the weights of a file.
+
+    Attributes:
+        model: keras.Model. The backbone.
+        normalization: the layer that makes its input from pixels in 0..255.
+        metadata: dict, as `files.read_metadata` describes it. `normalization` is `None` where
+            the layer is no named mode (a run on a KerasHub preset).
+        dropped: names of the tensors of the file that were not used.
+        sha256: str. Of the file itself.
+    """
+
+    model: keras.Model
+    normalization: Normalization
+    metadata: dict
+    dropped: list[str]
+    sha256: str
+
+
+def import_file(
+    path: Path,
+    name: str | None = None,
+    normalization: str | None = None,
+    prefix: str | None = None,
+    known: Weights | None = None,
+) -> Imported:
+    """Reads weights from our own file, a run, or a Keras or PyTorch file from elsewhere.
+
+    The normalisation is the first of: `normalization`; what the file says of itself; the table's
+    entry with the file's hash; a released model of the study, recognised by its contents; else
+    what the backbone's library (or PyTorch's convention) has, with a warning that says so.
+
+    Args:
+        path: Path. A file, or the folder of a run.
+        name: optional str. The backbone; not needed where the file or the table says it.
+        normalization: optional str. One of `normalization.MODES`.
+        prefix: optional str. For a PyTorch checkpoint that holds the backbone several times.
+        known: optional Weights. The entry under which the file was downloaded.
+
+    Raises:
+        RsscError: the file is missing, damaged, refused, or of another architecture; or its
+            backbone is unknown and `name` is `None`.
+    """
+    if normalization is not None and normalization not in MODES:
+        raise RsscError(
+            f"--normalization is one of {', '.join(MODES)}. Received: {normalization!r}"
+        )
+    if path.is_dir():
+        path = _model_of_run(path)
+    kind = check_file(path)
+    if prefix is not None and kind != "torch":
+        raise RsscError(f"{path}: is no PyTorch checkpoint, leave out --prefix")
+    sha256 = sha256_of(path)
+    entry = known or by_sha256(sha256)
+    if kind == "keras" and _is_ours(path):
+        return _from_classifier(path, name, normalization, sha256)
+    read = (
+        _from_torch(path, name, entry, prefix)
+        if kind == "torch"
+        else _from_keras(path, kind, name, entry)
+    )
+    metadata = {
+        "pretraining": entry.pretraining if entry else None,
+        "normalization": entry.normalization if entry else None,
+        "origin": entry.origin if entry else path.name,
+        "licence": entry.licence if entry else None,
+        "sha256": sha256,
+        **read.metadata,
+    }
+    mode = normalization or metadata["normalization"]
+    layer = Normalization.from_mode(mode) if mode else read.assumed
+    if not mode:
+        mode = _mode_of(layer)
+        warnings.warn(
+            f"{path} does not say how its images were normalised: assuming "
+            f"{mode or 'that of the preset'}, as {read.convention} has it; --normalization MODE "
+            "overrides",
+            stacklevel=2,
+        )
+    return Imported(read.model, layer, {**metadata, "normalization": mode}, read.dropped, sha256)
+
+
+class _Read(NamedTuple):
+    model: keras.Model
+    metadata: dict  # Only what the file itself says.
+    dropped: list[str]
+    assumed: Normalization  # Where nothing says how images were normalised ...
+    convention: str  # ... and whose habit that is.
+
+
+def build(backbone: Backbone, padding: str | None = None) -> keras.Model:
+    """The backbone with random weights; `RsscError` where its library must go online and cannot."""
+    try:
+        model = backbone.build(False)
+    except RsscError:
+        raise
+    except Exception as error:
+        raise RsscError(
+            f"{backbone.name} cannot be built ({reason_of(error)}): check the preset's name and "
+            "the network, or take a --backbone that is built in"
+        ) from error
+    return symmetric_padding(model) if padding == "symmetric" else model
+
+
+def reason_of(error: Exception) -> str:
+    """A library's error in a few words of one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
+
+
+def _model_of_run(folder: Path) -> Path:
+    path = folder / "model.keras"
+    if not path.is_file():
+        raise RsscError(f"{folder}: is a folder without model.keras, so no finished run")
+    return path
+
+
+def _from_torch(path: Path, name: str | None, entry: Weights | None, prefix: str | None) -> _Read:
+    tensors = read_torch(path)
+    name = name or (entry.backbone if entry else layouts.guess(path, tensors))
+    model = build(get_backbone(name), layouts.padding_of(name))
+    matched = layouts.match(path, tensors, name, model, prefix)
+    layouts.assign(matched)
+    metadata = {"backbone": name, "padding": matched.layout.padding}
+    heads = {part for tensor in matched.dropped for part in tensor.split(".")}
+    if entry is None and heads >= {"prototypes", "projection_head"}:
+        # SwAV's own heads; its authors published several checkpoints, all trained alike.
+        metadata |= {"pretraining": "ssl", "normalization": by_name("resnet50_swav").normalization}
+    assumed = Normalization.from_mode(matched.layout.normalization)
+    return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
+
+
+def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) -> _Read:
+    metadata = (read_metadata(path) if kind == "hdf5" else None) or {}
+    said = metadata.get("backbone") or (entry.backbone if entry else None)
+    if said and name and said != name:
+        raise RsscError(f"{path}: holds weights of {said}, not of {name}: use --backbone {said}")
+    with open_keras(path, kind) as file:
+        study = None if metadata or entry else study_normalization(file)
+        name = name or said or ("resnet50_v1" if study else None)
+        if name is None:
+            raise RsscError(f"{path}: does not say what it holds: name its --backbone")
+        padding = metadata.get("padding") or (entry.padding if entry else None)
+        backbone = get_backbone(name)
+        model = build(backbone, padding)
+        dropped = load_keras(file, model)
+    if study:
+        metadata = {
+            "pretraining": "in-domain",
+            "normalization": study,
+            "origin": f"{path.name}, as the study's scripts save a model",
+        }
+    metadata = {**metadata, "backbone": name, "padding": padding}
+    assumed = None if metadata.get("normalization") else backbone.normalization()
+    return _Read(model, metadata, dropped, assumed, backbone.origin)
+
+
+def backbone_of_run(folder: Path) -> str | None:
+    """What a run's `config.yaml` says; `None` where there is none."""
+    from rssc_tf.config import load_config
+
+    file = folder / "config.yaml"
+    return load_config(file).get("backbone") if file.is_file() else None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a `.keras` file is a classifier of this project."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        layers = {layer.get("name"): layer for layer in config["config"]["layers"]}
+    except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile):
+        return False
+    normalization = layers.get("normalization", {})
+    return "backbone" in layers and normalization.get("registered_name") == "rssc_tf>Normalization"
+
+
+def _from_classifier(
+    path: Path, name: str | None, normalization: str | None, sha256: str
+) -> Imported:
+    """The backbone of a run's model, with the normalisation layer that it was trained with."""
+    import rssc_tf.models.classifier  # noqa: F401  registers our layers
+
+    try:
+        import keras_hub  # noqa: F401  registers its backbones
+
+        classifier = keras.models.load_model(path, compile=False, safe_mode=True)
+        model, layer = classifier.get_layer("backbone"), classifier.get_layer("normalization")
+    except Exception as error:
+        raise RsscError(f"{path}: cannot be read as a run's model ({reason_of(error)})") from error
+    said = backbone_of_run(path.parent)
+    name = name or said
+    if name is None:
+        raise RsscError(f"{path}: has no config.yaml beside it: name its --backbone")
+    padding = None
+    if name.startswith("hub:"):  # To be compared, it would have to be fetched.
+        same = said in (None, name)
+    else:
+        plain = build(get_backbone(name))
+        same = [v.shape for v in model.weights] == [v.shape for v in plain.weights]
+        padding = None if paddings(model) == paddings(plain) else "symmetric"
+    if not same:
+        raise RsscError(
+            f"{path}: its backbone is not {name}: give the run's own"
+            f"{f', --backbone {said}' if said else ''}"
+        )
+    model.trainable = True
+    if normalization:
+        layer = Normalization.from_mode(normalization)
+    metadata = {
+        "backbone": name,
+        "pretraining": "in-domain",
+        "normalization": _mode_of(layer),
+        "padding": padding,
+        "origin": f"{path.parent.name}/{path.name}",
+        "licence": None,
+        "sha256": sha256,
+    }
+    head = [v.path for v in classifier.weights if not any(v is w for w in model.weights)]
+    return Imported(model, layer, metadata, head, sha256)
+
+
+def _mode_of(layer: Normalization) -> str | None:
+    for mode in MODES:
+        other = Normalization.from_mode(mode)
+        if (layer.scale, layer.offset, layer.bgr) == (other.scale, other.offset, other.bgr):
+            return mode
+    return None

@@ -1,0 +1,119 @@
+"""The command line as a whole: help, exit codes, one-line errors."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rssc_tf.cli import _repeat_flags
+
+
+def test_help_is_quick_because_tensorflow_stays_out():
+    code = (
+        "import sys; from rssc_tf.cli import main; code = main(['--help']); "
+        "heavy = {'tensorflow', 'keras', 'keras_hub', 'matplotlib', 'sklearn'} & set(sys.modules); "
+        "sys.exit(code or len(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("convert", "verify", "train", "evaluate", "export", "predict", "demo"):
+        assert command in done.stdout
+
+
+def test_usage_errors_exit_with_2(cli):
+    assert cli("trian")[0] == 2
+    assert cli("train")[0] == 2
+    assert cli("convert", "somewhere")[0] == 2
+
+
+def test_version(cli):
+    code, out, _ = cli("--version")
+    assert (code, out.split()[0]) == (0, "rssc-tf")
+
+
+def test_a_flag_takes_several_files(tmp_path):
+    files = [tmp_path / name for name in ("train.csv", "val.csv")]
+    for file in files:
+        file.touch()
+    words = ["convert", "--split-file", *map(str, files), str(tmp_path), "--seed", "1"]
+    assert _repeat_flags(words) == [
+        "convert",
+        *("--split-file", str(files[0]), "--split-file", str(files[1])),
+        *(str(tmp_path), "--seed", "1"),
+    ]
+
+
+BAD_TRAIN = {
+    "no record folder": (["--strategy", "scratch", "--target", "{tmp}"], "is no record folder"),
+    "unknown strategy": (["--strategy", "magic", "--target", "{records}"], "'magic': choose one"),
+    "no source": (["--strategy", "dap", "--target", "{records}"], "needs --source"),
+    "task types": (
+        ["--strategy", "in-domain", "--target", "{records}", "--source", "{multi}"],
+        "both must have the same task",
+    ),
+    "unknown backbone": (
+        ["--strategy", "scratch", "--target", "{records}", "--backbone", "vgg"],
+        "unknown backbone 'vgg'",
+    ),
+    "missing weights": (
+        ["--strategy", "imagenet", "--target", "{records}", "--weights", "{tmp}/none.h5"],
+        "none.h5",
+    ),
+    "head": (["--strategy", "scratch", "--target", "{records}", "--head", "mlp"], "--head is one"),
+    "epochs": (["--strategy", "scratch", "--target", "{records}", "--epochs", "0"], "at least 1"),
+    "rate": (
+        ["--strategy", "scratch", "--target", "{records}", "--learning-rate", "-1"],
+        "--learning-rate is above 0",
+    ),
+    "checkpoints": (
+        ["--strategy", "scratch", "--target", "{records}", "--checkpoint-every", "soon"],
+        "steps (500) or minutes (5m)",
+    ),
+    "configuration": (["--config", "{tmp}/odd.yaml"], "there is no setting 'strateg'"),
+    "configuration type": (["--config", "{tmp}/type.yaml"], "--epochs is at least 1"),
+    "foreign folder": (
+        ["--strategy", "scratch", "--target", "{records}", "--out", "{tmp}"],
+        "is no run folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD_TRAIN))
+def test_bad_training_input_is_one_line_and_writes_nothing(
+    case, cli, records, multi_records, tmp_path
+):
+    (tmp_path / "odd.yaml").write_text("strateg: dap\n")
+    (tmp_path / "type.yaml").write_text(f"strategy: scratch\ntarget: {records}\nepochs: many\n")
+    words, message = BAD_TRAIN[case]
+    words = [word.format(tmp=tmp_path, records=records, multi=multi_records) for word in words]
+    out = tmp_path / "run"
+    code, _, err = cli("train", *words, *(() if "--out" in words else ("--out", out)))
+    assert code == 1
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert not out.exists()
+
+
+def test_no_imagenet_weights_says_both_ways(cli, records, tmp_path, monkeypatch):
+    import keras
+
+    def offline(*_, **__):
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    code, _, err = cli(
+        *("train", "--strategy", "imagenet", "--target", records, "--out", tmp_path / "run"),
+        *("--backbone", "mobilenet_v2"),
+    )
+    assert code == 1
+    assert "network" in err
+    assert "--weights FILE" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_a_folder_that_is_no_run(command, cli, tmp_path):
+    words = ["--out", tmp_path / "out"] if command == "export" else []
+    code, _, err = cli(command, tmp_path, *words)
+    assert code == 1
+    assert "is no run folder" in err

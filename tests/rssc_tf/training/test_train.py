@@ -1,0 +1,236 @@
+"""Training through the command line: files, determinism, resume, regimes, replicas."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import f1_score
+
+import tests.tiny
+from rssc_tf.runs import load_model, open_run
+from rssc_tf.training.checkpoint import Progress
+from rssc_tf.training.loop import _collect
+from tests.tiny import SMALL
+from tfrecords_tools.card import read_card
+from tfrecords_tools.errors import RsscError
+
+TINY = str(Path(tests.tiny.__file__))
+
+
+def _weights(run: Path) -> list[np.ndarray]:
+    return [np.array(variable) for variable in load_model(run).weights]
+
+
+def _assert_same_weights(run: Path, other: Path) -> None:
+    for one, two in zip(_weights(run), _weights(other), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_run_folder_explains_itself(trained, records):
+    for name in ("config.yaml", "environment.json", "stages.json", "dataset.json", "history.csv"):
+        assert (trained / name).is_file(), name
+    for name in ("confusion.csv", "confusion.png", "per_class.csv", "history.png"):
+        assert (trained / name).stat().st_size > 0, name
+    assert any((trained / "tensorboard").iterdir())
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert (config["strategy"], config["learning_rate"]) == ("scratch", 1e-3)
+    history = pd.read_csv(trained / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+    assert list(history["step"]) == [3, 5]  # 20 images in batches of 8
+    assert (trained / "dataset.json").read_text() == (records / "dataset.json").read_text()
+
+
+def test_metrics_are_those_of_the_predictions(trained, records):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    table = pd.read_parquet(trained / "predictions.parquet")
+    card = read_card(records)
+    assert metrics["examples"] == len(table) == card.splits["test"].examples == 12
+    assert table["id"].is_unique
+    probabilities = table[[f"p_{name}" for name in card.classes]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    predicted = probabilities.argmax(axis=1)
+    assert metrics["top1"] == pytest.approx((predicted == table["label"]).mean())
+    expected = f1_score(table["label"], predicted, average="macro", zero_division=np.nan)
+    assert metrics["macro_f1"] == pytest.approx(expected)
+    confusion = pd.read_csv(trained / "confusion.csv", index_col=0).to_numpy()
+    assert np.trace(confusion) == (predicted == table["label"]).sum()
+    truth = [name.split("/")[0] for name in table["id"]]
+    assert [card.classes[label] for label in table["label"]] == truth
+
+
+def test_same_seed_same_weights_on_any_number_of_threads(trained, records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL)
+    assert cli(*words, "--out", tmp_path / "again", "--workers", 3)[0] == 0
+    _assert_same_weights(trained, tmp_path / "again")
+    assert cli(*words, "--out", tmp_path / "other", "--seed", 1)[0] == 0
+    different = zip(_weights(trained), _weights(tmp_path / "other"), strict=True)
+    assert any(not np.array_equal(one, two) for one, two in different)
+
+
+def test_a_finished_run_is_not_touched(trained, records, cli):
+    before = (trained / "metrics.json").read_text()
+    words = ("train", "--strategy", "scratch", "--target", records, "--out", trained, *SMALL)
+    code, _, err = cli(*words)
+    assert (code, "is a finished run" in err) == (1, True)
+    assert (trained / "metrics.json").read_text() == before
+
+
+def test_config_file_repeats_a_run_and_flags_win(trained, cli, tmp_path):
+    code, *_ = cli("train", "--config", trained / "config.yaml", "--out", tmp_path / "again")
+    assert code == 0
+    _assert_same_weights(trained, tmp_path / "again")
+
+
+def test_linear_head_trains_the_head_only(trained, records, cli, tmp_path):
+    words = ("train", "--strategy", "imagenet", "--target", records, "--head", "linear")
+    code, _, err = cli(
+        *words, "--weights", trained / "model.keras", *SMALL, "--out", tmp_path / "r"
+    )
+    assert code == 0, err
+    model, before = load_model(tmp_path / "r"), load_model(trained)
+    for one, two in zip(
+        model.get_layer("backbone").weights, before.get_layer("backbone").weights, strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    head, old = (np.array(m.get_layer("logits").kernel) for m in (model, before))
+    assert not np.array_equal(head, old)
+
+
+def test_a_source_round_is_paid_for_once(records, cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", records, *SMALL)
+    words = (*words, "--source-epochs", 1)
+    code, _, err = cli(*words, "--out", tmp_path / "first")
+    assert code == 0, err
+    rounds = list((tmp_path / "cache" / "source-rounds").iterdir())
+    assert len(rounds) == 1
+    assert (rounds[0] / "metrics.json").is_file()
+    made = (rounds[0] / "model.keras").stat().st_mtime_ns
+    code, _, err = cli(*words, "--out", tmp_path / "second")
+    assert code == 0
+    assert "found in" in err
+    assert (rounds[0] / "model.keras").stat().st_mtime_ns == made
+    _assert_same_weights(tmp_path / "first", tmp_path / "second")
+    stages = json.loads((tmp_path / "first" / "stages.json").read_text())
+    assert [stage["stage"] for stage in stages] == ["initial", "source"]
+
+
+def test_multi_label_training(multi_records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", multi_records, *SMALL)
+    code, out, err = cli(*words, "--out", tmp_path / "run")
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {"micro_f1", "macro_f1", "example_f1", "map"} <= set(metrics)
+    assert f"{100 * metrics['micro_f1']:.2f}" in out
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert set(table.columns) == {"id", "labels", "p_green", "p_dark", "p_noisy"}
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(precision, records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--epochs", "1")
+    code, _, err = cli(*words, "--precision", precision, "--out", tmp_path / "run")
+    assert code == 0, err
+    model = open_run(tmp_path / "run").model
+    assert model.get_layer("logits").compute_dtype == "float32"
+    policies = {layer.dtype_policy.name for layer in model.get_layer("backbone").layers[1:]}
+    assert policies == {precision}
+
+
+def test_evaluate_writes_other_splits_beside(trained, cli):
+    code, out, _ = cli("evaluate", trained, "--split", "val")
+    assert code == 0
+    assert json.loads((trained / "val-metrics.json").read_text())["examples"] == 8
+    assert "top1" in out
+    before = json.loads((trained / "metrics.json").read_text())
+    assert cli("evaluate", trained)[0] == 0
+    assert json.loads((trained / "metrics.json").read_text()) == before
+
+
+def test_evaluate_refuses_other_classes(trained, multi_records, cli):
+    code, _, err = cli("evaluate", trained, "--records", multi_records)
+    assert (code, "does not have the run's task and classes" in err) == (1, True)
+
+
+def test_a_shard_cut_between_records_is_found_before_training(records, cli, tmp_path):
+    for file in records.iterdir():
+        data = file.read_bytes()
+        (tmp_path / file.name).write_bytes(data[: len(data) // 2] if "train" in file.name else data)
+    words = ("train", "--strategy", "scratch", "--target", tmp_path, "--out", tmp_path / "run")
+    code, _, err = cli(*words, *SMALL)
+    assert (code, "the card says" in err) == (1, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_names_its_step():
+    progress = Progress()
+    progress.step = 7
+    with pytest.raises(RsscError, match="the loss is nan at step 6: lower --learning-rate"):
+        _collect(deque([np.float32(1.0), np.float32("nan"), np.float32(1.0)]), progress, "scratch")
+
+
+def _start(records: Path, out: Path, *more: str) -> subprocess.Popen:
+    words = ["train", "--strategy", "scratch", "--target", str(records), "--out", str(out), *SMALL]
+    command = [sys.executable, TINY, "1", *words, "--checkpoint-every", "1", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_ends_with_the_same_weights(number, trained, records, cli, tmp_path):
+    out = tmp_path / "run"
+    process = _start(records, out)
+    index = out / "checkpoints" / "checkpoint"
+    deadline = time.monotonic() + 120
+    while not index.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143, err
+        assert "the same command goes on from there" in err
+    assert not (out / "metrics.json").exists()
+    words = ("train", "--strategy", "scratch", "--target", records, "--out", out, *SMALL)
+    code, _, err = cli(*words, "--seed", "5")
+    assert (code, "--seed was 0, is 5" in err) == (1, True)
+    code, _, err = cli(*words, "--checkpoint-every", "1", "--resume")
+    assert code == 0, err
+    assert "going on from step" in err
+    _assert_same_weights(trained, out)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(trained / "history.csv"), pd.read_csv(out / "history.csv")
+    )
+
+
+def test_resume_of_nothing_is_an_error(records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", records, "--resume")
+    code, _, err = cli(*words, "--out", tmp_path / "none")
+    assert (code, "there is no run to resume" in err) == (1, True)
+
+
+@pytest.mark.slow
+def test_two_replicas_train_like_one(records, cli, tmp_path):
+    # Without Dropout: its masks are drawn in each replica, so they differ by nature.
+    words = ["train", "--strategy", "scratch", "--target", str(records), *SMALL]
+    words += ["--backbone", "tiny_without_dropout"]
+    assert cli(*words, "--out", tmp_path / "one")[0] == 0
+    command = [sys.executable, TINY, "2", *words, "--out", str(tmp_path / "two")]
+    done = subprocess.run([*command, "--distribute", "mirrored"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (pd.read_csv(tmp_path / run / "history.csv") for run in ("one", "two"))
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
+    for first, second in zip(_weights(tmp_path / "one"), _weights(tmp_path / "two"), strict=True):
+        np.testing.assert_allclose(second, first, atol=2e-3)
+    # What was saved must be the model that was evaluated, moving statistics included.
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert cli("evaluate", tmp_path / "two")[0] == 0
+    again = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert again["log_loss"] == pytest.approx(metrics["log_loss"], abs=1e-5)

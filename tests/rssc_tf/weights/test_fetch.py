@@ -1,0 +1,94 @@
+"""Downloads: checked, cached, and nothing left behind by one that failed."""
+
+import dataclasses
+import http.server
+import threading
+
+import pytest
+
+from rssc_tf.cache import cache_folder
+from rssc_tf.weights.fetch import cached_path, fetch
+from rssc_tf.weights.table import by_name
+from tfrecords_tools.errors import RsscError
+
+CONTENT = b"\x80\x02}q\x00." + bytes(3_000_000)
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A server on loopback that answers with `server.content`; counts its answers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.answers += 1
+            if self.server.content is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.content) + self.server.lacking))
+            self.end_headers()
+            self.wfile.write(self.server.content)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.content, server.lacking, server.answers = CONTENT, 0, 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def entry(server):
+    url = f"http://127.0.0.1:{server.server_port}/swav.pth.tar"
+    return dataclasses.replace(by_name("resnet50_swav"), url=url)
+
+
+def test_fetches_once(server, entry):
+    path = fetch(entry)
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(cache_folder())
+    assert fetch(entry) == path and server.answers == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "lacking", "sha256", "message"),
+    [
+        (CONTENT, 5, None, r"broke off after 3000006 of 3000011 bytes"),
+        (CONTENT, 0, "00", r"swav\.pth\.tar: its sha256 is \w{64}, expected 00"),
+        (b"<!doctype html>quota exceeded", 0, None, r"swav\.pth\.tar: is a web page"),
+        (b"", 0, None, "is empty"),
+        (None, 0, None, r"cannot fetch .*Not Found.*--weights FILE"),
+    ],
+)
+def test_a_bad_download_leaves_nothing(server, entry, content, lacking, sha256, message):
+    server.content, server.lacking = content, lacking
+    with pytest.raises(RsscError, match=message) as caught:
+        fetch(dataclasses.replace(entry, sha256=sha256))
+    assert "\n" not in str(caught.value) and ".part" not in str(caught.value)
+    assert not list(cache_folder().rglob("*.*"))
+
+
+def test_offline(entry):
+    away = dataclasses.replace(entry, url="http://127.0.0.1:9/swav.pth.tar")
+    with pytest.raises(RsscError, match=r"cannot fetch .*--weights FILE, or put it at"):
+        fetch(away)
+
+
+def test_a_file_that_was_brought_is_checked(server, entry):
+    path = cached_path(entry)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"other")
+    with pytest.raises(RsscError, match="sha256"):
+        fetch(dataclasses.replace(entry, sha256="00"))
+    assert server.answers == 0
+
+
+def test_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.setenv("RSSC_TF_CACHE", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "rssc-tf"

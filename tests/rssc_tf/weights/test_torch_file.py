@@ -1,0 +1,233 @@
+"""Reading PyTorch files: the same arrays as PyTorch reads, and nothing executed."""
+
+import importlib.util
+import io
+import os
+import pickle
+import sys
+import types
+import zipfile
+
+import numpy as np
+import pytest
+
+from rssc_tf.weights.torch_file import read_torch
+from tfrecords_tools.errors import RsscError
+
+FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "stream"])
+
+
+class Call:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def archive(pickled: bytes, storages=()) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as out:
+        out.writestr("model/data.pkl", pickled)
+        for key, data in storages:
+            out.writestr(f"model/data/{key}", data)
+    return file.getvalue()
+
+
+@FORMATS
+def test_reads_what_torch_reads(tmp_path, zipped):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24.0).reshape(2, 3, 4)
+    content = {
+        "plain": base,
+        "view": base.permute(2, 0, 1),
+        "slice": base[1, 1:, ::2],
+        "scalar": torch.tensor(7),
+        "empty": torch.zeros(0, 3),
+        "half": base.half(),
+        "double": base.double(),
+        "bfloat16": base.bfloat16(),
+        "bool": base > 3,
+        "parameter": torch.nn.Parameter(base[0]),
+        "nested": {"list": [torch.ones(2), 3, "text"], 5: torch.zeros(1)},
+        "epoch": 3,
+        "shape": torch.Size([1]),
+    }
+    file = tmp_path / "file.bin"
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    arrays = read_torch(file)
+    flat = {name: value for name, value in content.items() if torch.is_tensor(value)}
+    flat |= {"nested.list.0": torch.ones(2), "nested.5": torch.zeros(1)}
+    assert set(arrays) == set(flat)
+    for name, tensor in flat.items():
+        expected = tensor.detach()
+        if name == "bfloat16":
+            assert str(arrays[name].dtype) == name
+            expected = expected.float()
+        assert arrays[name].shape == tuple(expected.shape)
+        np.testing.assert_array_equal(arrays[name].astype(expected.numpy().dtype), expected.numpy())
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@FORMATS
+def test_reads_a_whole_module_as_the_study_saved_it(tmp_path, monkeypatch, torch_models, zipped):
+    """`torch.save(model)` of DataParallel(Sequential(ResNetBackbone, Linear))."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class ResNetBackbone(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model_name, self.model = "swav", model
+
+    # torchvision is not installed: give its names to the tests' own classes while saving.
+    for package in ("torchvision", "torchvision.models", "torchvision.models.resnet"):
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    own = importlib.util.module_from_spec(torch_models.__spec__)
+    own.__spec__.loader.exec_module(own)
+    model = own.resnet18()
+    del model.fc
+    for cls, module, name in (
+        (own.ResNet, "torchvision.models.resnet", "ResNet"),
+        (own._Block, "torchvision.models.resnet", "BasicBlock"),
+        (ResNetBackbone, "__main__", "ResNetBackbone"),
+    ):
+        cls.__module__, cls.__qualname__, cls.__name__ = module, name, name
+        monkeypatch.setattr(sys.modules[module], name, cls, raising=False)
+
+    whole = nn.DataParallel(nn.Sequential(ResNetBackbone(model), nn.Linear(512, 45)))
+    file = tmp_path / "rssc.pth"
+    torch.save(whole, file, _use_new_zipfile_serialization=zipped)
+    arrays = read_torch(file)
+    expected = whole.state_dict()
+    assert set(arrays) == set(expected)
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(arrays[name], tensor.numpy())
+
+
+@pytest.mark.parametrize("wrap", [archive, bytes], ids=["zip", "stream"])
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (Call(os.system, "touch {marker}"), f"{os.name}.system"),
+        (Call(eval, "1"), "builtins.eval"),
+        (Call(getattr, dict, "fromkeys"), "builtins.getattr"),
+    ],
+    ids=["system", "eval", "getattr"],
+)
+def test_refuses_calls_by_name(tmp_path, monkeypatch, wrap, call, name):
+    marker = tmp_path / "marker"
+    function, args = call.call
+    call = Call(function, *(a.format(marker=marker) if isinstance(a, str) else a for a in args))
+    file = tmp_path / "evil.pth"
+    file.write_bytes(wrap(pickle.dumps({"w": call}, protocol=2)))
+    expected = name.replace("builtins", "__builtin__")  # protocol 2 writes Python 2's name
+    with pytest.raises(RsscError, match=f"asks for ({name}|{expected})"):
+        read_torch(file)
+    assert not marker.exists()
+
+
+def test_refuses_a_nested_load(tmp_path):
+    payload = b"\x80\x02ctorch.storage\n_load_from_bytes\nC\x01x\x85R."
+    file = tmp_path / "evil.pth"
+    file.write_bytes(archive(payload))
+    with pytest.raises(RsscError, match=r"torch\.storage\._load_from_bytes"):
+        read_torch(file)
+
+
+def test_a_file_cannot_change_what_the_next_one_sees(tmp_path):
+    """BUILD sets attributes: on a function that stayed, the change would stay too."""
+    payload = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x05\x00\x00\x00markaK\x01s\x86b."
+    file = tmp_path / "evil.pth"
+    file.write_bytes(archive(payload))
+    with pytest.raises(RsscError):
+        read_torch(file)
+    from rssc_tf.weights.torch_file import _known_names
+
+    known = _known_names()[("torch._utils", "_rebuild_tensor_v2")]
+    assert not hasattr(known, "marka") and not hasattr(known, "mark")
+
+
+def tensor_pickle(offset, shape, strides, count=6) -> bytes:
+    """The pickle of {"w": tensor} as PyTorch would write it, with numbers of our choice."""
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, item):
+            return item.pid if isinstance(item, types.SimpleNamespace) else None
+
+        def save_global(self, item, name=None):
+            self.write(item.opcode) if hasattr(item, "opcode") else super().save_global(item, name)
+
+    out = io.BytesIO()
+    rebuild = type("rebuild", (), {"opcode": b"ctorch._utils\n_rebuild_tensor_v2\n"})
+    storage = type("storage", (), {"opcode": b"ctorch\nFloatStorage\n"})
+    pid = ("storage", storage, "0", "cpu", count)
+    args = (types.SimpleNamespace(pid=pid), offset, shape, strides, False, None)
+    tensor = type("tensor", (), {"__reduce__": lambda self: (rebuild, args)})()
+    Pickler(out, protocol=2).dump({"w": tensor})
+    return out.getvalue()
+
+
+def test_reads_a_hand_written_tensor(tmp_path):
+    file = tmp_path / "w.pth"
+    data = np.arange(6, dtype=np.float32)
+    file.write_bytes(archive(tensor_pickle(1, (2, 2), (2, 1)), [("0", data.tobytes())]))
+    np.testing.assert_array_equal(read_torch(file)["w"], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides", "count"),
+    [
+        (0, (7,), (1,), 6),
+        (0, (2,), (6,), 6),
+        (-1, (2,), (1,), 6),
+        (3, (3,), (-1,), 6),
+        (0, (1000, 1000), (0, 0), 6),
+        (0, (6,), (1,), 60),
+    ],
+)
+def test_a_tensor_cannot_reach_outside_its_storage(tmp_path, offset, shape, strides, count):
+    file = tmp_path / "w.pth"
+    data = np.arange(6, dtype=np.float32).tobytes()
+    file.write_bytes(archive(tensor_pickle(offset, shape, strides, count), [("0", data)]))
+    with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
+
+
+@FORMATS
+def test_truncated(tmp_path, zipped):
+    torch = pytest.importorskip("torch")
+    file = tmp_path / "w.pth"
+    torch.save({"w": torch.zeros(1000)}, file, _use_new_zipfile_serialization=zipped)
+    content = file.read_bytes()
+    for length in (1, 20, len(content) // 4, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:length])
+        with pytest.raises(RsscError, match=r"truncated or damaged|nothing that PyTorch"):
+            read_torch(file)
+
+
+def test_a_flipped_byte_in_a_zip(tmp_path):
+    data = bytearray(archive(tensor_pickle(0, (6,), (1,)), [("0", bytes(24))]))
+    data[data.index(bytes(24)) + 5] ^= 1
+    file = tmp_path / "w.pth"
+    file.write_bytes(data)
+    with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
+
+
+def test_no_tensors(tmp_path):
+    file = tmp_path / "w.pth"
+    file.write_bytes(archive(pickle.dumps({"epoch": 1}, protocol=2)))
+    with pytest.raises(RsscError, match="no tensor"):
+        read_torch(file)
+
+
+def test_a_compressed_storage(tmp_path):
+    file = tmp_path / "w.pth"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("model/data.pkl", tensor_pickle(0, (6,), (1,)))
+        out.writestr("model/data/0", bytes(24))
+    with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
