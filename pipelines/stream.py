@@ -4,12 +4,13 @@ The float cast, the normalisation and any resize happen in the model, on the dev
 quarter of the memory traffic, and the host has only JPEG decoding left to do.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from pipelines.augment import central_window, crop_side, random_symmetry, random_window
-from pipelines.records import read, read_epoch
+from pipelines.records import count_kept, read, read_epoch, shard_paths
 from tfrecords_tools.card import Card
 from tfrecords_tools.schema import parse
 
@@ -24,6 +25,7 @@ def training_batches(
     split: str = "train",
     threads: int | None = None,
     shard: tuple[int, int] = (0, 1),
+    exclude: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Endless augmented batches of one training run.
 
@@ -41,14 +43,16 @@ def training_batches(
         split: name of a split.
         threads: threads of a private pool; all cores by default.
         shard: `(index, count)`: take every `count`-th example, before it is decoded.
+        exclude: ids of examples to leave out (leaks, for instance).
 
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
         class indices or float32 `(batch, classes)` of 0 and 1.
     """
-    examples = card.splits[split].examples if split in card.splits else 1
+    shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
+    examples = count_kept(records, card, split, exclude)
     epochs = tf.data.Dataset.range(start // examples, 1 << 40)
-    dataset = epochs.flat_map(lambda epoch: read_epoch(records, card, split, seed, epoch))
+    dataset = epochs.flat_map(lambda epoch: read_epoch(records, card, split, seed, epoch, exclude))
     dataset = dataset.skip(start % examples).enumerate(start).shard(shard[1], shard[0])
     crop = crop_side(card.side)
 

@@ -40,6 +40,7 @@ class TrainConfig:
         distribute: one of `DISTRIBUTIONS`; `auto` mirrors over all GPUs, or runs on the CPU.
         workers: threads that read and decode; `None`: all cores.
         checkpoint_every: `"500"` steps or `"5m"` minutes.
+        exclude_leaks: leave source images out that show a photograph of the target's test split.
         deterministic: whether TensorFlow's ops must be (same seed, same weights).
     """
 
@@ -62,6 +63,7 @@ class TrainConfig:
     distribute: str = "auto"
     workers: int | None = None
     checkpoint_every: str = "5m"
+    exclude_leaks: bool = False
     deterministic: bool = True
 
     def __post_init__(self):

@@ -29,6 +29,14 @@ def command(
         Path | None,
         Option(help="Run folder; runs/TARGET-STRATEGY-SEED by default.", rich_help_panel=_RUN),
     ] = None,
+    exclude_leaks: Annotated[
+        bool,
+        Option(
+            "--exclude-leaks",
+            help="Leave source images out that show a target test image.",
+            rich_help_panel=_DATA,
+        ),
+    ] = False,
     backbone: Annotated[
         str,
         Option(

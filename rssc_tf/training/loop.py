@@ -7,13 +7,14 @@ forgets Dropout's seeds, and fails across workers; see the README.
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import pandas as pd
 import tensorflow as tf
 
-from pipelines.records import explain_damage
+from pipelines.records import count_kept, explain_damage
 from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.config import TrainConfig, checkpoint_interval
 from rssc_tf.evaluation.inference import forward, predict
@@ -38,6 +39,7 @@ def train(
     folder: Path,
     distribution: tf.distribute.Strategy,
     title: str,
+    exclude: Sequence[str] = (),
 ) -> Progress:
     """Trains `model` on the `train` split; leaves the best weights in it.
 
@@ -53,6 +55,7 @@ def train(
             is continued.
         distribution: devices.
         title: for the progress bar.
+        exclude: ids of training examples to leave out.
 
     Returns:
         The finished `Progress`, with the history.
@@ -62,7 +65,7 @@ def train(
         Stopped: a signal came; the checkpoint is written.
     """
     # --- lengths ---
-    examples = card.splits["train"].examples
+    examples = count_kept(records, card, "train", exclude)
     batch = global_batch(config.batch_size, examples, distribution)
     last_step = math.ceil(config.epochs * examples / batch)
     epoch_ends = {
@@ -93,6 +96,7 @@ def train(
             start=progress.step * batch,
             threads=config.workers,
             shard=(context.input_pipeline_id, context.num_input_pipelines),
+            exclude=exclude,
         )
 
     batches = iter(distribution.distribute_datasets_from_function(pipeline))

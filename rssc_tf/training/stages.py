@@ -7,6 +7,7 @@ the cache under a key of all that defines it, so that many targets pay for it on
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model
 from rssc_tf.strategies import get_strategy
 from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.leaks import leaked_ids
 from rssc_tf.training.loop import train
 from rssc_tf.weights.initial import Initial, initialise
 from tfrecords_tools.card import CARD_NAME, Card, open_records
@@ -35,7 +37,15 @@ from tfrecords_tools.errors import RsscError
 from tfrecords_tools.folders import new_file, new_folder
 
 # What a source round's weights do not depend on.
-_NOT_IN_KEY = {"target", "source", "weights", "workers", "checkpoint_every", "distribute"}
+_NOT_IN_KEY = {
+    "exclude_leaks",
+    "target",
+    "source",
+    "weights",
+    "workers",
+    "checkpoint_every",
+    "distribute",
+}
 
 
 def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> dict:
@@ -70,9 +80,14 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
     initial = _initial(config, strategy.pretraining, distribution)
     stages = [{"stage": "initial", **initial.provenance}]
     if source:
-        folder = _source_round(with_source_settings(config), source, initial, distribution)
+        leaks = leaked_ids(config, source, target)
+        excluded = leaks if config.exclude_leaks else []
+        source_config = with_source_settings(config)
+        folder = _source_round(source_config, source, initial, distribution, excluded)
         initial = _trained_backbone(folder, distribution, config)
-        stages.append({"stage": "source", "records": source.name, "folder": str(folder)})
+        facts = {"records": source.name, "folder": str(folder)}
+        facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+        stages.append({"stage": "source", **facts})
     if overwrite:
         with new_folder(out, overwrite=True):
             pass
@@ -116,10 +131,14 @@ def _initial(config: TrainConfig, pretraining: str, distribution) -> Initial:
         return initialise(config.backbone, pretraining, config.weights, config.normalization)
 
 
-def _source_round(config: TrainConfig, card: Card, initial: Initial, distribution) -> Path:
+def _source_round(
+    config: TrainConfig, card: Card, initial: Initial, distribution, excluded: list[str]
+) -> Path:
     """The folder of a finished source round, found in the cache or made there."""
     settings = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_KEY}
     definition = {"settings": settings, "initial": initial.provenance, "records": card.sha256}
+    if excluded:
+        definition["excluded"] = excluded
     text = json.dumps(definition, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = (
@@ -129,7 +148,7 @@ def _source_round(config: TrainConfig, card: Card, initial: Initial, distributio
         print(f"source round: found in {folder}", file=sys.stderr)
         return folder
     stages = [{"stage": "initial", **initial.provenance}]
-    _train_stage(config, card, initial, folder, distribution, stages)
+    _train_stage(config, card, initial, folder, distribution, stages, excluded)
     evaluate(load_model(folder), Path(config.target), card, _test_split(card), folder)
     return folder
 
@@ -147,7 +166,13 @@ def _trained_backbone(folder: Path, distribution, config: TrainConfig) -> Initia
 
 
 def _train_stage(
-    config: TrainConfig, card: Card, initial: Initial, folder: Path, distribution, stages: list
+    config: TrainConfig,
+    card: Card,
+    initial: Initial,
+    folder: Path,
+    distribution,
+    stages: list,
+    excluded: Sequence[str] = (),
 ) -> None:
     """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model."""
     if (folder / MODEL).is_file():
@@ -171,7 +196,8 @@ def _train_stage(
             seed=config.seed,
         )
     title = f"{config.strategy} on {card.name}"
-    progress = train(model, Path(config.target), card, config, folder, distribution, title)
+    records = Path(config.target)
+    progress = train(model, records, card, config, folder, distribution, title, excluded)
     with new_file(folder / MODEL) as aside:
         model.save(aside)
     _draw_history(folder, progress, title)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.augment import crop_side
+from pipelines.records import count_kept
 from pipelines.stream import decode, evaluation_batches, evaluation_view, training_batches
 from tfrecords_tools.card import open_records
 from tfrecords_tools.errors import RsscError
@@ -142,3 +143,15 @@ def test_a_card_that_promises_more_than_the_shards_hold_is_found(records, tmp_pa
             pass
     with pytest.raises(RsscError, match="rssc-tf verify"), explain_damage(tmp_path):
         list(evaluation_batches(tmp_path, card, "train", 8))
+
+
+def test_excluded_examples_are_never_seen(records):
+    card = open_records(records)
+    ids = [name for *_, names in evaluation_batches(records, card, "train", 8) for name in names]
+    excluded = [name.numpy().decode() for name in ids[:5]]
+    kept = card.splits["train"].examples - 5
+    assert count_kept(records, card, "train", excluded) == kept
+    epoch = next(iter(training_batches(records, card, kept, seed=0, exclude=excluded)))[1]
+    left = [name.numpy().decode().split("/")[0] for name in ids[5:]]
+    expected = np.bincount([card.classes.index(name) for name in left], minlength=4)
+    np.testing.assert_array_equal(np.bincount(epoch, minlength=4), expected)

@@ -234,3 +234,26 @@ def test_two_replicas_train_like_one(records, cli, tmp_path):
     assert cli("evaluate", tmp_path / "two")[0] == 0
     again = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert again["log_loss"] == pytest.approx(metrics["log_loss"], abs=1e-5)
+
+
+def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, tmp_path):
+    # The same photographs split otherwise: the target's test images are in the source's training.
+    source = tmp_path / "other-split"
+    words = ("convert", scenes, "--out", source, "--seed", 9, "--train-fraction", 0.8)
+    assert cli(*words)[0] == 0
+    target_test = {row for row in pd.read_csv(records / "folds.csv").query("split == 'test'")["id"]}
+    trained = set(pd.read_csv(source / "folds.csv").query("split == 'train'")["id"])
+    expected = len(target_test & trained)
+    assert expected > 0
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", source, *SMALL)
+    words = (*words, "--source-epochs", 1)
+    code, _, err = cli(*words, "--out", tmp_path / "leaky")
+    assert code == 0, err
+    assert f"warning: {expected} of 32 source training images" in err
+    code, _, err = cli(*words, "--out", tmp_path / "clean", "--exclude-leaks")
+    assert code == 0, err
+    assert "warning" not in err
+    stages = json.loads((tmp_path / "clean" / "stages.json").read_text())
+    assert stages[1]["leaks_excluded"] == len(target_test)
+    history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
+    assert list(history["step"]) == [-(-(32 - expected) // 8)]
