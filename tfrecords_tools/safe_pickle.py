@@ -1,0 +1,173 @@
+"""Pickles read as data: a list of known names is allowed, and nothing in the file is ever run.
+
+A pickle can call any function that can be imported. The study's split lists are pickles of plain
+containers, numpy arrays and a scikit-learn LabelEncoder, so this reader knows those names only
+and refuses a file that asks for another one, before anything happens.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrecords_tools.errors import RsscError
+
+_LIMIT = 1 << 28  # bytes; the study's largest split list has 5 MB
+
+
+class _Refused(Exception):
+    """The pickle asks for something that no split list needs."""
+
+
+class Encoder:
+    """Stands for `sklearn.preprocessing.LabelEncoder`: only its `classes_` is kept."""
+
+    classes_: Any = ()
+
+    def __setstate__(self, state: dict) -> None:
+        self.classes_ = state.get("classes_", ())
+
+
+class _Dtype:
+    """A plain numpy dtype. Its pickled state goes no further: numpy would believe a forged one."""
+
+    def __init__(self, name: str, *_):
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        if any(part is not None for part in state[2:5]):
+            raise _Refused("a structured numpy dtype")
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """An array on its way: built here from its bytes, and not by numpy's own unpickling."""
+
+    values: np.ndarray
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, fortran, data = state
+        if kind.dtype.hasobject:
+            values = np.empty(len(data), object)
+            values[:] = data
+        else:
+            data = data.encode("latin1") if isinstance(data, str) else data
+            values = np.frombuffer(data, kind.dtype)
+        self.values = values.reshape(shape, order="F" if fortran else "C")
+
+
+def _reconstruct(*_) -> _Array:
+    return _Array()
+
+
+def _from_buffer(data: bytes, kind: _Dtype, shape: tuple, order: str) -> np.ndarray:
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+
+
+def _scalar(kind: _Dtype, value: Any = b"") -> Any:
+    if kind.dtype.hasobject:
+        raise _Refused("a numpy scalar of Python objects")
+    return np.frombuffer(value, kind.dtype)[0]
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """`_codecs.encode`: how protocol 2 spells bytes."""
+    if encoding != "latin1":
+        raise _Refused(f"the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+def _new_encoder(kind: Any, *_) -> Encoder:
+    """`copyreg._reconstructor`: how protocols 0 and 1 make an object."""
+    if kind is not Encoder:
+        raise _Refused("an object that is no LabelEncoder")
+    return Encoder()
+
+
+class _NeverMade:
+    """Stands where a name is only passed on (the array's type), and cannot be called."""
+
+    def __new__(cls, *_):
+        raise _Refused("an array that is made directly")
+
+
+_ALLOWED = {
+    ("builtins", "list"): list,
+    ("builtins", "dict"): dict,
+    ("builtins", "tuple"): tuple,
+    ("builtins", "set"): set,
+    ("__builtin__", "list"): list,
+    ("__builtin__", "dict"): dict,
+    ("__builtin__", "set"): set,
+    ("collections", "OrderedDict"): dict,
+    ("_codecs", "encode"): _encode,
+    ("copyreg", "_reconstructor"): _new_encoder,
+    ("copy_reg", "_reconstructor"): _new_encoder,
+    ("builtins", "object"): _NeverMade,
+    ("__builtin__", "object"): _NeverMade,
+    ("numpy", "ndarray"): _NeverMade,
+    ("numpy", "dtype"): _Dtype,
+    **{
+        (f"numpy.{core}.multiarray", name): made
+        for core in ("core", "_core")
+        for name, made in (("_reconstruct", _reconstruct), ("scalar", _scalar))
+    },
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    **{
+        (f"sklearn.preprocessing.{module}", "LabelEncoder"): Encoder
+        for module in ("_label", "label", "data", "_data")
+    },
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _Refused(f"{module}.{name}")
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise _Refused("a persistent object")
+
+
+def read_pickle(path: Path) -> Any:
+    """Reads lists, dicts, tuples, sets, text, numbers, numpy arrays and `LabelEncoder`.
+
+    Raises:
+        RsscError: the file asks for any other class or function (which is not called), is no
+            pickle, or is damaged.
+    """
+    try:
+        if Path(path).stat().st_size > _LIMIT:
+            raise RsscError(f"{path}: too large for a split list ({_LIMIT >> 20} MiB at most)")
+        with open(path, "rb") as stream:
+            return _finish(_Unpickler(stream, encoding="latin1").load())
+    except RsscError:
+        raise
+    except _Refused as refused:
+        raise RsscError(
+            f"{path}: refused: it asks for {refused}, which no split list needs; nothing in it "
+            "was run. Save the lists as CSV instead"
+        ) from None
+    except OSError as error:
+        raise RsscError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # damaged bytes can fail in an unpickler in any way at all
+        raise RsscError(
+            f"{path}: no pickle, or a damaged one ({type(error).__name__}): fetch it again"
+        ) from None
+
+
+def _finish(value: Any) -> Any:
+    """Puts the real arrays where the ones on their way stand."""
+    if isinstance(value, _Array):
+        return value.values
+    if isinstance(value, Encoder):
+        value.classes_ = _finish(value.classes_)
+    if isinstance(value, dict):
+        return {key: _finish(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_finish(part) for part in value)
+    return value

@@ -1,0 +1,244 @@
+"""A listing -> sharded TFRecords and their card, with images encoded on all cores."""
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrecords_tools.card import CARD_NAME, Card, Shard, Split
+from tfrecords_tools.encode import encode_all
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.findings import Finding, Report, write_csv, write_json
+from tfrecords_tools.folders import new_file, new_folder, refuse_existing
+from tfrecords_tools.images import StoredImage
+from tfrecords_tools.leaks import PixelCheck
+from tfrecords_tools.progress import progress_bar
+from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.readers import SPLITS, Listing
+from tfrecords_tools.split_files import FOLDS, write_folds
+from tfrecords_tools.splits import check_splits
+
+EXAMPLES_PER_SHARD = 2048
+AUDIT_JSON, AUDIT_CSV = "audit.json", "audit.csv"
+_MANY_BAD = 10  # from here on bad images go into a report file instead of the message
+
+
+def write_records(
+    listing: Listing,
+    out: Path,
+    *,
+    name: str,
+    size: int = 292,
+    encoding: str = "jpeg",
+    seed: int = 0,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    made: dict | None = None,
+    findings: list[Finding] | None = None,
+) -> Card:
+    """Writes `OUT/<split>-00000-of-0000N.tfrecord` and `OUT/dataset.json`.
+
+    Beside them lie `folds.csv` (the split as a list, to use again) and `audit.json` and
+    `audit.csv` (what was noticed about labels and exact duplicates on the way).
+
+    Examples of a split are shuffled by the seed before they are cut into shards, so that every
+    shard holds all classes. The same listing, seed and library versions give the same bytes,
+    whatever the number of workers.
+
+    Args:
+        listing: images whose `split` is filled.
+        out: folder to make. It appears when it is whole.
+        name: name of the dataset in the card.
+        size: longest stored side in pixels.
+        encoding: `"jpeg"` or `"png"`.
+        seed: int >= 0, for the order of the examples.
+        workers: processes that decode and encode; all cores by default.
+        skip_bad: leave out images that do not decode, and list them in the card.
+        overwrite: replace an existing `out`.
+        made: JSON-ready facts to keep in the card.
+        findings: what an audit of the labels found; the images' findings are added.
+
+    Raises:
+        RsscError: bad images without `skip_bad`, a class without training images, `out` exists
+            or cannot be written.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite)
+    check_splits(listing)
+    rows = in_record_order(listing.table, seed)
+    workers = workers or os.cpu_count() or 1
+    check = PixelCheck(listing.classes)
+    with new_folder(out, overwrite) as folder:
+        bad: list[tuple[str, str]] = []
+        writer = Writer(folder, len(listing.classes), encoding)
+        with progress_bar(f"converting {name}", len(rows)) as advance:
+            images = encode_all(list(rows["path"]), size, encoding, workers)
+            for row, image in zip(rows.itertuples(), images, strict=True):
+                if isinstance(image, StoredImage):
+                    writer.add(row.split, row.id, row.labels, image)
+                    check.add(image.pixels, image.constant, row.id, row.split, row.labels)
+                else:
+                    bad.append((row.path, image))
+                advance()
+        finish_listing(listing, bad, skip_bad, out)
+        card = write_card(
+            folder,
+            listing,
+            name=name,
+            size=size,
+            encoding=encoding,
+            sizes=writer.sizes,
+            splits=writer.finish(),
+            made={**(made or {}), "seed": seed, **writer.facts()},
+            bad=bad,
+            report=Report(name, len(listing.table), {}, check.findings() + (findings or [])),
+        )
+    return card
+
+
+def finish_listing(
+    listing: Listing, bad: list[tuple[str, str]], skip_bad: bool, out: Path
+) -> Listing:
+    """Takes the bad images out of the listing; `RsscError` if they may not be left out."""
+    bad.sort()
+    if bad and not skip_bad:
+        raise RsscError(_complaint(bad, out))
+    if bad:
+        gone = listing.table["path"].isin([path for path, _ in bad])
+        listing.table = listing.table[~gone].reset_index(drop=True)
+        check_splits(listing)
+    return listing
+
+
+def write_card(
+    folder: Path,
+    listing: Listing,
+    *,
+    name: str,
+    size: int,
+    encoding: str,
+    sizes: Counter,
+    splits: dict[str, Split],
+    made: dict,
+    bad: list[tuple[str, str]],
+    report: Report,
+) -> Card:
+    """Writes what lies beside the shards: the card, the split as a list, and the audit."""
+    report.findings += [Finding("undecodable", path, detail=reason) for path, reason in bad]
+    report.sort()
+    facts = {**made, "notes": listing.notes + made["notes"], "audit": report.counts}
+    facts["left_out"] = [f"{path}: {reason}" for path, reason in bad]
+    card = Card(
+        name=name,
+        task=listing.task,
+        classes=tuple(listing.classes),
+        size=size,
+        encoding=encoding,
+        sizes=dict(sorted(sizes.items())),
+        splits=splits,
+        made=facts,
+    )
+    write_folds(listing, folder / FOLDS)
+    write_json([report], folder / AUDIT_JSON)
+    write_csv([report], folder / AUDIT_CSV)
+    (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+    return card
+
+
+def in_record_order(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The rows split by split, each split in an order that the seed decides."""
+    parts = []
+    for number, split in enumerate(SPLITS):
+        part = table[table["split"] == split]
+        order = np.random.default_rng([seed, number]).permutation(len(part))
+        parts.append(part.iloc[order])
+    return pd.concat(parts)
+
+
+def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
+    mend = "mend or remove, or pass --skip-bad"
+    first = f"{bad[0][0]}: {bad[0][1]}"
+    if len(bad) == 1:
+        return f"{first}: {mend}"
+    if len(bad) <= _MANY_BAD:
+        return f"{len(bad)} images cannot be read: {mend}: " + "; ".join(
+            f"{p}: {r}" for p, r in bad
+        )
+    report = out.with_name(f"{out.name}-bad-images.csv")
+    with new_file(report) as aside:
+        pd.DataFrame(bad, columns=["path", "reason"]).to_csv(aside, index=False)
+    return f"{len(bad)} images cannot be read, the first is {first}. All in {report}: {mend}"
+
+
+class Writer:
+    """Cuts a stream of images, split by split, into shards."""
+
+    def __init__(self, folder: Path, classes: int, encoding: str):
+        # Imported here: worker processes import this module too, and need no TensorFlow.
+        tf = import_tensorflow()
+        from tfrecords_tools.schema import serialize
+
+        self._folder, self._encoding = folder, encoding
+        self._open, self._serialize = tf.io.TFRecordWriter, serialize
+        self._errors = tf.errors.OpError
+        self._counts = {split: np.zeros(classes, int) for split in SPLITS}
+        self._shards: dict[str, list[int]] = {}
+        self._stream, self._split = None, None
+        self.sizes: Counter = Counter()
+        self._copied = self._encoded = 0
+        self.warnings: Counter = Counter()
+
+    def add(self, split: str, name: str, labels: tuple[int, ...], image: StoredImage) -> None:
+        shards = self._shards.setdefault(split, [])
+        try:
+            if split != self._split or shards[-1] == EXAMPLES_PER_SHARD:
+                self._close()
+                shards.append(0)
+                self._stream = self._open(str(self._folder / f"{split}-{len(shards) - 1:05d}"))
+                self._split = split
+            record = self._serialize(
+                image.data, self._encoding, image.height, image.width, name, labels
+            )
+            self._stream.write(record)
+        except self._errors as error:
+            raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+        shards[-1] += 1
+        self._counts[split][list(labels)] += 1
+        self.sizes[f"{image.height}x{image.width}"] += 1
+        self._copied += image.copied
+        self._encoded += not image.copied
+        if image.warning:
+            self.warnings[image.warning if len(self.warnings) < 20 else "more like these"] += 1
+
+    def facts(self) -> dict:
+        """What was done to the images, for the card."""
+        notes = [f"{count} images: {text}" for text, count in self.warnings.items()]
+        return {"copied": self._copied, "encoded": self._encoded, "notes": notes}
+
+    def finish(self) -> dict[str, Split]:
+        """Closes and names the shards, and hashes them."""
+        self._close()
+        splits = {}
+        for split, counts in self._shards.items():
+            shards = []
+            for number, examples in enumerate(counts):
+                path = self._folder / f"{split}-{number:05d}"
+                final = path.with_name(f"{path.name}-of-{len(counts):05d}.tfrecord")
+                path.rename(final)
+                with open(final, "rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                shards.append(Shard(final.name, examples, final.stat().st_size, digest))
+            splits[split] = Split(tuple(shards), tuple(int(c) for c in self._counts[split]))
+        return splits
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            try:
+                self._stream.close()
+            except self._errors as error:
+                raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+            self._stream = None
