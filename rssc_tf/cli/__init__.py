@@ -19,6 +19,7 @@ from rssc_tf.cli import (
     verify,
     weights,
 )
+from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
 from tfrecords_tools.errors import RsscError
 
@@ -95,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rssc-tf: interrupted", file=sys.stderr)
         return 130
-    except Exception as error:
-        if type(error).__name__ != "Stopped":  # its module imports nothing heavy, but lives deep
-            raise
+    except Stopped as error:
         print(f"rssc-tf: {error}; the same command goes on from there", file=sys.stderr)
         return 128 + error.signum
     return 0

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 import yaml
 
+from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.config import (
     TrainConfig,
@@ -72,7 +73,13 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
             f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
             "both must have the same task"
         )
-    config = replace(config, learning_rate=config.target_rate())
+    config = replace(
+        config,
+        learning_rate=config.target_rate(),
+        source_learning_rate=config.source_rate() if source else None,
+        # One size for both rounds: the features of a backbone are tied to the scale it sees.
+        image_size=config.image_size or crop_side(target.side),
+    )
     _check_out(out, config, target, overwrite)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -91,6 +98,7 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
     if overwrite:
         with new_folder(out, overwrite=True):
             pass
+    _check_stages(out, stages)
     _train_stage(config, target, initial, out, distribution, stages)
     return evaluate(load_model(out), Path(config.target), target, _test_split(target), out)
 
@@ -122,6 +130,20 @@ def _check_out(out: Path, config: TrainConfig, card: Card, overwrite: bool) -> N
             f"{out} was begun with other settings ({changed}): repeat those, choose another "
             "--out, or pass --overwrite"
         )
+
+
+def _check_stages(out: Path, stages: list[dict]) -> None:
+    """Refuses to go on from other initial weights or another source round than at the start."""
+    if not (out / STAGES).is_file():
+        return
+    begun = json.loads((out / STAGES).read_text(encoding="utf-8"))
+    for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
+        for name in new:
+            if name != "folder" and old.get(name) != new[name]:
+                raise RsscError(
+                    f"{out} was begun with other weights ({new['stage']}: {name} was "
+                    f"{old.get(name)}, is {new[name]}): repeat those, or choose another --out"
+                )
 
 
 def _initial(config: TrainConfig, pretraining: str, distribution) -> Initial:
@@ -191,7 +213,7 @@ def _train_stage(
             initial.backbone,
             initial.normalization,
             len(card.classes),
-            config.image_size or _default_image_size(card),
+            config.image_size,
             frozen=config.head == "linear",
             seed=config.seed,
         )
@@ -201,12 +223,6 @@ def _train_stage(
     with new_file(folder / MODEL) as aside:
         model.save(aside)
     _draw_history(folder, progress, title)
-
-
-def _default_image_size(card: Card) -> int:
-    from pipelines.augment import crop_side
-
-    return crop_side(card.side)
 
 
 def _draw_history(folder: Path, progress, title: str) -> None:

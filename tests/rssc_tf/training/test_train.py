@@ -257,3 +257,20 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert stages[1]["leaks_excluded"] == len(target_test)
     history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path):
+    words = ("train", "--strategy", "imagenet", "--target", records, *SMALL, "--epochs", 40)
+    run = (*words, "--out", tmp_path / "run")
+    command = [sys.executable, TINY, "1", *map(str, run), "--checkpoint-every", "1"]
+    process = subprocess.Popen([*command, "--weights", str(trained)], stderr=subprocess.PIPE)
+    while not (tmp_path / "run" / "checkpoints" / "checkpoint").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--seed", 3)
+    assert cli(*words, "--out", tmp_path / "other")[0] == 0
+    code, _, err = cli(*run, "--weights", tmp_path / "other")
+    assert (code, "was begun with other weights (initial: " in err) == (1, True), err
