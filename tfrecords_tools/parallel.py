@@ -1,0 +1,57 @@
+"""Work on all cores: in order, a few chunks at a time, so memory does not grow with the set."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
+
+from tfrecords_tools.errors import RsscError
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+_CHUNK = 16  # items a task: large enough to hide the queue, small enough to keep workers even
+_AHEAD = 4  # tasks a worker that are under way at once
+
+
+def map_chunks(
+    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], workers: int | None
+) -> Iterator[Result]:
+    """Yields the results of `function` on chunks of `items`, one by one, in order.
+
+    Args:
+        function: from a list of items to the list of their results; importable, for it runs in
+            other processes. What its module imports, every worker imports.
+        items: read as they are needed.
+        workers: processes; all cores by default. With 1 there is no other process.
+
+    Raises:
+        RsscError: a worker was killed.
+    """
+    workers = workers or os.cpu_count() or 1
+    items = iter(items)
+    chunks = iter(lambda: list(islice(items, _CHUNK)), [])
+    first = next(chunks, [])
+    if workers == 1 or len(first) < _CHUNK:  # a single chunk is done before a process starts
+        yield from function(first) if first else ()
+        for chunk in chunks:
+            yield from function(chunk)
+        return
+    # Spawned, not forked: TensorFlow's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        under_way: deque = deque([pool.submit(function, first)])
+        try:
+            for chunk in chunks:
+                under_way.append(pool.submit(function, chunk))
+                if len(under_way) > _AHEAD * workers:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        except BrokenProcessPool as error:
+            raise RsscError("a worker was killed (out of memory?): try fewer --workers") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
