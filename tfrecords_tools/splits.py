@@ -115,8 +115,8 @@ def check_splits(listing: Listing) -> None:
     number = listing.classes.index(absent[0])
     count = int(table["labels"].map(lambda labels: number in labels).sum())
     raise RsscError(
-        f"class {absent[0]!r} ({count} images) has no training image, as {len(absent)} of "
-        f"{len(listing.classes)} classes: raise --train-fraction or add images"
+        f"class {absent[0]!r} ({count} images) has no training image (of {len(listing.classes)} "
+        f"classes {len(absent)} have none): raise --train-fraction or add images"
     )
 
 
