@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecords_tools.card import Card, Shard, Split
+from tfrecords_tools.card import SPLITS, Card, Shard, Split
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.findings import Finding, Report
 from tfrecords_tools.folders import new_folder, refuse_existing
 from tfrecords_tools.images import BadImage, store
 from tfrecords_tools.leaks import PixelCheck
-from tfrecords_tools.readers import SPLITS, Listing
+from tfrecords_tools.readers import Listing
 from tfrecords_tools.splits import check_splits
 from tfrecords_tools.write import (
     EXAMPLES_PER_SHARD,

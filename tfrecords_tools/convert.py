@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tfrecords_tools.audit_labels import audit_files, audit_labels, audit_own_class
-from tfrecords_tools.card import Card
+from tfrecords_tools.card import Card, check_names
 from tfrecords_tools.catalogue import Dataset, check_against, recognise
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.findings import Finding
@@ -83,8 +83,8 @@ def convert(
     out = Path(out)
     if encoding not in FORMATS:
         raise RsscError(f"--encode is one of {', '.join(FORMATS)}. Received: {encoding!r}")
-    if size < 8:
-        raise RsscError(f"--size is in pixels, at least 8. Received: {size}")
+    if not 8 <= size <= 16384:
+        raise RsscError(f"--size is in pixels, 8 to 16384. Received: {size}")
     if runner not in RUNNERS:
         raise RsscError(f"--runner is one of {', '.join(RUNNERS)}. Received: {runner!r}")
     if split_files and (per_class or folds or group):
@@ -94,9 +94,14 @@ def convert(
     refuse_existing(out, overwrite)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
-        images, name = fetch_class_folders(tfds_name), name or tfds_name
+        images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
     images = Path(images)
+    set_name = name or images.resolve().name
     listing = read_label_csv(images, labels, skip_bad) if labels else read_class_folders(images)
+    try:
+        check_names(set_name, listing.classes)
+    except ValueError as error:
+        raise RsscError(f"{images}: {error}: rename it, or name the set with --dataset") from error
     dataset = check_against(listing, name) if name else None
     findings = _audit_listing(listing, labels, dataset)
     if limit_to is not None:
@@ -108,7 +113,7 @@ def convert(
         assign_splits(listing, plan, seed, read_groups(listing, group) if group else None)
         made = plan.facts() | ({"group": group} if group else {})
     options = {
-        "name": name or images.resolve().name,
+        "name": set_name,
         "size": size,
         "encoding": encoding,
         "seed": seed,

@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import logging
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +14,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 FORMATS = ("jpeg", "png")
 JPEG_QUALITY = 95
+MAX_PIXELS = 89_478_485  # from here on Pillow warns of a bomb: 256 MiB as RGB
 
 # Half a photograph must be an error, whatever another library has set before us.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
+_PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+# In the data of a scan 0xff is followed by 0, or by the number of a restart.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SIXTEEN_BIT = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
@@ -51,24 +58,63 @@ def load_rgb(data: bytes) -> tuple[Image.Image, str | None]:
     from the image's own minimum..maximum to 0..255 (with the warning).
 
     Raises:
-        BadImage: empty, truncated, not an image, or a decompression bomb.
+        BadImage: empty, truncated, not an image, or a decompression bomb (`MAX_PIXELS`).
     """
     if not data:
         raise BadImage("the file is empty (0 bytes)")
     try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
+        # Pillow's warnings name none of our files, and numpy's are about values we replace.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return _decode(data)
+    except BadImage:
+        raise
     except UnidentifiedImageError as error:
-        raise BadImage("not an image that Pillow can identify") from error
+        raise BadImage(f"not an image ({', '.join(_PILLOW_FORMATS)})") from error
     except Image.DecompressionBombError as error:
         raise BadImage(f"refused as a decompression bomb: {error}") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        raise BadImage(f"does not decode: {error}") from error
+        raise BadImage(f"does not decode: {error or type(error).__name__}") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    """The image with its header read; formats that other programs must decode stay out (EPS)."""
+    return Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
+
+
+def _decode(data: bytes) -> tuple[Image.Image, str | None]:
+    image = _open(data)
+    if image.width < 1 or image.height < 1:
+        raise BadImage(f"it has no pixels ({image.width}x{image.height})")
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(
+            f"refused as a decompression bomb: {image.width}x{image.height} pixels, at most "
+            f"{MAX_PIXELS} are read"
+        )
+    image.load()
+    if image.format == "JPEG":
+        _has_end_marker(data)
     if image.format == "TIFF" and _bits(image) > 8 and image.mode not in _SIXTEEN_BIT:
         return _scale(_read_deep_tiff(data))
     if image.mode in _SIXTEEN_BIT and image.format in {"TIFF", "PNG"}:
         return _scale(np.asarray(image))
-    return image.convert("RGB"), None
+    return image if image.mode == "RGB" else image.convert("RGB"), None
+
+
+def _has_end_marker(data: bytes) -> bool:
+    """Follows the segments of a JPEG, scans included, to its end.
+
+    Raises:
+        BadImage: a segment reaches beyond the file: damage that Pillow paints over in grey.
+    """
+    at = 2
+    while marker := _JPEG_MARKER.search(data, at):
+        if marker[0] == b"\xff\xd9":
+            return True
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    if at > len(data):
+        raise BadImage("a segment of the JPEG reaches beyond the end of the file")
+    return False
 
 
 def _bits(image: Image.Image) -> int:
@@ -80,8 +126,13 @@ def _read_deep_tiff(data: bytes) -> np.ndarray:
     """Pillow keeps only the high byte of deep RGB; a dark 12-bit scene would come out black."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it would say, we raise
     try:
-        pixels = tifffile.imread(io.BytesIO(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]  # Pillow's first page, whose size was checked; not the series
+            if page.size > 4 * MAX_PIXELS:
+                raise ValueError(f"{page.size} values")
+            pixels = page.asarray()
     except Exception as error:
         raise BadImage(f"does not decode as a 16-bit TIFF: {error}") from error
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
@@ -152,9 +203,11 @@ def is_constant(image: Image.Image) -> bool:
 
 
 def _is_stored_form(data: bytes, encoding: str) -> bool:
-    with Image.open(io.BytesIO(data)) as header:
-        bit_depth_is_8 = header.format != "PNG" or header.tile[0][3] == "RGB"
-        frames = getattr(header, "n_frames", 1)
-        wanted = {"JPEG", "MPO"} if encoding == "jpeg" else {"PNG"}
-        plain = header.format in wanted and header.mode == "RGB"
-        return plain and bit_depth_is_8 and (frames == 1 or encoding == "jpeg")
+    with _open(data) as header:
+        if header.mode != "RGB":
+            return False
+        if encoding == "jpeg":
+            # Without its end marker, Pillow reads a JPEG and TensorFlow does not.
+            return header.format in {"JPEG", "MPO"} and _has_end_marker(data)
+        bit_depth_is_8 = header.format == "PNG" and header.tile[0][3] == "RGB"
+        return bit_depth_is_8 and getattr(header, "n_frames", 1) == 1

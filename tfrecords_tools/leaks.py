@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfrecords_tools.card import Card, open_records
+from tfrecords_tools.card import SPLITS, Card, open_records
 from tfrecords_tools.duplicates import ALIKE, EXACT, Fingerprints, find_pairs_between
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.findings import Finding
 from tfrecords_tools.fingerprints import Fingerprint, fingerprint_all
 from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.readers import SPLITS
 
 
 def find_leaks(

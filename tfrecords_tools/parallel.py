@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 from tfrecords_tools.errors import RsscError
@@ -42,7 +44,7 @@ def map_chunks(
         return
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
         under_way: deque = deque([pool.submit(function, first)])
         try:
             for chunk in chunks:
@@ -55,3 +57,16 @@ def map_chunks(
             raise RsscError("a worker was killed (out of memory?): try fewer --workers") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Ends this worker with the process that started it, however that was killed.
+
+    A worker waits for work on a pipe that it holds open itself: it would wait for ever.
+    """
+
+    def watch() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

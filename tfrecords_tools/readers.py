@@ -5,6 +5,7 @@ Everything is sorted by name: the order in which a file system lists files never
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tfrecords_tools.errors import RsscError
 from tfrecords_tools.images import EXTENSIONS
 
 SINGLE, MULTI = "single-label", "multi-label"
-SPLITS = ("train", "val", "test")
+
+_DEEPEST = 30  # levels of folders; no published set has more than three
 
 # MLRSNet spells these in two ways, sometimes within one release.
 _SPELLINGS = {"harbor&port": "harbor_port", "swimmimg_pool": "swimming_pool"}
@@ -43,8 +45,7 @@ def list_images(root: Path) -> tuple[list[str], Counter]:
     if not root.is_dir():
         raise RsscError(f"{root} is not a folder: give the folder that holds the images")
     images, others = [], Counter()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+    for folder, _, files in _walk(root):
         for name in files:
             if name.startswith(".") or name == "Thumbs.db":
                 continue
@@ -61,6 +62,30 @@ def list_images(root: Path) -> tuple[list[str], Counter]:
                 f"{root}: the file name {name!r} is not valid UTF-8: rename it"
             ) from None
     return sorted(images), others
+
+
+def _walk(
+    folder: str | Path, above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Every visible folder at and below `folder`, with its folders and files; links are followed.
+
+    Raises:
+        RsscError: a link leads back to a folder that it lies in, or a folder cannot be read.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        raise RsscError(f"{folder} is a link to a folder that it lies in: remove it")
+    if len(above) > _DEEPEST:
+        raise RsscError(f"{folder} lies more than {_DEEPEST} folders deep")
+    try:
+        with os.scandir(folder) as entries:
+            kinds = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError as error:
+        raise RsscError(f"cannot read {folder}: {error.strerror}") from error
+    subfolders = [name for name, is_folder in kinds if is_folder and not name.startswith(".")]
+    yield str(folder), subfolders, [name for name, is_folder in kinds if not is_folder]
+    for name in subfolders:
+        yield from _walk(os.path.join(folder, name), (*above, real))
 
 
 def read_class_folders(root: Path) -> Listing:
@@ -96,8 +121,7 @@ def read_class_folders(root: Path) -> Listing:
 
 
 def _refuse_empty_folders(root: Path, used: set[str]) -> None:
-    for folder, subfolders, _ in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    for folder, subfolders, _ in _walk(root):
         name = Path(folder).relative_to(root).as_posix()
         if name != "." and not subfolders and name not in used:
             raise RsscError(f"class folder {folder} has no images: fill it or remove it")

@@ -5,7 +5,10 @@ containers, numpy arrays and a scikit-learn LabelEncoder, so this reader knows t
 and refuses a file that asks for another one, before anything happens.
 """
 
+import io
 import pickle
+import pickletools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ class _Dtype:
     """A plain numpy dtype. Its pickled state goes no further: numpy would believe a forged one."""
 
     def __init__(self, name: str, *_):
+        if not isinstance(name, str) or "," in name:
+            raise _Refused("a structured numpy dtype")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
@@ -86,11 +91,24 @@ def _new_encoder(kind: Any, *_) -> Encoder:
     return Encoder()
 
 
-class _NeverMade:
-    """Stands where a name is only passed on (the array's type), and cannot be called."""
+def _never_made(*_) -> None:
+    """Stands where a name is only passed on (the array's type)."""
+    raise _Refused("an array that is made directly")
 
-    def __new__(cls, *_):
-        raise _Refused("an array that is made directly")
+
+class _Function:
+    """A function that a pickle may call, but not change: BUILD sets attributes of anything else."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable):
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, _: Any) -> None:
+        raise _Refused("a changed function")
 
 
 _ALLOWED = {
@@ -102,20 +120,20 @@ _ALLOWED = {
     ("__builtin__", "dict"): dict,
     ("__builtin__", "set"): set,
     ("collections", "OrderedDict"): dict,
-    ("_codecs", "encode"): _encode,
-    ("copyreg", "_reconstructor"): _new_encoder,
-    ("copy_reg", "_reconstructor"): _new_encoder,
-    ("builtins", "object"): _NeverMade,
-    ("__builtin__", "object"): _NeverMade,
-    ("numpy", "ndarray"): _NeverMade,
-    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _Function(_encode),
+    ("copyreg", "_reconstructor"): _Function(_new_encoder),
+    ("copy_reg", "_reconstructor"): _Function(_new_encoder),
+    ("builtins", "object"): _Function(_never_made),
+    ("__builtin__", "object"): _Function(_never_made),
+    ("numpy", "ndarray"): _Function(_never_made),
+    ("numpy", "dtype"): _Function(_Dtype),
     **{
-        (f"numpy.{core}.multiarray", name): made
+        (f"numpy.{core}.multiarray", name): _Function(made)
         for core in ("core", "_core")
         for name, made in (("_reconstruct", _reconstruct), ("scalar", _scalar))
     },
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy.core.numeric", "_frombuffer"): _Function(_from_buffer),
+    ("numpy._core.numeric", "_frombuffer"): _Function(_from_buffer),
     **{
         (f"sklearn.preprocessing.{module}", "LabelEncoder"): Encoder
         for module in ("_label", "label", "data", "_data")
@@ -143,8 +161,9 @@ def read_pickle(path: Path) -> Any:
     try:
         if Path(path).stat().st_size > _LIMIT:
             raise RsscError(f"{path}: too large for a split list ({_LIMIT >> 20} MiB at most)")
-        with open(path, "rb") as stream:
-            return _finish(_Unpickler(stream, encoding="latin1").load())
+        data = Path(path).read_bytes()
+        _check_memo(data)
+        return _finish(_Unpickler(io.BytesIO(data), encoding="latin1").load(), {})
     except RsscError:
         raise
     except _Refused as refused:
@@ -160,14 +179,28 @@ def read_pickle(path: Path) -> Any:
         ) from None
 
 
-def _finish(value: Any) -> Any:
-    """Puts the real arrays where the ones on their way stand."""
+def _check_memo(data: bytes) -> None:
+    """The unpickler makes its table of objects as long as the largest number in the file says."""
+    for opcode, number, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(data):
+            raise _Refused(f"a table of {number} objects")
+
+
+def _finish(value: Any, done: dict[int, Any]) -> Any:
+    """Puts the real arrays where the ones on their way stand.
+
+    `done` has what was finished, by its id: a part that stands in many places is finished once.
+    """
+    if id(value) in done:
+        return done[id(value)]
+    made = value
     if isinstance(value, _Array):
-        return value.values
-    if isinstance(value, Encoder):
-        value.classes_ = _finish(value.classes_)
-    if isinstance(value, dict):
-        return {key: _finish(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_finish(part) for part in value)
-    return value
+        made = value.values
+    elif isinstance(value, Encoder):
+        value.classes_ = _finish(value.classes_, done)
+    elif isinstance(value, dict):
+        made = {key: _finish(part, done) for key, part in value.items()}
+    elif isinstance(value, list | tuple):
+        made = type(value)(_finish(part, done) for part in value)
+    done[id(value)] = made
+    return made

@@ -1,13 +1,16 @@
 """Published splits: CSV and TSV lists, our own `folds.csv`, and the study's pickles."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tfrecords_tools.card import SPLITS
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.folders import new_file
 from tfrecords_tools.label_files import read_csv
-from tfrecords_tools.readers import SPLITS, Listing, NameIndex, refuse_unsafe
+from tfrecords_tools.readers import Listing, NameIndex, refuse_unsafe
 from tfrecords_tools.safe_pickle import Encoder, read_pickle
 
 FOLDS = "folds.csv"
@@ -141,17 +144,32 @@ def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
         raise RsscError(f"{file}: expected a dict of splits, as the study wrote it")
     rows = []
     for word, part in content.items():
-        split = _WORDS.get(str(word).lower())
-        if split is None or not isinstance(part, dict) or "filename" not in part:
+        word = word if isinstance(word, str) else type(word).__name__
+        split = _WORDS.get(word.lower())
+        names = part.get("filename") if isinstance(part, dict) else None
+        if split is None or not _is_text(names):
             raise RsscError(
                 f"{file}: expected splits named train and test, each with a list `filename`. "
-                f"Received: {str(word)[:40]!r}"
+                f"Received: {word[:40]!r}"
             )
-        rows += [(str(name), split) for name in part["filename"]]
+        rows += [(str(name), split) for name in names]
     return rows
 
 
+def _is_text(values: Any) -> bool:
+    """Whether it is a list or a flat array of text, the only thing that is safe to spell out."""
+    return (
+        isinstance(values, list | tuple | np.ndarray)
+        and getattr(values, "ndim", 1) == 1
+        and all(isinstance(value, str) for value in values)
+    )
+
+
 def _check_encoder(file: Path, encoder: Encoder, listing: Listing) -> None:
+    if not _is_text(encoder.classes_):
+        raise RsscError(
+            f"{file}: expected class names. Received: {type(encoder.classes_).__name__}"
+        )
     theirs = [str(name) for name in encoder.classes_]
     odd = sorted(set(theirs) ^ set(listing.classes))
     if odd and theirs:

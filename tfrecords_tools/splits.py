@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tfrecords_tools.card import SPLITS
 from tfrecords_tools.errors import RsscError
-from tfrecords_tools.readers import MULTI, SPLITS, Listing
+from tfrecords_tools.readers import MULTI, Listing
 from tfrecords_tools.stratify import assign_groups, iterative_cut, iterative_folds
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.card import CARD_NAME, Card, Shard, Split
+from tfrecords_tools.card import CARD_NAME, SPLITS, Card, Shard, Split
 from tfrecords_tools.encode import encode_all
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.findings import Finding, Report, write_csv, write_json
@@ -17,7 +17,7 @@ from tfrecords_tools.images import StoredImage
 from tfrecords_tools.leaks import PixelCheck
 from tfrecords_tools.progress import progress_bar
 from tfrecords_tools.quiet import import_tensorflow
-from tfrecords_tools.readers import SPLITS, Listing
+from tfrecords_tools.readers import Listing
 from tfrecords_tools.split_files import FOLDS, write_folds
 from tfrecords_tools.splits import check_splits
 

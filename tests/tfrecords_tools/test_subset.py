@@ -1,0 +1,84 @@
+"""Nested subsets of the training split."""
+
+from pathlib import Path
+
+import pytest
+
+from tfrecords_tools.card import open_records
+from tfrecords_tools.convert import convert
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.subset import choose, is_whole, write_subset
+from tfrecords_tools.verify import verify
+
+
+def _ids(records: Path, split: str = "train") -> list[str]:
+    import tensorflow as tf
+
+    from tfrecords_tools.schema import parse
+
+    shards = [str(records / shard.file) for shard in open_records(records).splits[split].shards]
+    return [parse(record)["id"].numpy().decode() for record in tf.data.TFRecordDataset(shards)]
+
+
+@pytest.fixture
+def whole(class_folders, tmp_path) -> Path:
+    """Three classes of 20 images: 48 train, 12 test."""
+    out = tmp_path / "whole"
+    convert(class_folders({"a": 20, "b": 20, "c": 20}), out, train_fraction=0.8, val_fraction=0)
+    return out
+
+
+def test_a_subset_is_a_record_folder_with_the_same_test(whole, tmp_path):
+    card = write_subset(whole, tmp_path / "part", 0.2)
+    assert verify(tmp_path / "part") == []
+    assert card.splits["train"].class_counts == (4, 4, 4)
+    assert card.splits["test"] == open_records(whole).splits["test"]
+    assert _ids(tmp_path / "part", "test") == _ids(whole, "test")
+    assert sum(card.sizes.values()) == 24
+
+
+def test_subsets_are_nested_and_repeatable(whole, tmp_path):
+    parts = {}
+    for fraction in (0.1, 0.2, 0.5):
+        write_subset(whole, tmp_path / f"{fraction}", fraction)
+        parts[fraction] = set(_ids(tmp_path / f"{fraction}"))
+    assert [len(part) for part in parts.values()] == [6, 12, 30]
+    assert parts[0.1] < parts[0.2] < parts[0.5] < set(_ids(whole))
+    again = write_subset(whole, tmp_path / "again", 0.2)
+    assert again.splits == open_records(tmp_path / "0.2").splits
+    other = write_subset(whole, tmp_path / "other", 0.2, seed=1)
+    assert other.splits != again.splits
+
+
+def test_multi_label_subsets_are_nested_and_keep_the_labels_shares(whole):
+    from dataclasses import replace
+
+    import numpy as np
+
+    card = replace(open_records(whole), task="multi-label", classes=("x", "y", "z"))
+    rng = np.random.default_rng(0)
+    positive = rng.random((400, 3)) < (0.5, 0.1, 0.3)
+    split = replace(
+        card.splits["train"], shards=(replace(card.splits["train"].shards[0], examples=400),)
+    )
+    card = replace(card, splits={"train": split})
+    ids = [f"{number:03d}" for number in range(400)]
+    labels = [tuple(np.flatnonzero(row)) for row in positive]
+    parts = [choose(ids, labels, card, fraction, 0) for fraction in (0.125, 0.25, 0.5)]
+    assert [len(part) for part in parts] == [50, 100, 200]
+    assert parts[0] < parts[1] < parts[2]
+    for part in parts:
+        share = positive[[int(name) for name in part]].mean(axis=0)
+        assert np.abs(share - positive.mean(axis=0)).max() < 0.03
+
+
+def test_whole_or_more_than_there_is(whole, tmp_path):
+    card = open_records(whole)
+    assert is_whole(card, 0.8)
+    assert not is_whole(card, 0.5)
+    for fraction in (0.9, 0.0, -1.0, float("nan")):
+        with pytest.raises(RsscError, match=r"at most 0\.8"):
+            write_subset(whole, tmp_path / "part", fraction)
+    with pytest.raises(RsscError, match=r"class 'a' .* has no training image"):
+        write_subset(whole, tmp_path / "part", 0.02)
+    assert not (tmp_path / "part").exists()
