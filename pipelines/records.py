@@ -1,14 +1,15 @@
 """Record folders as tf.data: every example of a split, still encoded, counted against the card."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.card import Card
+from tfrecords_tools.card import Card, Split, refuse_damage
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.schema import parse
+from tfrecords_tools.verify import verify
 
 # Encoded bytes that the shuffle buffer may hold; a larger split is shuffled shard by shard too.
 SHUFFLE_BYTES = 1 << 29
@@ -33,21 +34,43 @@ def read_epoch(
 ) -> tf.data.Dataset:
     """The same examples in an order that is a pure function of (`seed`, `epoch`).
 
-    Call it inside `flat_map`, with `epoch` a scalar int64 tensor: the seed is set on the graph of
-    the mapped function, so that no global seed of the process has a say. Examples whose id is in
+    Call it inside `flat_map`, with `epoch` a scalar int64 tensor. Examples whose id is in
     `exclude` are left out.
     """
+
+    def read_shards(paths: tf.data.Dataset) -> tf.data.Dataset:
+        dataset = tf.data.TFRecordDataset(paths).apply(
+            tf.data.experimental.assert_cardinality(card.splits[split].examples)
+        )
+        if exclude:
+            dataset = dataset.filter(lambda record: ~_is_one_of(record, exclude))
+        return dataset
+
+    paths = shard_paths(records, card, split)
+    return in_epoch_order(paths, read_shards, card.splits[split], seed, epoch)
+
+
+def in_epoch_order(
+    shards: Sequence,
+    read_shards: Callable[[tf.data.Dataset], tf.data.Dataset],
+    split: Split,
+    seed: int,
+    epoch,
+) -> tf.data.Dataset:
+    """Shuffles shards, then their examples, whatever stands for these.
+
+    Args:
+        shards: one value for each shard of the split.
+        read_shards: from a dataset of such values to the examples of these shards in their order.
+        split: of the card.
+        seed, epoch: decide the order. Call it inside `flat_map`, with `epoch` a scalar int64
+            tensor: the seed is set on the graph of the mapped function, so that no global seed of
+            the process has a say.
+    """
     tf.random.set_seed(seed + 1)  # (0, 0) means "no seed" to TensorFlow's ops
-    shards = tf.data.Dataset.from_tensor_slices(shard_paths(records, card, split))
-    shards = shards.shuffle(len(card.splits[split].shards), seed=epoch)
-    examples, total = card.splits[split].examples, card.splits[split].bytes
-    buffer = max(1, min(examples, examples * SHUFFLE_BYTES // max(total, 1)))
-    dataset = tf.data.TFRecordDataset(shards).apply(
-        tf.data.experimental.assert_cardinality(examples)
-    )
-    if exclude:
-        dataset = dataset.filter(lambda record: ~_is_one_of(record, exclude))
-    return dataset.shuffle(buffer, seed=epoch)
+    order = tf.data.Dataset.from_tensor_slices(shards).shuffle(len(split.shards), seed=epoch)
+    buffer = max(1, min(split.examples, split.examples * SHUFFLE_BYTES // max(split.bytes, 1)))
+    return read_shards(order).shuffle(buffer, seed=epoch)
 
 
 def count_kept(records: Path, card: Card, split: str, exclude: Sequence[str]) -> int:
@@ -63,21 +86,26 @@ def _is_one_of(record: tf.Tensor, ids: Sequence[str]) -> tf.Tensor:
     return tf.reduce_any(parse(record)["id"] == tf.constant(list(ids)))
 
 
+# What tf.data raises on damaged records: checksums, counts, contents, and files that went away.
+_DAMAGE = (
+    tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    UnicodeDecodeError,  # TensorFlow's message holds bytes of the record
+)
+
+
 @contextmanager
 def explain_damage(records: Path) -> Iterator[None]:
-    """Turns what tf.data raises on damaged records into one line that names them."""
+    """Turns what tf.data raises on damaged records into one line that names the shard.
+
+    TensorFlow's message names no file, so the folder is verified then; an error that has another
+    cause passes.
+    """
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
-        if isinstance(error, tf.errors.FailedPreconditionError) and (
-            "expected to contain" not in error.message
-        ):
-            raise
-        reason = error.message.splitlines()[0]
-        raise RsscError(f"{records} is damaged ({reason}): run rssc-tf verify {records}") from error
-    except tf.errors.InvalidArgumentError as error:
-        if "decode" not in error.message.lower() and "jpeg" not in error.message.lower():
-            raise
-        raise RsscError(
-            f"{records} holds an image that does not decode: run rssc-tf verify {records}"
-        ) from error
+    except _DAMAGE:
+        refuse_damage(verify(records), records)
+        raise

@@ -1,19 +1,18 @@
 """Batches: exact, complete, and pure functions of (seed, epoch, position)."""
 
 import hashlib
-import io
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from pipelines.augment import crop_side
-from pipelines.records import count_kept
-from pipelines.stream import decode, evaluation_batches, evaluation_view, training_batches
+from pipelines.augment import crop_side, draw, random_symmetries, random_windows
+from pipelines.records import count_kept, read_epoch
+from pipelines.stream import evaluation_batches, training_batches
 from tfrecords_tools.card import open_records
 from tfrecords_tools.errors import RsscError
+from tfrecords_tools.schema import parse_many
 
 
 def _digest(batches, count=12) -> str:
@@ -95,35 +94,6 @@ def test_evaluation_sees_every_example_once_with_its_central_crop(records, scene
     np.testing.assert_array_equal(batches[0][0][0], expected)
 
 
-def _encoded(pixels: np.ndarray, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_decode_of_a_window_is_the_window_of_the_decode(kind):
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    data = tf.constant(_encoded(pixels, kind))
-    whole = tf.io.decode_image(data, channels=3).numpy().astype(int)
-    window = tf.constant([8, 16, 16, 24])
-    part = decode(data, kind, window).numpy().astype(int)
-    assert part.shape == (16, 24, 3)
-    if kind == "png":
-        np.testing.assert_array_equal(part, whole[8:24, 16:40])
-    else:  # chroma is interpolated across the window's edge in one and not in the other
-        assert np.abs(part - whole[8:24, 16:40]).mean() < 4
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (64, 40), (300, 200), (20, 20)])
-def test_evaluation_view_of_any_size_eagerly_and_in_map(shape):
-    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
-    eager = evaluation_view(tf.constant(image), 64, 56)
-    dataset = tf.data.Dataset.from_tensors(image).map(lambda x: evaluation_view(x, 64, 56))
-    assert eager.shape == (56, 56, 3)
-    np.testing.assert_array_equal(next(iter(dataset)), eager)
-
-
 def test_an_unknown_split_is_one_line(records):
     with pytest.raises(RsscError, match=r"no split 'dev': it has train, val, test"):
         evaluation_batches(records, open_records(records), "dev", 8)
@@ -134,15 +104,36 @@ def test_a_card_that_promises_more_than_the_shards_hold_is_found(records, tmp_pa
 
     for file in records.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    content = json.loads((tmp_path / "dataset.json").read_text())
-    content["splits"]["train"]["shards"][0]["examples"] += 1
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
-    card = open_records(tmp_path)
+    card = open_records(records)
+    train = card.splits["train"]
+    shard = replace(train.shards[0], examples=train.shards[0].examples + 1)
+    counts = (train.class_counts[0] + 1, *train.class_counts[1:])
+    splits = {**card.splits, "train": replace(train, shards=(shard,), class_counts=counts)}
+    card = replace(card, splits=splits, sizes={"48x48": 41})
+    (tmp_path / "dataset.json").write_text(card.to_json())
+    assert open_records(tmp_path) == card
     with pytest.raises(RsscError, match="rssc-tf verify"), explain_damage(tmp_path):
         for _ in training_batches(tmp_path, card, 8, seed=0).take(9):
             pass
     with pytest.raises(RsscError, match="rssc-tf verify"), explain_damage(tmp_path):
         list(evaluation_batches(tmp_path, card, "train", 8))
+
+
+def test_an_image_is_cut_and_turned_as_its_draws_say(records):
+    card = open_records(records)
+    images, labels = next(iter(training_batches(records, card, 20, seed=6)))
+    order = read_epoch(records, card, "train", 6, tf.constant(0, tf.int64))
+    example = parse_many(next(iter(order.batch(20))))
+    draws = draw(6, tf.constant(0, tf.int64), 20)
+    windows = random_windows(draws, example["height"], example["width"]).numpy()
+    for i, (top, left, height, width) in enumerate(windows):
+        image = tf.io.decode_jpeg(example["image"][i], channels=3).numpy()
+        image = image[top : top + height, left : left + width]
+        number = int(random_symmetries(draws)[i])
+        image = image.transpose(1, 0, 2) if number & 1 else image
+        image = image[::-1] if number & 2 else image
+        np.testing.assert_array_equal(images[i], image[:, ::-1] if number & 4 else image)
+    np.testing.assert_array_equal(labels, example["labels"].values)
 
 
 def test_excluded_examples_are_never_seen(records):
