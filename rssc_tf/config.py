@@ -10,8 +10,9 @@ from tfrecords_tools.errors import RsscError
 
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DISTRIBUTIONS = ("auto", "none", "mirrored")
+DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
 SCHEDULES = ("paper", "cosine")
+CACHES = ("auto", "none", "ram")
 
 # The study does not publish its rates. These are the usual ones for Adam; a linear head is the
 # exception, whose 1e-3 is in the study's scripts.
@@ -37,9 +38,15 @@ class TrainConfig:
         image_size: side at which the backbone sees images; `None`: the crop (256 of 292).
         precision: dtype policy of Keras.
         seed: int >= 0, of everything that is random.
-        distribute: one of `DISTRIBUTIONS`; `auto` mirrors over all GPUs, or runs on the CPU.
+        source_seed: int >= 0, of the source round; `None`: `seed`. Runs that differ in `seed`
+            share one source round if this is the same.
+        distribute: one of `DISTRIBUTIONS`; `auto` mirrors over all GPUs, or runs on the CPU;
+            `multiworker` trains with all processes of TF_CONFIG.
         workers: threads that read and decode; `None`: all cores.
+        cache: `"ram"`: decode the training images once, into memory; `"auto"`: if they take at
+            most half of the free memory; `"none"`. The batches are the same.
         checkpoint_every: `"500"` steps or `"5m"` minutes.
+        keep_checkpoints: how many stay, the newest.
         exclude_leaks: leave source images out that show a photograph of the target's test split.
         deterministic: whether TensorFlow's ops must be (same seed, same weights).
     """
@@ -60,13 +67,18 @@ class TrainConfig:
     image_size: int | None = None
     precision: str = "float32"
     seed: int = 0
+    source_seed: int | None = None
     distribute: str = "auto"
     workers: int | None = None
+    cache: str = "auto"
     checkpoint_every: str = "5m"
+    keep_checkpoints: int = 2
     exclude_leaks: bool = False
     deterministic: bool = True
 
     def __post_init__(self):
+        for setting in fields(self):
+            _check_type(setting.name, getattr(self, setting.name), setting.type)
         strategy = get_strategy(self.strategy)
         if strategy.source_round and not self.source:
             raise RsscError(f"--strategy {self.strategy} needs --source RECORDS")
@@ -75,26 +87,30 @@ class TrainConfig:
             ("precision", PRECISIONS),
             ("schedule", SCHEDULES),
             ("distribute", DISTRIBUTIONS),
+            ("cache", CACHES),
         ):
             if getattr(self, name) not in choices:
                 raise RsscError(
                     f"--{name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}"
                 )
-        for name, least in (
-            ("epochs", 1),
-            ("source_epochs", 1),
-            ("batch_size", 1),
-            ("image_size", 8),
-            ("seed", 0),
-            ("workers", 1),
+        for name, least, most in (
+            ("epochs", 1, 10**5),
+            ("source_epochs", 1, 10**5),
+            ("batch_size", 1, 10**6),
+            ("image_size", 8, 10**4),
+            ("seed", 0, 2**31 - 1),
+            ("source_seed", 0, 2**31 - 1),
+            ("workers", 1, 10**3),
+            ("keep_checkpoints", 1, 10**3),
         ):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and (not whole or value < least):
+            if value is not None and value < least:
                 raise RsscError(f"{_flag(name)} is at least {least}. Received: {value!r}")
+            if value is not None and value > most:
+                raise RsscError(f"{_flag(name)} is at most {most}. Received: {value!r}")
         for name in ("learning_rate", "source_learning_rate"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and 0 < value < 10):
+            if value is not None and not 0 < value < 10:
                 raise RsscError(f"{_flag(name)} is above 0 and below 10. Received: {value!r}")
         checkpoint_interval(self.checkpoint_every)
 
@@ -116,6 +132,15 @@ class TrainConfig:
         return _RATE_RANDOM if random else _RATE_PRETRAINED
 
 
+def _check_type(name: str, value: object, kind: type) -> None:
+    """A YAML file can hold anything; `kind` is a type of `TrainConfig`'s fields."""
+    kinds = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    base = next(one for one in kinds if one is kind or kind == (one | None))
+    allowed = {base, int} if base is float else {base}
+    if type(value) not in allowed and not (value is None and kind is not base):
+        raise RsscError(f"{_flag(name)} is {kinds[base]}. Received: {str(value)[:80]!r}")
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -134,21 +159,38 @@ def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
     raise RsscError(f"--checkpoint-every is steps (500) or minutes (5m). Received: {text!r}")
 
 
+def _refuse_bombs(text: str) -> None:
+    """A few lines of aliases to aliases stand for gigabytes; deep nesting takes minutes to read."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > 9:
+            raise ValueError("aliases (*name) and deep nesting are not understood")
+
+
+def load_yaml(file: Path) -> dict:
+    """A mapping of settings from YAML, with `_` for `-` in the names; `RsscError` if it is none."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        _refuse_bombs(text)
+        content = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RsscError(f"cannot read --config {file}: {reason}") from error
+    if not isinstance(content, dict):
+        raise RsscError(f"--config {file} is not a mapping of settings, as `epochs: 30`")
+    return {str(key).replace("-", "_"): value for key, value in content.items()}
+
+
 def load_config(file: Path) -> dict:
     """Settings from a YAML file (a run's own `config.yaml` is one), to be completed by flags.
 
     Raises:
         RsscError: it cannot be read, is no mapping, or has a key that is no setting.
     """
-    try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RsscError(f"cannot read --config {file}: {reason}") from error
-    if not isinstance(content, dict):
-        raise RsscError(f"--config {file} is not a mapping of settings, as `epochs: 30`")
+    content = load_yaml(file)
     known = {field.name for field in fields(TrainConfig)}
-    content = {str(key).replace("-", "_"): value for key, value in content.items()}
     unknown = sorted(set(content) - known)
     if unknown:
         raise RsscError(f"--config {file}: there is no setting {unknown[0]!r}")
@@ -161,15 +203,41 @@ def save_config(config: TrainConfig, file: Path) -> None:
 
 
 # These may differ when a run goes on: they change neither batches nor weights.
-_FREE = {"target", "source", "weights", "workers", "checkpoint_every", "distribute"}
+FREE = {
+    "target",
+    "source",
+    "weights",
+    "workers",
+    "cache",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "distribute",
+}
 
 
 def changed_setting(old: dict, new: TrainConfig) -> str | None:
     """The first setting in which a resumed run differs, as `name: old -> new`, or `None`."""
     for name, value in asdict(new).items():
-        if name not in _FREE and old.get(name) != value:
+        if name not in FREE and old.get(name) != value:
             return f"{_flag(name)} was {old.get(name)}, is {value}"
     return None
+
+
+def resolve(config: TrainConfig, crop: int) -> TrainConfig:
+    """Fills in what was left to the defaults of the regime and of the target.
+
+    Args:
+        config: the settings.
+        crop: side of the crop from the target's images, in pixels.
+    """
+    source_round = get_strategy(config.strategy).source_round
+    return replace(
+        config,
+        learning_rate=config.target_rate(),
+        source_learning_rate=config.source_rate() if source_round else None,
+        # One size for both rounds: the features of a backbone are tied to the scale it sees.
+        image_size=config.image_size or crop,
+    )
 
 
 def with_source_settings(config: TrainConfig) -> TrainConfig:
@@ -184,4 +252,6 @@ def with_source_settings(config: TrainConfig) -> TrainConfig:
         head="finetune",
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),
+        seed=config.seed if config.source_seed is None else config.source_seed,
+        source_seed=None,
     )

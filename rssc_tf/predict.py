@@ -15,7 +15,7 @@ from tfrecords_tools.readers import list_images
 
 _BATCH = 32
 # What the exported model decodes itself; everything else goes through Pillow first.
-_NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
+_NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"BM")
 
 
 def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:

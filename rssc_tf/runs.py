@@ -1,6 +1,6 @@
 """A run folder, read back."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfrecords_tools.card import CARD_NAME, Card, read_card
@@ -27,16 +27,20 @@ class Run:
 
 
 def open_run(folder: Path) -> Run:
-    """Opens a run folder; `RsscError` if it is none, or not finished."""
-    import yaml
-
+    """Opens a run folder; `RsscError` if it is none, not finished, or damaged."""
     folder = Path(folder)
     for name in (CONFIG, CARD_NAME, MODEL):
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
             raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
-    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    return Run(folder, config, read_card(folder), load_model(folder))
+    return Run(folder, read_settings(folder), read_card(folder), load_model(folder))
+
+
+def read_settings(folder: Path) -> dict:
+    """The settings in a run folder's `config.yaml`; `RsscError` if it is damaged."""
+    from rssc_tf.config import TrainConfig, load_config
+
+    return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
 
 
 def load_model(folder: Path):
@@ -49,6 +53,6 @@ def load_model(folder: Path):
     path = Path(folder) / MODEL
     try:
         return keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # Keras, zipfile and h5py raise nearly anything on damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RsscError(f"{path} cannot be read ({reason}): train again") from error

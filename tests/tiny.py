@@ -12,7 +12,7 @@ from pathlib import Path
 SMALL = ("--backbone", "tiny", "--image-size", "32", "--batch-size", "8", "--epochs", "2")
 
 
-def _build(pretrained: bool, dropout: float = 0.1):
+def _build(pretrained: bool, dropout: float = 0.1, last: str = "linear"):
     import keras
 
     inputs = keras.Input((None, None, 3))
@@ -22,15 +22,21 @@ def _build(pretrained: bool, dropout: float = 0.1):
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU()(x)
         x = keras.layers.Dropout(dropout)(x) if dropout else x
+    x = keras.layers.Activation(last)(x)
     return keras.Model(inputs, x, name="tiny")
 
 
 def register() -> None:
-    """Adds `tiny` and `tiny_without_dropout` to the known backbones of this process."""
+    """Adds `tiny`, `tiny_without_dropout`, and `tiny_explosive` (whose loss is soon infinite at
+    a high rate) to the known backbones of this process."""
     from rssc_tf.models.backbones import BACKBONES, Backbone
     from rssc_tf.models.normalization import Normalization
 
-    for name, build in (("tiny", _build), ("tiny_without_dropout", partial(_build, dropout=0))):
+    for name, build in (
+        ("tiny", _build),
+        ("tiny_without_dropout", partial(_build, dropout=0)),
+        ("tiny_explosive", partial(_build, last="exponential")),
+    ):
         BACKBONES[name] = Backbone(name, "tests", lambda: Normalization.from_mode("unit"), build)
 
 

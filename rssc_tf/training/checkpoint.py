@@ -2,28 +2,32 @@
 
 import io
 import json
-import logging
+import re
+import shutil
+import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-_KEPT = 2
+from tfrecords_tools.errors import RsscError
 
 
 class Progress(tf.train.experimental.PythonState):
     """Where a stage stands.
 
     Attributes:
+        batch: examples in a step; the place in the stream is `step * batch`.
         step: optimizer steps done.
-        history: one dict an epoch.
-        losses: sum and count of the step losses of the epoch under way.
+        history: one dict an epoch, with its validation.
+        losses: sum and count of the step losses since the last row of the history.
         best: the history row of the best epoch on the validation split, or `None`.
         best_weights: arrays of that epoch's `model.variables`, or `None`.
     """
 
-    def __init__(self):
+    def __init__(self, batch: int):
+        self.batch = batch
         self.step = 0
         self.history: list[dict] = []
         self.losses = [0.0, 0]
@@ -31,7 +35,8 @@ class Progress(tf.train.experimental.PythonState):
         self.best_weights: list[np.ndarray] | None = None
 
     def serialize(self) -> bytes:
-        facts = {key: getattr(self, key) for key in ("step", "history", "losses", "best")}
+        names = ("batch", "step", "history", "losses", "best")
+        facts = {name: getattr(self, name) for name in names}
         arrays = {f"{number:05d}": array for number, array in enumerate(self.best_weights or [])}
         stream = io.BytesIO()
         np.savez(stream, facts=np.array(json.dumps(facts)), **arrays)
@@ -46,42 +51,117 @@ class Progress(tf.train.experimental.PythonState):
 
 
 class Checkpointer:
-    """Saves and restores model, optimizer and progress in a folder.
+    """Saves and restores model, optimizer and progress in a folder; `restore` comes first.
 
     The variables are listed one by one: `Checkpoint(model=...)` leaves out the state of Keras's
     seed generators, and Dropout would repeat itself after a resume.
 
     Args:
-        folder: for the checkpoints; the newest two are kept.
+        folder: for the checkpoints, `ckpt-STEP`.
         model: built keras.Model.
         optimizer: built keras optimizer.
         progress: the `Progress` to save and to restore into.
+        keep: how many checkpoints stay, the newest.
     """
 
-    def __init__(self, folder: Path, model, optimizer, progress: Progress):
+    def __init__(self, folder: Path, model, optimizer, progress: Progress, keep: int):
         content = {"model": model.variables, "optimizer": optimizer.variables}
         self._checkpoint = tf.train.Checkpoint(
             progress=progress,
             **{name: [variable.value for variable in found] for name, found in content.items()},
         )
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), _KEPT)
-        self._progress = progress
+        self._folder, self._progress, self._keep = Path(folder), progress, keep
+        self._manager: tf.train.CheckpointManager | None = None
 
     def save(self) -> None:
         """Writes a checkpoint aside and renames it; the oldest goes."""
+        if self._manager is None:
+            folder = str(self._folder)
+            self._manager = tf.train.CheckpointManager(self._checkpoint, folder, self._keep)
         self._manager.save(checkpoint_number=self._progress.step)
 
-    def restore(self) -> bool:
-        """Restores the newest checkpoint that is whole; says whether there was one."""
-        found = list(reversed(self._manager.checkpoints))
-        for path in found:
-            try:
-                self._checkpoint.restore(path).assert_existing_objects_matched()
-                return True
-            except (tf.errors.OpError, ValueError, AssertionError, OSError) as error:
-                reason = str(error).splitlines()[0]
-                logging.getLogger(__name__).warning("%s cannot be read (%s)", path, reason)
-        return False
+    def restore(self, tidy: bool = True) -> bool:
+        """Restores the newest checkpoint that is whole, and warns of every newer one.
+
+        Args:
+            tidy: whether to remove what a kill left by halves.
+
+        Returns:
+            Whether there was a whole one; if not, nothing has been changed.
+
+        Raises:
+            RsscError: the checkpoint is of another model.
+        """
+        steps = _steps(self._folder)
+        whole = list(steps)
+        while whole and (reason := _damage(self._path(whole[-1]))):
+            path = self._path(whole.pop())
+            rest = f"the one of step {whole[-1]}" if whole else "the start"
+            warnings.warn(f"{path} cannot be read ({reason}): going on from {rest}", stacklevel=2)
+        if tidy and steps:
+            self._tidy(whole, torn=steps[len(whole) :])
+        if not whole:
+            return False
+        path = self._path(whole[-1])
+        try:
+            self._checkpoint.restore(path).assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise RsscError(
+                f"{path} is of another model ({reason}): train again with --overwrite"
+            ) from error
+        return True
+
+    def _path(self, step: int) -> str:
+        return str(self._folder / f"ckpt-{step}")
+
+    def _tidy(self, whole: list[int], torn: list[int]) -> None:
+        """Leaves the whole checkpoints, and a list of them for the manager."""
+        for path in self._folder.glob("ckpt-*_temp"):
+            shutil.rmtree(path, ignore_errors=True)
+        lists = [*self._folder.glob("checkpoint.tmp*"), self._folder / "checkpoint"]
+        files = [path for step in torn for path in self._folder.glob(f"ckpt-{step}.*")]
+        for path in lists + files:
+            path.unlink(missing_ok=True)
+        if whole:
+            # The manager ignores checkpoints without a time.
+            times = {self._path(step): _written(self._path(step)) for step in whole}
+            paths = [path for path, time in times.items() if time]
+            tf.compat.v1.train.update_checkpoint_state(
+                str(self._folder),
+                paths[-1],
+                paths,
+                all_model_checkpoint_timestamps=[times[path] for path in paths],
+                last_preserved_timestamp=0.0,
+            )
+
+
+def _steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, rising: by their files, and by the manager's list."""
+    listed = folder / "checkpoint"
+    text = listed.read_bytes().decode(errors="replace") if listed.is_file() else ""
+    names = [path.name for path in folder.glob("ckpt-*") if not path.is_dir()]
+    return sorted({int(step) for step in re.findall(r"ckpt-(\d+)", "\n".join([text, *names]))})
+
+
+def _written(path: str) -> float | None:
+    """When a checkpoint was finished; `None` if it is not there."""
+    index = Path(f"{path}.index")
+    return index.stat().st_mtime if index.is_file() else None
+
+
+def _damage(path: str) -> str | None:
+    """Why a checkpoint cannot be read, or `None`.
+
+    All of it is read before any of it is restored: a restore that fails half-way leaves a mixture.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except Exception as error:  # a cut file is an IndexError, a flipped bit a DataLossError, ...
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    return None
 
 
 def snapshot(model: keras.Model) -> list[np.ndarray]:

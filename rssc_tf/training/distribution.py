@@ -1,12 +1,14 @@
 """Which devices a run uses, and what several replicas need."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
 from rssc_tf.models.backbones import batch_normalizations
+from rssc_tf.training.cluster import join_cluster
 from tfrecords_tools.errors import RsscError
 
 
@@ -14,8 +16,11 @@ def get_distribution(name: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy for `--distribute`.
 
     `auto` mirrors over all GPUs, or over one CPU; `mirrored` over all GPUs, or over all logical
-    CPU devices; `none` is TensorFlow's default device.
+    CPU devices; `multiworker` over all GPUs, or one CPU, of every process in TF_CONFIG; `none` is
+    TensorFlow's default device.
     """
+    if name == "multiworker":
+        return join_cluster()
     if name == "none":
         return tf.distribute.get_strategy()
     devices = [device.name for device in tf.config.list_logical_devices("GPU")]
@@ -27,10 +32,15 @@ def get_distribution(name: str) -> tf.distribute.Strategy:
 
 def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Strategy) -> int:
     """The batch over all replicas: not larger than the split, and a multiple of the replicas."""
-    replicas = distribution.num_replicas_in_sync
-    batch = min(batch_size, examples) // replicas * replicas
+    replicas, wanted = distribution.num_replicas_in_sync, min(batch_size, examples)
+    batch = wanted // replicas * replicas
     if batch == 0:
-        raise RsscError(f"a batch of {min(batch_size, examples)} is too small for {replicas} GPUs")
+        raise RsscError(f"a batch of {wanted} is too small for {replicas} devices")
+    if batch < wanted:
+        warnings.warn(
+            f"training in batches of {batch}: {replicas} devices do not divide {wanted}",
+            stacklevel=2,
+        )
     return batch
 
 

@@ -17,18 +17,22 @@ import tensorflow as tf
 from pipelines.records import count_kept, explain_damage
 from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.config import TrainConfig, checkpoint_interval
-from rssc_tf.evaluation.inference import forward, predict
+from rssc_tf.evaluation.inference import NotFinite, forward, predict
 from rssc_tf.evaluation.metrics import display_name, headline, score
 from rssc_tf.schedule import SCHEDULES
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
+from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import global_batch, synchronized
 from rssc_tf.training.interrupts import Interrupts, Stopped
+from rssc_tf.training.step import build_optimizer, training_step
 from tfrecords_tools.card import Card
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.folders import new_file
 from tfrecords_tools.progress import Bar, progress_bar
 
-_FLUSH = 32  # steps between reads of the losses: a read waits for the device
+# Steps between reads of the losses: a read waits for the device. With several processes it is also
+# how often they agree on a signal, and a preempted machine has half a minute.
+_FLUSH, _FLUSH_TOGETHER = 32, 4
 
 
 def train(
@@ -37,23 +41,24 @@ def train(
     card: Card,
     config: TrainConfig,
     folder: Path,
-    distribution: tf.distribute.Strategy,
+    cluster: Cluster,
     title: str,
     exclude: Sequence[str] = (),
 ) -> Progress:
     """Trains `model` on the `train` split; leaves the best weights in it.
 
     Best is the epoch with the highest top-1 (micro-F1) on the `val` split where the records have
-    one, else the last. The test split is not read.
+    one, else the last. The test split is not read. Of several processes only the chief validates,
+    writes, and ends with the best weights.
 
     Args:
-        model: classifier built under `distribution.scope()`.
+        model: classifier built in the scope of the cluster's strategy.
         records: record folder.
         card: its card.
         config: settings; `epochs` and `learning_rate` are those of this stage.
         folder: gets `history.csv`, `checkpoints/` and `tensorboard/`; a checkpoint found there
             is continued.
-        distribution: devices.
+        cluster: devices and processes.
         title: for the progress bar.
         exclude: ids of training examples to leave out.
 
@@ -61,10 +66,12 @@ def train(
         The finished `Progress`, with the history.
 
     Raises:
-        RsscError: the loss is not finite, or the records are damaged.
+        NotFinite: the loss is not finite.
+        RsscError: the records are damaged, the checkpoint does not fit, a process is lost.
         Stopped: a signal came; the checkpoint is written.
     """
     # --- lengths ---
+    distribution = cluster.distribution
     examples = count_kept(records, card, "train", exclude)
     batch = global_batch(config.batch_size, examples, distribution)
     last_step = math.ceil(config.epochs * examples / batch)
@@ -75,14 +82,15 @@ def train(
     # --- optimizer, state, and the step ---
     with distribution.scope():
         schedule = SCHEDULES[config.schedule](config.learning_rate, last_step)
-        optimizer = keras.optimizers.Adam(schedule)
-        if config.precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(model.trainable_variables)
-    progress = Progress()
-    checkpointer = Checkpointer(folder / "checkpoints", model, optimizer, progress)
-    resumed = checkpointer.restore()
-    step = _training_step(model, optimizer, distribution, batch, card.multi_label)
+        optimizer = build_optimizer(model, schedule, config.precision)
+    progress = Progress(batch)
+    checkpointer = Checkpointer(
+        folder / "checkpoints", model, optimizer, progress, config.keep_checkpoints
+    )
+    with cluster.chief_first():
+        resumed = checkpointer.restore(tidy=cluster.chief)
+    _check_resumed(progress, batch, folder, cluster)
+    step = training_step(model, optimizer, distribution, batch, card.multi_label)
     evaluate = forward(model)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
@@ -97,14 +105,28 @@ def train(
             threads=config.workers,
             shard=(context.input_pipeline_id, context.num_input_pipelines),
             exclude=exclude,
+            cache=config.cache,
         )
 
     batches = iter(distribution.distribute_datasets_from_function(pipeline))
 
     # --- the loop ---
-    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    writer = (
+        tf.summary.create_file_writer(str(folder / "tensorboard"))
+        if cluster.chief
+        else tf.summary.create_noop_writer()
+    )
+    flush = _FLUSH if cluster.count == 1 else _FLUSH_TOGETHER
     pending: deque = deque()
     saved_at, saved_step = time.monotonic(), progress.step
+
+    def save():
+        nonlocal saved_at, saved_step
+        _collect(pending, progress, title)
+        if cluster.chief:
+            checkpointer.save()
+        saved_at, saved_step = time.monotonic(), progress.step
+
     with (
         explain_damage(records),
         synchronized(model, distribution),
@@ -114,60 +136,56 @@ def train(
         if resumed:
             bar.print(f"{title}: going on from step {progress.step} of {last_step}")
             bar(progress.step * batch)
-        while progress.step < last_step:
-            pending.append(step(next(batches)))
-            progress.step += 1
-            bar(batch)
-            epoch = epoch_ends.get(progress.step)
-            if epoch or len(pending) >= _FLUSH:
+        while True:
+            # What a step leaves to do comes before the next one, here, so that a checkpoint at
+            # the end of an epoch goes on with the validation that a signal cut short.
+            epoch = epoch_ends.get(progress.step, 0)
+            ended = len(progress.history) < epoch
+            flushed = ended or progress.step % flush == 0
+            if flushed:
                 _collect(pending, progress, title)
-            if epoch:
-                row = _finish_epoch(epoch, progress, schedule)
-                row |= _validate(evaluate, records, card, batch)
-                _keep_best(row, progress, model, card)
-                _report(row, progress, folder, writer, bar, title, config.epochs)
+            if ended and cluster.chief:
+                per_replica = batch // distribution.num_replicas_in_sync
+                scores = _validate(evaluate, records, card, per_replica, interrupts)
+                if scores is not None:
+                    row = _row(epoch, progress, schedule) | scores
+                    _keep_best(row, progress, model, card)
+                    _report(row, progress, folder, writer, bar, title, config.epochs)
             due = (
                 progress.step - saved_step >= every_steps
                 if every_steps
                 else time.monotonic() - saved_at >= every_seconds
             )
-            if interrupts.pending or (due and progress.step < last_step):
-                _collect(pending, progress, title)
-                checkpointer.save()
-                saved_at, saved_step = time.monotonic(), progress.step
-            if interrupts.pending:
-                raise Stopped(interrupts.pending, f"at step {progress.step} of {last_step}")
+            if due and progress.step < last_step:
+                save()
+            stop = interrupts.pending
+            if cluster.count > 1:  # all stop at the same step, or none
+                stop = max(cluster.gather(stop or 0)) if flushed else None
+            if stop:
+                if progress.step > saved_step:
+                    save()
+                raise Stopped(stop, f"at step {progress.step} of {last_step}")
+            if progress.step == last_step:
+                break
+            pending.append(step(next(batches)))
+            progress.step += 1
+            bar(batch)
     if progress.best_weights is not None:
         put_back(model, progress.best_weights)
     return progress
 
 
-def _training_step(model, optimizer, distribution, batch: int, multi_label: bool):
-    """`(images, labels)` of all replicas to the mean loss over the global batch."""
-    if multi_label:
-
-        def losses(labels, logits):
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
-
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
-
-    def replica_step(images, labels):
-        with tf.GradientTape() as tape:
-            # A sum over the replica's part, divided by the global batch: the optimizer adds the
-            # replicas' gradients up, and their number does not change the update.
-            loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
-            scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        return loss
-
-    @tf.function
-    def step(inputs):
-        loss = distribution.run(replica_step, args=inputs)
-        return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
-
-    return step
+def _check_resumed(progress: Progress, batch: int, folder: Path, cluster: Cluster) -> None:
+    if progress.batch != batch:
+        raise RsscError(
+            f"{folder} was begun in batches of {progress.batch}, on these devices they are of "
+            f"{batch}: go on with a number of devices that divides {progress.batch}"
+        )
+    cluster.same(
+        progress.step,
+        f"worker {{worker}} reads another checkpoint in {folder} than the chief: it must be on "
+        "a file system that all workers share",
+    )
 
 
 def _collect(pending: deque, progress: Progress, title: str) -> None:
@@ -176,7 +194,7 @@ def _collect(pending: deque, progress: Progress, title: str) -> None:
     for offset, loss in enumerate(pending):
         value = float(loss)
         if not math.isfinite(value):
-            raise RsscError(
+            raise NotFinite(
                 f"{title}: the loss is {value} at step {first + offset}: lower --learning-rate, "
                 "or use --precision float32"
             )
@@ -184,21 +202,32 @@ def _collect(pending: deque, progress: Progress, title: str) -> None:
     pending.clear()
 
 
-def _finish_epoch(epoch: int, progress: Progress, schedule) -> dict:
-    row = {
+def _row(epoch: int, progress: Progress, schedule) -> dict:
+    return {
         "epoch": epoch,
         "step": progress.step,
         "learning_rate": float(schedule(progress.step - 1)),
         "loss": progress.losses[0] / progress.losses[1],
     }
-    progress.losses = [0.0, 0]
-    return row
 
 
-def _validate(evaluate, records: Path, card: Card, batch: int) -> dict:
+def _validate(
+    evaluate, records: Path, card: Card, batch: int, interrupts: Interrupts
+) -> dict | None:
+    """Scores on the `val` split, none if there is no such split; `None` if a signal came."""
     if "val" not in card.splits:
         return {}
-    found = predict(evaluate, evaluation_batches(records, card, "val", batch), card.multi_label)
+
+    def batches():
+        for content in evaluation_batches(records, card, "val", batch):
+            if interrupts.pending:
+                raise Stopped(interrupts.pending, "while validating")
+            yield content
+
+    try:
+        found = predict(evaluate, batches(), card.multi_label)
+    except Stopped:
+        return None
     scores = score(found.probabilities, found.labels, card.multi_label)
     return {f"val_{name}": value for name, value in scores.items()}
 
@@ -217,6 +246,7 @@ def _report(
     row: dict, progress: Progress, folder: Path, writer, bar: Bar, title: str, epochs: int
 ) -> None:
     progress.history.append(row)
+    progress.losses = [0.0, 0]
     with new_file(folder / "history.csv") as aside:
         pd.DataFrame(progress.history).to_csv(aside, index=False)
     with writer.as_default():

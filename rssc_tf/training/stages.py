@@ -7,19 +7,21 @@ the cache under a key of all that defines it, so that many targets pay for it on
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import tensorflow as tf
-import yaml
 
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.config import (
+    FREE,
     TrainConfig,
     changed_setting,
+    resolve,
     save_config,
     with_source_settings,
 )
@@ -27,26 +29,22 @@ from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
-from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model
+from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
 from rssc_tf.strategies import get_strategy
+from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.leaks import leaked_ids
+from rssc_tf.training.lock import locked
 from rssc_tf.training.loop import train
 from rssc_tf.weights.initial import Initial, initialise
-from tfrecords_tools.card import CARD_NAME, Card, open_records
+from tfrecords_tools.card import CARD_NAME, Card, open_records, read_card
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.folders import new_file, new_folder
+from tfrecords_tools.shards import check_shards
 
 # What a source round's weights do not depend on.
-_NOT_IN_KEY = {
-    "exclude_leaks",
-    "target",
-    "source",
-    "weights",
-    "workers",
-    "checkpoint_every",
-    "distribute",
-}
+_NOT_IN_KEY = FREE | {"exclude_leaks", "source_seed"}
 
 
 def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> dict:
@@ -62,7 +60,9 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
 
     Raises:
         RsscError: bad records, weights or settings (found before anything is written), a
-            finished run in `out`, or an unfinished one with other settings.
+            finished run in `out`, or an unfinished one with other settings or that another
+            process is training, or that process of several is lost.
+        Stopped: a signal came; the same call goes on from there.
     """
     out = Path(out)
     strategy = get_strategy(config.strategy)
@@ -73,38 +73,58 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
             f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
             "both must have the same task"
         )
-    config = replace(
-        config,
-        learning_rate=config.target_rate(),
-        source_learning_rate=config.source_rate() if source else None,
-        # One size for both rounds: the features of a backbone are tied to the scale it sees.
-        image_size=config.image_size or crop_side(target.side),
-    )
-    _check_out(out, config, target, overwrite)
+    config = resolve(config, crop_side(target.side))
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    distribution = get_distribution(config.distribute)
-    initial = _initial(config, strategy.pretraining, distribution)
+    cluster = Cluster(get_distribution(config.distribute))
+    with stopping_at_once(), cluster.watched():
+        return _run_stages(config, out, overwrite, target, source, cluster)
+
+
+def _run_stages(
+    config: TrainConfig,
+    out: Path,
+    overwrite: bool,
+    target: Card,
+    source: Card | None,
+    cluster: Cluster,
+) -> dict:
+    # --- before anything is written ---
+    if cluster.chief:
+        _check_out(out, config, target, overwrite)
+    settings = {key: value for key, value in asdict(config).items() if key not in FREE}
+    cluster.same(
+        [settings, target.sha256, source and source.sha256],
+        "worker {worker} has other settings or records than the chief: start all with one command",
+    )
+    strategy = get_strategy(config.strategy)
+    source_config = with_source_settings(config) if source else None
+    initial = _initial(source_config or config, strategy.pretraining, cluster)
     stages = [{"stage": "initial", **initial.provenance}]
     if source:
-        leaks = leaked_ids(config, source, target)
+        with cluster.chief_first():
+            leaks = leaked_ids(config, source, target)
         excluded = leaks if config.exclude_leaks else []
-        source_config = with_source_settings(config)
-        folder = _source_round(source_config, source, initial, distribution, excluded)
-        initial = _trained_backbone(folder, distribution, config)
-        facts = {"records": source.name, "folder": str(folder)}
-        facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
-        stages.append({"stage": "source", **facts})
-    if overwrite:
-        with new_folder(out, overwrite=True):
-            pass
-    _check_stages(out, stages)
-    _train_stage(config, target, initial, out, distribution, stages)
-    return evaluate(load_model(out), Path(config.target), target, _test_split(target), out)
+
+    # --- the stages ---
+    if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
+        _begin(config, target, out, overwrite)
+    with _alone_in(out, cluster):
+        if source:
+            folder = _source_round(source_config, source, initial, cluster, excluded)
+            initial = _trained_backbone(folder, cluster, config)
+            facts = {"records": source.name, "folder": str(folder)}
+            facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+            stages.append({"stage": "source", **facts})
+        if cluster.chief:
+            _check_stages(out, stages)
+        _train_stage(config, target, initial, out, cluster, stages)
+        return _evaluate(config, target, out, cluster)
 
 
 def _open(records: str) -> Card:
     card = open_records(Path(records))
+    check_shards(Path(records), card)
     if "train" not in card.splits:
         raise RsscError(f"{records} has no training split: convert with --train-fraction above 0")
     return card
@@ -122,8 +142,8 @@ def _check_out(out: Path, config: TrainConfig, card: Card, overwrite: bool) -> N
         raise RsscError(f"{out} exists and is no run folder: choose another --out")
     if (out / METRICS).is_file():
         raise RsscError(f"{out} is a finished run: choose another --out, or pass --overwrite")
-    changed = changed_setting(yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")), config)
-    if not changed and (out / CARD_NAME).read_text(encoding="utf-8") != card.to_json():
+    changed = changed_setting(read_settings(out), config)
+    if not changed and read_card(out).sha256 != card.sha256:
         changed = f"the records {config.target} have changed"
     if changed:
         raise RsscError(
@@ -146,15 +166,34 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
                 )
 
 
-def _initial(config: TrainConfig, pretraining: str, distribution) -> Initial:
+def _begin(config: TrainConfig, card: Card, folder: Path, overwrite: bool) -> None:
+    """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
+    with new_folder(folder, overwrite) as aside:
+        (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+        save_config(config, aside / CONFIG)
+
+
+@contextmanager
+def _alone_in(out: Path, cluster: Cluster) -> Iterator[None]:
+    """Refuses to train in a folder where another process does."""
+    if not cluster.chief:
+        yield
+        return
+    with locked(out / CARD_NAME, wait=False) as alone:
+        if not alone:
+            raise RsscError(f"another process is training in {out}: wait for it, or stop it")
+        yield
+
+
+def _initial(config: TrainConfig, pretraining: str, cluster: Cluster) -> Initial:
     # Keras draws the seeds of its initializers from Python's generator; this seeds that too.
     keras.utils.set_random_seed(config.seed)
-    with distribution.scope(), dtype_policy(config.precision):
+    with cluster.distribution.scope(), dtype_policy(config.precision):
         return initialise(config.backbone, pretraining, config.weights, config.normalization)
 
 
 def _source_round(
-    config: TrainConfig, card: Card, initial: Initial, distribution, excluded: list[str]
+    config: TrainConfig, card: Card, initial: Initial, cluster: Cluster, excluded: list[str]
 ) -> Path:
     """The folder of a finished source round, found in the cache or made there."""
     settings = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_KEY}
@@ -163,23 +202,27 @@ def _source_round(
         definition["excluded"] = excluded
     text = json.dumps(definition, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder = (
-        cache_folder() / "source-rounds" / f"{card.name}-{config.backbone}-{key}".replace(":", "-")
-    )
-    if (folder / METRICS).is_file():
-        print(f"source round: found in {folder}", file=sys.stderr)
-        return folder
-    stages = [{"stage": "initial", **initial.provenance}]
-    _train_stage(config, card, initial, folder, distribution, stages, excluded)
-    evaluate(load_model(folder), Path(config.target), card, _test_split(card), folder)
+    name = f"{card.name}-{config.backbone}-{key}".replace(":", "-")
+    folder = cache_folder() / "source-rounds" / name
+    # Runs that start together, such as shards of a comparison, must not both make it.
+    lock = locked(cache_folder() / "locks" / name, wait=True) if cluster.chief else nullcontext()
+    with lock:
+        if cluster.from_chief((folder / METRICS).is_file()):
+            print(f"source round: found in {folder}", file=sys.stderr)
+            return folder
+        if cluster.chief and not (folder / CONFIG).is_file():
+            _begin(config, card, folder, overwrite=True)
+        stages = [{"stage": "initial", **initial.provenance}]
+        _train_stage(config, card, initial, folder, cluster, stages, excluded)
+        _evaluate(config, card, folder, cluster)
     return folder
 
 
-def _trained_backbone(folder: Path, distribution, config: TrainConfig) -> Initial:
+def _trained_backbone(folder: Path, cluster: Cluster, config: TrainConfig) -> Initial:
     """The backbone of a finished source round, read back from its file in every case: a round
     found in the cache and one just trained then start the target round from the same bytes."""
     keras.utils.set_random_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
-    with distribution.scope(), dtype_policy(config.precision):
+    with cluster.distribution.scope(), dtype_policy(config.precision):
         model = load_model(folder)
         layer = model.get_layer("normalization")
         return Initial(
@@ -192,22 +235,23 @@ def _train_stage(
     card: Card,
     initial: Initial,
     folder: Path,
-    distribution,
+    cluster: Cluster,
     stages: list,
     excluded: Sequence[str] = (),
 ) -> None:
     """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model."""
-    if (folder / MODEL).is_file():
+    if cluster.from_chief((folder / MODEL).is_file()):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
-    for name, content in ((STAGES, stages), ("environment.json", describe_environment())):
-        text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
-    # The settings come last: a folder that has them can be continued.
-    with new_file(folder / CONFIG) as aside:
-        save_config(config, aside)
-    with distribution.scope(), dtype_policy(config.precision):
+    if cluster.chief:
+        for name, content in ((STAGES, stages), ("environment.json", describe_environment())):
+            with new_file(folder / name) as aside:
+                text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+                aside.write_text(text, encoding="utf-8")
+        with new_file(folder / CONFIG) as aside:  # what may change in a run has perhaps changed
+            save_config(config, aside)
+    cluster.barrier()
+    cluster.see(folder / STAGES)
+    with cluster.distribution.scope(), dtype_policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         model = build_classifier(
             initial.backbone,
@@ -219,10 +263,25 @@ def _train_stage(
         )
     title = f"{config.strategy} on {card.name}"
     records = Path(config.target)
-    progress = train(model, records, card, config, folder, distribution, title, excluded)
-    with new_file(folder / MODEL) as aside:
-        model.save(aside)
-    _draw_history(folder, progress, title)
+    progress = train(model, records, card, config, folder, cluster, title, excluded)
+    if cluster.chief:
+        with new_file(folder / MODEL) as aside:
+            model.save(aside)
+        _draw_history(folder, progress, title)
+    cluster.barrier()
+    cluster.see(folder / MODEL)
+
+
+def _evaluate(config: TrainConfig, card: Card, folder: Path, cluster: Cluster) -> dict:
+    """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
+    if cluster.chief:
+        split = _test_split(card)
+        metrics = evaluate(load_model(folder), Path(config.target), card, split, folder)
+        cluster.barrier()
+        return metrics
+    cluster.barrier()
+    cluster.see(folder / METRICS)
+    return json.loads((folder / METRICS).read_text(encoding="utf-8"))
 
 
 def _draw_history(folder: Path, progress, title: str) -> None:

@@ -1,6 +1,7 @@
 """Downloads weights into the cache: shown, checked, and never left there by halves."""
 
 import os
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -33,7 +34,8 @@ def fetch(entry: Weights) -> Path:
     if path.is_file():
         check_hash(path, entry.sha256)
         return path
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Machines may share the cache, and containers their process numbers.
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(entry, aside)

@@ -1,10 +1,8 @@
 """Training through the command line: files, determinism, resume, regimes, replicas."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
@@ -171,49 +169,20 @@ def test_a_shard_cut_between_records_is_found_before_training(records, cli, tmp_
 
 
 def test_a_loss_that_is_not_finite_names_its_step():
-    progress = Progress()
+    progress = Progress(8)
     progress.step = 7
     with pytest.raises(RsscError, match="the loss is nan at step 6: lower --learning-rate"):
         _collect(deque([np.float32(1.0), np.float32("nan"), np.float32(1.0)]), progress, "scratch")
 
 
-def _start(records: Path, out: Path, *more: str) -> subprocess.Popen:
-    words = ["train", "--strategy", "scratch", "--target", str(records), "--out", str(out), *SMALL]
-    command = [sys.executable, TINY, "1", *words, "--checkpoint-every", "1", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_ends_with_the_same_weights(number, trained, records, cli, tmp_path):
-    out = tmp_path / "run"
-    process = _start(records, out)
-    index = out / "checkpoints" / "checkpoint"
-    deadline = time.monotonic() + 120
-    while not index.exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=120)
-    if number == signal.SIGTERM:
-        assert process.returncode == 143, err
-        assert "the same command goes on from there" in err
-    assert not (out / "metrics.json").exists()
-    words = ("train", "--strategy", "scratch", "--target", records, "--out", out, *SMALL)
-    code, _, err = cli(*words, "--seed", "5")
-    assert (code, "--seed was 0, is 5" in err) == (1, True)
-    code, _, err = cli(*words, "--checkpoint-every", "1", "--resume")
-    assert code == 0, err
-    assert "going on from step" in err
-    _assert_same_weights(trained, out)
-    pd.testing.assert_frame_equal(
-        pd.read_csv(trained / "history.csv"), pd.read_csv(out / "history.csv")
-    )
-
-
-def test_resume_of_nothing_is_an_error(records, cli, tmp_path):
+def test_resume_of_nothing_is_an_error(records, cli, tmp_path, monkeypatch):
     words = ("train", "--strategy", "scratch", "--target", records, "--resume")
     code, _, err = cli(*words, "--out", tmp_path / "none")
     assert (code, "there is no run to resume" in err) == (1, True)
+    monkeypatch.chdir(tmp_path)  # without --out it is runs/scenes-scratch-0
+    code, _, err = cli(*words)
+    assert (code, "there is no run to resume in runs/scenes-scratch-0" in err) == (1, True)
+    assert cli(*words, "--overwrite")[0] == 2
 
 
 @pytest.mark.slow
@@ -257,20 +226,3 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert stages[1]["leaks_excluded"] == len(target_test)
     history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
-
-
-@pytest.mark.slow
-def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path):
-    words = ("train", "--strategy", "imagenet", "--target", records, *SMALL, "--epochs", 40)
-    run = (*words, "--out", tmp_path / "run")
-    command = [sys.executable, TINY, "1", *map(str, run), "--checkpoint-every", "1"]
-    process = subprocess.Popen([*command, "--weights", str(trained)], stderr=subprocess.PIPE)
-    while not (tmp_path / "run" / "checkpoints" / "checkpoint").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--seed", 3)
-    assert cli(*words, "--out", tmp_path / "other")[0] == 0
-    code, _, err = cli(*run, "--weights", tmp_path / "other")
-    assert (code, "was begun with other weights (initial: " in err) == (1, True), err

@@ -1,0 +1,269 @@
+"""Interrupted at any moment and continued, a training ends as if nothing had happened."""
+
+import itertools
+import os
+import random
+import signal
+import types
+from pathlib import Path
+
+import pytest
+
+import rssc_tf.evaluation.evaluate
+from rssc_tf.config import TrainConfig
+from rssc_tf.training import loop, stages
+from rssc_tf.training.checkpoint import Checkpointer
+from rssc_tf.training.cluster import Cluster
+from rssc_tf.training.distribution import get_distribution, global_batch
+from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
+from rssc_tf.training.lock import locked
+from tests.kill import compare_runs
+from tests.tiny import SMALL
+from tfrecords_tools.errors import RsscError
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """They take half of the time of so small a run."""
+    monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
+    monkeypatch.setattr(rssc_tf.evaluation.evaluate, "draw", lambda *_: None)
+
+
+def _signal_at(patch, owner, name: str, call: int, number: int) -> None:
+    """This process gets a signal when a function is called for the `call`-th time."""
+    original, calls = getattr(owner, name), itertools.count(1)
+
+    def wrapper(*arguments, **keywords):
+        if next(calls) == call:
+            os.kill(os.getpid(), number)
+        return original(*arguments, **keywords)
+
+    patch.setattr(owner, name, wrapper)
+
+
+def _signal_at_step(patch, at: int, number: int) -> None:
+    """This process gets a signal while a step is under way, counted over all stages from 1."""
+    original, steps = loop.training_step, itertools.count(1)
+
+    def training_step(*arguments):
+        step = original(*arguments)
+
+        def counted(inputs):
+            if next(steps) == at:
+                os.kill(os.getpid(), number)
+            return step(inputs)
+
+        return counted
+
+    patch.setattr(loop, "training_step", training_step)
+
+
+def _rounds(cache: Path) -> list[Path]:
+    return sorted((cache / "source-rounds").glob("*"))
+
+
+def _assert_same(run: Path, cache: Path, other: Path, other_cache: Path) -> None:
+    assert compare_runs(run, other) == []
+    for mine, theirs in zip(_rounds(cache), _rounds(other_cache), strict=True):
+        assert mine.name == theirs.name
+        assert compare_runs(mine, theirs) == []
+
+
+# Heads and precisions in turn; `in-domain` is below, and `dap` is `dap-ssl` from another file. The
+# target round has 5 steps, the source round 3.
+CASES = [
+    ("scratch", "finetune", "mixed_bfloat16"),
+    ("imagenet", "linear", "float32"),
+    ("ssl", "finetune", "mixed_float16"),
+    ("dap-ssl", "linear", "mixed_bfloat16"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "head", "precision"), CASES)
+def test_interrupted_is_uninterrupted(
+    strategy, head, precision, trained, records, cli, tmp_path, monkeypatch
+):
+    words = ("train", "--strategy", strategy, "--target", records, *SMALL, "--head", head)
+    words += ("--precision", precision, "--weights", trained)
+    steps = 5
+    if strategy == "dap-ssl":
+        words += ("--source", records, "--source-epochs", 1)
+        steps += 3
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache-whole"))
+    code, _, err = cli(*words, "--out", tmp_path / "whole")
+    assert code == 0, err
+
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    at = random.Random(f"{strategy} {head} {precision}").randint(1, steps)
+    with monkeypatch.context() as patch:
+        _signal_at_step(patch, at, TERM)
+        code, _, err = cli(*words, "--out", tmp_path / "run")
+    assert (code, "the same command" in err) == (143, True), err
+    code, _, err = cli(*words, "--out", tmp_path / "run", "--resume")
+    assert (code, "going on from step" in err) == (0, True), err
+    _assert_same(tmp_path / "run", tmp_path / "cache", tmp_path / "whole", tmp_path / "cache-whole")
+
+
+@pytest.mark.slow
+def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", records)
+    words += (*SMALL, "--source-epochs", 2)
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache-whole"))
+    code, _, err = cli(*words, "--out", tmp_path / "whole")
+    assert code == 0, err
+    cache, out = tmp_path / "cache", tmp_path / "run"
+    monkeypatch.setenv("RSSC_TF_CACHE", str(cache))
+    words = (*words, "--out", out, "--checkpoint-every", 1)
+
+    def interrupted(number: int, spring, *where, more=()) -> str:
+        with monkeypatch.context() as patch:
+            spring(patch, *where, number)
+            code, _, err = cli(*words, *more)
+        assert code == 128 + number, err
+        assert f"stopped by {signal.Signals(number).name}" in err
+        return err
+
+    def checkpoints(folder: Path) -> list[int]:
+        return sorted(int(path.stem[5:]) for path in folder.glob("checkpoints/*.index"))
+
+    # Before the first step of the source round; from here on there is something to resume.
+    interrupted(TERM, _signal_at, stages, "build_classifier", 1)
+    source = _rounds(cache)[0]
+    assert checkpoints(source) == []
+    # During the first and the second step.
+    assert "at step 1 of 5" in interrupted(INT, _signal_at_step, 1, more=("--resume",))
+    assert "at step 2 of 5" in interrupted(TERM, _signal_at_step, 1)
+    assert checkpoints(source) == [1, 2]
+    # While a checkpoint is being written: it is finished first.
+    err = interrupted(INT, _signal_at, Checkpointer, "save", 1)
+    assert "going on from step 2" in err
+    assert "at step 3 of 5" in err
+    assert checkpoints(source) == [2, 3]
+    # The newest is torn: one line, and the one before.
+    data = source / "checkpoints" / "ckpt-3.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:100])
+    # During the validation after step 3, which is made up for.
+    err = interrupted(TERM, _signal_at, loop, "predict", 1)
+    torn = [line for line in err.splitlines() if "ckpt-3 cannot be read" in line]
+    assert len(torn) == 1
+    assert torn[0].startswith("rssc-tf: warning: ")
+    assert torn[0].endswith("going on from the one of step 2")
+    assert "at step 3 of 5" in err
+    # During the evaluation of the source round, between the rounds, and before the target's.
+    interrupted(INT, _signal_at, stages, "evaluate", 1)
+    assert not (source / "metrics.json").exists()
+    interrupted(TERM, _signal_at, stages, "_trained_backbone", 1)
+    assert (source / "metrics.json").exists()
+    interrupted(TERM, _signal_at, stages, "train", 1)
+    # After the target's last step, and during its evaluation.
+    assert "at step 5 of 5" in interrupted(TERM, _signal_at_step, 5)
+    assert checkpoints(out) == [4, 5]
+    interrupted(TERM, _signal_at, stages, "evaluate", 1)
+    assert not (out / "metrics.json").exists()
+
+    code, _, err = cli(*words)
+    assert code == 0, err
+    _assert_same(out, cache, tmp_path / "whole", tmp_path / "cache-whole")
+
+
+def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", tmp_path / "r")
+    with monkeypatch.context() as patch:
+        _signal_at(patch, stages, "save_config", 1, TERM)
+        assert cli(*words)[0] == 143
+    assert not (tmp_path / "r").exists()
+    assert not list(tmp_path.glob(".r.*"))
+
+
+def test_one_process_at_a_time(records, cli, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
+    with monkeypatch.context() as patch:
+        _signal_at(patch, stages, "_train_stage", 1, TERM)
+        assert cli(*words)[0] == 143
+    with locked(out / "dataset.json", wait=False) as alone:
+        assert alone
+        code, _, err = cli(*words)
+    assert (code, f"another process is training in {out}" in err) == (1, True), err
+    with locked(out / "dataset.json", wait=False) as alone:
+        assert alone
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--batch-size", 4), "--batch-size was 8, is 4"),
+        (("--precision", "mixed_bfloat16"), "--precision was float32, is mixed_bfloat16"),
+        (("--learning-rate", 0.01), "--learning-rate was 0.001, is 0.01"),
+        (("--schedule", "cosine"), "--schedule was paper, is cosine"),
+        (("--backbone", "tiny_without_dropout"), "--backbone was tiny, is tiny_without_dropout"),
+        (("--seed", 1), "--seed was 0, is 1"),
+        (("--strategy", "imagenet"), "--strategy was scratch, is imagenet"),
+    ],
+)
+def test_other_settings_are_refused_by_name(flags, named, begun, cli):
+    words, out = begun
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    code, _, err = cli(*words, *flags)
+    assert (code, named in err) == (1, True), err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def begun(records, tmp_path_factory):
+    """The command and the folder of a run that has been begun."""
+    from tfrecords_tools.card import open_records
+
+    out = tmp_path_factory.mktemp("begun") / "run"
+    config = TrainConfig(
+        "scratch", str(records), backbone="tiny", image_size=32, batch_size=8, epochs=2
+    )
+    config = stages.resolve(config, 42)
+    stages._begin(config, open_records(records), out, overwrite=False)
+    return ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out), out
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path, monkeypatch):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--seed", 3)
+    assert cli(*words, "--epochs", 1, "--out", tmp_path / "other")[0] == 0
+    words = ("train", "--strategy", "imagenet", "--target", records, *SMALL)
+    words = (*words, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        _signal_at_step(patch, 1, TERM)
+        assert cli(*words, "--weights", trained)[0] == 143
+    code, _, err = cli(*words, "--weights", tmp_path / "other")
+    assert (code, "was begun with other weights (initial: " in err) == (1, True), err
+
+
+def test_another_batch_is_told_and_refused():
+    three = types.SimpleNamespace(num_replicas_in_sync=3)
+    with pytest.warns(match="in batches of 99: 3 devices do not divide 100"):
+        assert global_batch(100, 5000, three) == 99
+    assert global_batch(100, 30, three) == 30
+    with pytest.raises(RsscError, match="a batch of 2 is too small for 3 devices"):
+        global_batch(2, 5000, three)
+    progress = loop.Progress(100)
+    progress.step = 7
+    with pytest.raises(RsscError, match="begun in batches of 100, on these devices they are of 99"):
+        loop._check_resumed(progress, 99, Path("run"), Cluster(get_distribution("none")))
+
+
+def test_a_second_ctrl_c_interrupts_at_once():
+    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+        os.kill(os.getpid(), INT)
+        assert interrupts.pending == INT
+        os.kill(os.getpid(), INT)
+
+
+def test_no_signal_is_lost_at_the_end_of_a_training():
+    before = signal.getsignal(TERM)
+    with pytest.raises(Stopped) as stopped, stopping_at_once(), Interrupts():
+        os.kill(os.getpid(), TERM)
+    assert stopped.value.signum == TERM
+    with pytest.raises(Stopped), stopping_at_once():
+        os.kill(os.getpid(), TERM)
+    assert signal.getsignal(TERM) is before
