@@ -7,10 +7,14 @@ import tensorflow as tf
 
 from pipelines.augment import crop_side
 from pipelines.stream import decode_whole, evaluation_view
+from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.inference import to_probabilities
+from rssc_tf.evaluation.metrics import THRESHOLD
 from rssc_tf.models.classifier import with_features
 from rssc_tf.runs import METRICS, Run
 from tfrecords_tools.folders import new_folder
+from tfrecords_tools.headers import MAX_GIF_BYTES, refuse_bombs
+from tfrecords_tools.images import MAX_PIXELS
 
 VERSION = "1"
 
@@ -19,8 +23,9 @@ class Server(tf.Module):
     """The functions that a SavedModel serves. All return the same dict:
 
     `probabilities` float32 `(n, classes)`, `class_names` string `(n, classes)`, `predicted`
-    string `(n,)` (the top class; for multi-label the labels above 0.5, comma separated),
-    `features` float32 `(n, d)` and `valid` bool `(n,)`.
+    string `(n,)` (the top class; for multi-label, comma separated, the labels from 0.5 upwards, or
+    from the run's tuned thresholds), `features` float32 `(n, d)` and `valid` bool `(n,)`. The
+    run's temperature is applied.
 
     Args:
         run: a finished run.
@@ -34,17 +39,21 @@ class Server(tf.Module):
         self.weights = [variable.value for variable in run.model.variables]
         self._names = tf.constant(card.classes)
         self._multi_label = card.multi_label
+        calibration = read_calibration(run.folder, card.classes)
+        self._temperature = calibration.temperature if calibration else 1.0
+        tuned = (calibration and calibration.thresholds) or {}
+        self._thresholds = tf.constant([tuned.get(name, THRESHOLD) for name in card.classes])
         self._call = lambda images: model(images, training=False)
         self._size, self._crop = card.size, crop_side(card.side)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve_bytes(self, image_bytes):
-        """JPEG, PNG, GIF or BMP files of any size, string `(n,)`. One that does not decode has
-        `valid` false and harms no other."""
+        """JPEG, PNG, BMP or small GIF files, string `(n,)`. One that does not decode, or is a
+        decompression bomb (`headers.refuse_bombs`), has `valid` false and harms no other."""
 
         def read(data):
-            image = evaluation_view(decode_whole(data), self._size, self._crop)
-            return image, True
+            image = decode_whole(refuse_bombs(data))
+            return evaluation_view(image, self._size, self._crop), True
 
         blank = (tf.zeros([self._crop, self._crop, 3], tf.uint8), False)
 
@@ -68,9 +77,9 @@ class Server(tf.Module):
 
     def _classify(self, images, valid):
         features, logits = self._call(images)
-        probabilities = to_probabilities(logits, self._multi_label)
+        probabilities = to_probabilities(logits, self._multi_label, self._temperature)
         if self._multi_label:
-            named = tf.where(probabilities >= 0.5, self._names, "")
+            named = tf.where(probabilities >= self._thresholds, self._names, "")
             joined = tf.strings.reduce_join(named, axis=1, separator=",")
             # Several commas stand where labels were left out.
             predicted = tf.strings.regex_replace(joined, ",+", ",")
@@ -125,9 +134,9 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 - Trained on: {card.name} ({sizes} images), card sha256 `{card.sha256}`
 - Pre-training: {config["strategy"]}; head: {config["head"]}; {config["epochs"]} epochs, seed
   {config["seed"]}
-- Input: image files as bytes (JPEG, PNG, GIF, BMP; any size) to the signature
-  `serving_default`, or decoded uint8 images to `serve_images`. Resizing, cropping and
-  normalisation are inside.
+- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXELS:,} pixels, GIF up to
+  {MAX_GIF_BYTES >> 10} KiB) to the signature `serving_default`, or decoded uint8 images to
+  `serve_images`. Resizing, cropping and normalisation are inside.
 - Output: `probabilities`, `class_names`, `predicted`, `features`, `valid`
 
 Measured on {metrics.get("examples", 0)} images of the {metrics.get("split", "test")} split:
@@ -136,6 +145,27 @@ Measured on {metrics.get("examples", 0)} images of the {metrics.get("split", "te
 | --- | --- |
 {scores}
 
-The probabilities are not calibrated. Photographs from another sensor, season or region than the
-training images may be classified worse than these figures say.
+{_describe_calibration(run)}
+
+Photographs from another sensor, season or region than the training images may be classified worse
+than these figures say.
 """
+
+
+def _describe_calibration(run: Run) -> str:
+    found = read_calibration(run.folder, run.card.classes)
+    if found is None:
+        return "The probabilities are not calibrated."
+    text = (
+        f"The probabilities are calibrated: the logits are divided by a temperature of "
+        f"{found.temperature:.4g}, fitted on {found.examples} validation images (log loss "
+        f"{found.log_loss_before:.4f} before, {found.log_loss_after:.4f} after)."
+    )
+    if found.thresholds is None:
+        return text
+    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in found.thresholds.items())
+    return (
+        f"{text}\n\n`predicted` names a label from its own threshold upwards, the one with the "
+        "highest F1 on the same images. The scores `tuned_...` above are at these thresholds, the "
+        f"others at 0.5.\n\n| label | threshold |\n| --- | --- |\n{rows}"
+    )

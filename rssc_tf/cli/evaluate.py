@@ -14,19 +14,49 @@ def command(
     run: Annotated[Path, Argument(help="Run folder.")],
     records: Annotated[Path | None, Option(help="Record folder; the run's own by default.")] = None,
     split: Annotated[str, Option(help="train, val or test.")] = "test",
+    tune_thresholds: Annotated[
+        bool,
+        Option(
+            "--tune-thresholds",
+            help="Multi-label: choose each label's threshold on val, and keep them with the run.",
+        ),
+    ] = False,
+    explain: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="N",
+            help="Draw Grad-CAM pictures of the N hardest images, in RUN/explanations/.",
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        Option(metavar="ID,...", help="Explain these images instead of the hardest."),
+    ] = None,
 ) -> None:
     import_tensorflow()
     from rssc_tf.evaluation.evaluate import evaluate, same_classes
     from rssc_tf.runs import open_run
     from tfrecords_tools.card import open_records
+    from tfrecords_tools.shards import check_shards
 
     opened = open_run(run)
     folder = records or Path(opened.config["target"])
     card = open_records(folder)
     same_classes(card, opened.card, folder)
+    check_shards(folder, card, {split, "val"} if tune_thresholds else {split})
     own = card.sha256 == opened.card.sha256
     stem = "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
-    metrics = evaluate(opened.model, folder, card, split, run, stem)
+    where = (opened.model, folder, card, split, run, stem)
+    if explain or images:
+        from rssc_tf.evaluation.explain import feature_extractor
+        from rssc_tf.evaluation.explanations import explain as draw_explanations
+
+        feature_extractor(opened.model)  # a backbone that cannot be explained is told at once
+    metrics = evaluate(*where, tune_thresholds=tune_thresholds)
     for name, value in metrics.items():
-        print(f"{name:14} {value:.4f}" if isinstance(value, float) else f"{name:14} {value}")
+        print(f"{name:21} {value:.4f}" if isinstance(value, float) else f"{name:21} {value}")
     print(f"files: {run}/{stem}metrics.json, ...")
+    if explain or images:
+        ids = [name.strip() for name in images.split(",")] if images else []
+        print(f"explanations: {draw_explanations(*where, count=explain or 0, ids=ids)}")

@@ -5,21 +5,29 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrecords_tools.errors import RsscError
 from tfrecords_tools.progress import progress_bar
+
+
+class NotFinite(RsscError):
+    """Training has diverged: a loss or a logit is no longer a finite number."""
 
 
 class Predictions(NamedTuple):
     """Attributes: `ids` str `(n,)`; `labels` int `(n,)` or 0/1 `(n, classes)`; `probabilities`
-    float32 `(n, classes)`."""
+    and `logits` float32 `(n, classes)`."""
 
     ids: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
+    logits: np.ndarray
 
 
-def to_probabilities(logits: tf.Tensor, multi_label: bool) -> tf.Tensor:
-    """Sigmoid for multi-label, softmax for single-label logits `(..., classes)`."""
-    return tf.sigmoid(logits) if multi_label else tf.nn.softmax(logits)
+def to_probabilities(logits: tf.Tensor, multi_label: bool, temperature: float = 1.0) -> tf.Tensor:
+    """Sigmoid for multi-label, softmax for single-label logits `(..., classes)`, which are divided
+    by `temperature` before."""
+    scaled = logits / temperature
+    return tf.sigmoid(scaled) if multi_label else tf.nn.softmax(scaled)
 
 
 def forward(model):
@@ -34,8 +42,9 @@ def predict(
     parts = []
     with progress_bar(title, total) as advance:
         for images, labels, ids in batches:
-            probabilities = to_probabilities(apply(images), multi_label)
-            parts.append((ids.numpy(), labels.numpy(), probabilities.numpy()))
+            logits = apply(images)
+            probabilities = to_probabilities(logits, multi_label)
+            parts.append((ids.numpy(), labels.numpy(), probabilities.numpy(), logits.numpy()))
             advance(len(parts[-1][0]))
-    ids, labels, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Predictions(np.char.decode(ids.astype(bytes), "utf-8"), labels, probabilities)
+    ids, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Predictions(np.char.decode(ids.astype(bytes), "utf-8"), *arrays)

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from rssc_tf.evaluation.reliability import confidence_scores
+
 THRESHOLD = 0.5
 
 
@@ -15,17 +17,28 @@ def single_label(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, flo
         labels: int `(n,)`, class indices.
 
     Returns:
-        `top1`, `macro_f1`, `micro_f1`, `weighted_f1` in 0..1, and `log_loss` in nats. A class
-        that is neither present nor predicted does not count in `macro_f1`.
+        `top1`; `top5` where there are more than 5 classes; `balanced_accuracy` (mean recall of
+        the classes that are present), `macro_f1`, `micro_f1`, `weighted_f1`, all in 0..1;
+        `kappa`, Cohen's, in -1..1, NaN where truth and prediction are one and the same class
+        throughout; and `confidence_scores`. A class that is neither present nor predicted does
+        not count in `macro_f1`. Of equal probabilities the first class ranks first.
     """
     predicted = probabilities.argmax(axis=1)
-    f1 = {
-        f"{kind}_f1": float(sk.f1_score(labels, predicted, average=kind, zero_division=np.nan))
-        for kind in ("macro", "micro", "weighted")
-    }
-    chosen = probabilities[np.arange(len(labels)), labels]
-    log_loss = float(-np.log(np.clip(chosen, 1e-12, 1.0)).mean())
-    return {"top1": float((predicted == labels).mean()), **f1, "log_loss": log_loss}
+    scores = {"top1": float((predicted == labels).mean())}
+    if probabilities.shape[1] > 5:
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")
+        scores["top5"] = float((ranked[:, :5] == labels[:, None]).any(axis=1).mean())
+    present = np.unique(labels)
+    scores["balanced_accuracy"] = float(
+        sk.recall_score(labels, predicted, labels=present, average="macro", zero_division=np.nan)
+    )
+    for kind in ("macro", "micro", "weighted"):
+        scores[f"{kind}_f1"] = float(
+            sk.f1_score(labels, predicted, average=kind, zero_division=np.nan)
+        )
+    constant = len(present) == 1 and (predicted == present[0]).all()
+    scores["kappa"] = np.nan if constant else float(sk.cohen_kappa_score(labels, predicted))
+    return scores | confidence_scores(probabilities, labels, multi=False)
 
 
 def multi_label(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -36,26 +49,46 @@ def multi_label(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, floa
         labels: 0 or 1 `(n, classes)`.
 
     Returns:
-        `micro_f1` (over all decisions), `macro_f1` (mean over labels), `weighted_f1`,
-        `example_f1` (mean over images; an image without labels that gets none scores 1), `map`
-        (mean over labels of average precision) in 0..1, and `log_loss` in nats. A label that
-        has no positive and is never predicted counts in no mean over labels.
+        `label_f1` at 0.5; `map` (mean over labels of average precision) and `micro_map` (average
+        precision of all decisions in one ranking) in 0..1; and `confidence_scores`. A label
+        without a positive has no average precision and does not count in `map`; both are NaN
+        where nothing is positive.
     """
     labels = labels.astype(int)
-    predicted = (probabilities >= THRESHOLD).astype(int)
+    precisions = [
+        sk.average_precision_score(labels[:, number], probabilities[:, number])
+        for number in np.flatnonzero(labels.any(axis=0))
+    ]
+    micro = (
+        sk.average_precision_score(labels.ravel(), probabilities.ravel()) if precisions else None
+    )
+    return {
+        **label_f1(probabilities >= THRESHOLD, labels),
+        "map": float(np.mean(precisions)) if precisions else np.nan,
+        "micro_map": np.nan if micro is None else float(micro),
+        **confidence_scores(probabilities, labels, multi=True),
+    }
+
+
+def label_f1(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """F1 of multi-label decisions.
+
+    Args:
+        predicted: bool or 0 and 1 `(n, classes)`.
+        labels: 0 or 1 `(n, classes)`.
+
+    Returns:
+        `micro_f1` (over all decisions), `macro_f1` (mean over labels), `weighted_f1` and
+        `example_f1` (mean over images; an image without labels that gets none scores 1), in
+        0..1. A label that has no positive and is never predicted counts in no mean over labels.
+    """
+    predicted, labels = predicted.astype(int), labels.astype(int)
     scores = {
         f"{kind}_f1": float(sk.f1_score(labels, predicted, average=kind, zero_division=np.nan))
         for kind in ("micro", "macro", "weighted")
     }
     scores["example_f1"] = float(sk.f1_score(labels, predicted, average="samples", zero_division=1))
-    present = labels.any(axis=0)
-    precision = sk.average_precision_score(
-        labels[:, present], probabilities[:, present], average=None
-    )
-    scores["map"] = float(np.mean(precision))
-    clipped = np.clip(probabilities, 1e-12, 1 - 1e-12)
-    likelihood = np.where(labels == 1, np.log(clipped), np.log(1 - clipped))
-    return {**scores, "log_loss": float(-likelihood.mean())}
+    return scores
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray, multi: bool) -> dict[str, float]:
@@ -70,7 +103,8 @@ def headline(multi: bool) -> str:
 
 def display_name(name: str) -> str:
     """A metric as people write it: `top1` -> `top-1`, `micro_f1` -> `micro-F1`."""
-    return {"top1": "top-1", "map": "mAP"}.get(name, name.replace("_f1", "-F1"))
+    known = {"top1": "top-1", "top5": "top-5", "map": "mAP", "micro_map": "micro-mAP", "ece": "ECE"}
+    return known.get(name, name.replace("_f1", "-F1").replace("_", " "))
 
 
 def per_class(

@@ -82,6 +82,82 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
     _save(figure, path)
 
 
+def plot_reliability(
+    curves: dict[str, pd.DataFrame], path: Path, title: str, multi_label: bool
+) -> None:
+    """Draws reliability diagrams over each other, and below how often each probability is stated.
+
+    The last curve, the one that counts, has 95% intervals (Wilson's): bins of few images say
+    little. For multi-label they take the labels of an image for independent.
+
+    Args:
+        curves: legend to `reliability.reliability`.
+        path: PNG to write.
+        title: above the picture.
+        multi_label: what the probabilities are of: every label, or the top class.
+    """
+    figure, (axes, below) = plt.subplots(
+        2, 1, figsize=(4.8, 6.4), sharex=True, height_ratios=(3.4, 1), layout="constrained"
+    )
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
+    styles = [("tab:gray", "--", "s")] * (len(curves) - 1) + [("tab:blue", "-", "o")]
+    for (label, table), (colour, line, mark) in zip(curves.items(), styles, strict=True):
+        seen = table[table["count"] > 0]
+        place = (seen["confidence"], seen["frequency"])
+        style = {"color": colour, "linestyle": line}
+        axes.plot(*place, **style, marker=mark, markersize=4, label=label)
+        if mark == "o":
+            axes.errorbar(*place, yerr=_wilson(seen), fmt="none", ecolor=colour, alpha=0.5)
+        shares = table["count"] / table["count"].sum()
+        below.stairs(shares, np.append(table["lower"], 1.0), **style, fill=mark == "o", alpha=0.6)
+    what = "label is present" if multi_label else "class is right"
+    axes.set(ylabel=f"share where the {what}", title=title, ylim=(0, 1.02), xlim=(0, 1.02))
+    stated = "a label" if multi_label else "the top class"
+    below.set(
+        xlabel=f"stated probability of {stated}",
+        ylabel=f"share of {'labels' if multi_label else 'images'}",
+    )
+    figure.legend(loc="outside lower center", ncols=len(curves), frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def _wilson(table: pd.DataFrame) -> np.ndarray:
+    """How far the 95% interval reaches below and above each bin's frequency: `(2, bins)`."""
+    from scipy.stats import binomtest
+
+    ends = []
+    for count, frequency in zip(table["count"], table["frequency"], strict=True):
+        interval = binomtest(round(count * frequency), count).proportion_ci(method="wilson")
+        ends.append([max(frequency - interval.low, 0), max(interval.high - frequency, 0)])
+    return np.array(ends).T
+
+
+def plot_explanation(
+    image: np.ndarray, heats: dict[str, np.ndarray], path: Path, title: str
+) -> None:
+    """Draws an image, and beside it one heat map over it for each class that is explained.
+
+    Args:
+        image: uint8 `(h, w, 3)`.
+        heats: caption to float `(h, w)` in 0..1.
+        path: PNG to write.
+        title: above the picture.
+    """
+    figure, axes = plt.subplots(
+        1, 1 + len(heats), figsize=(3 * (1 + len(heats)), 3.5), layout="constrained"
+    )
+    for panel in axes:
+        panel.imshow(image)
+        panel.axis("off")
+    axes[0].set_title("what the model sees", fontsize=10)
+    for panel, (caption, heat) in zip(axes[1:], heats.items(), strict=True):
+        # Places without evidence stay visible as they are.
+        panel.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.6 * heat)
+        panel.set_title(caption, fontsize=9, parse_math=False)
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    _save(figure, path)
+
+
 def plot_contact_sheet(sets: dict[str, dict[str, list[Path]]], path: Path) -> None:
     """Draws a few images of every class, one block a set and one row a class.
 

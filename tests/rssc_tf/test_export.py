@@ -1,6 +1,7 @@
 """Exports: in a fresh process, against the run's own predictions, and with bad images."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,16 +124,55 @@ def test_predict_on_what_is_not_there(what, exported, scenes, cli, tmp_path):
     assert len(err.strip().splitlines()) == 1
 
 
+def test_the_runs_temperature_is_inside_and_in_the_card(exported, trained, scenes):
+    import tensorflow as tf
+
+    from rssc_tf.runs import load_model
+
+    temperature = json.loads((trained / "calibration.json").read_text())["temperature"]
+    file = next((scenes / "parking").iterdir())
+    serve = tf.saved_model.load(str(exported / "1")).signatures["serving_default"]
+    answer = serve(image_bytes=tf.constant([file.read_bytes()]))
+    # The features are those of the plain model, so the plain logits follow from them.
+    head = load_model(trained).get_layer("logits")
+    expected = tf.nn.softmax(head(answer["features"]) / temperature)
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
+    card = (exported / "model_card.md").read_text()
+    assert f"divided by a temperature of {temperature:.4g}, fitted on 8 validation" in card
+    assert "not calibrated" not in card
+
+
+def test_a_run_without_calibration_is_exported_as_it_is(trained, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "calibration.json").unlink()
+    assert cli("export", run, "--out", tmp_path / "export")[0] == 0
+    assert "are not calibrated" in (tmp_path / "export" / "model_card.md").read_text()
+
+
 def test_multi_label_export(multi_records, multi_scenes, cli, tmp_path):
+    import tensorflow as tf
+
+    run = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", multi_records, *SMALL)
-    assert cli(*words, "--out", tmp_path / "run")[0] == 0
-    assert cli("export", tmp_path / "run", "--out", tmp_path / "export")[0] == 0
-    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert cli(*words, "--out", run)[0] == 0
     names = ["green", "dark", "noisy"]
-    answer = _serve(tmp_path / "export", [multi_scenes[0] / name for name in table["id"]])
-    expected = table[[f"p_{name}" for name in names]].to_numpy()
-    # Stored as JPEG, sent as PNG: the records' own bytes are what the run has seen.
-    assert np.abs(np.array(answer["probabilities"]) - expected).max() < 0.1
-    for row, predicted in zip(answer["probabilities"], answer["predicted"], strict=True):
-        above = [name for name, value in zip(names, row, strict=True) if value >= 0.5]
-        assert predicted == ",".join(above)
+    thresholds = dict.fromkeys(names, 0.5)
+    for flags in ([], ["--tune-thresholds"]):
+        assert cli("evaluate", run, *flags)[0] == 0
+        assert cli("export", run, "--out", tmp_path / "export", "--overwrite")[0] == 0
+        calibration = json.loads((run / "calibration.json").read_text())
+        thresholds |= calibration.get("thresholds", {})
+        table = pd.read_parquet(run / "predictions.parquet")
+        serve = tf.saved_model.load(tmp_path / "export" / "1").signatures["serving_default"]
+        files = [(multi_scenes[0] / name).read_bytes() for name in table["id"]]
+        answer = {key: value.numpy() for key, value in serve(tf.constant(files)).items()}
+        expected = table[[f"p_{name}" for name in names]].to_numpy()
+        # Stored as JPEG, sent as PNG: the records' own bytes are what the run has seen.
+        assert np.abs(answer["probabilities"] - expected).max() < 0.1
+        for row, predicted in zip(answer["probabilities"], answer["predicted"], strict=True):
+            above = [name for name, p in zip(names, row, strict=True) if p >= thresholds[name]]
+            assert predicted.decode() == ",".join(above)
+        card = (tmp_path / "export" / "model_card.md").read_text()
+        assert ("from its own threshold upwards" in card) == bool(flags)
+    assert all(f"| {name} | {thresholds[name]:.4f} |" in card for name in names)
+    assert set(thresholds.values()) != {0.5}

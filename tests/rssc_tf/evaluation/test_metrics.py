@@ -1,9 +1,22 @@
-"""Metrics: by hand on a few rows, by their definitions on random ones."""
+"""Metrics: by hand on a few rows, against scikit-learn and slow loops on random ones."""
+
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 
-from rssc_tf.evaluation.metrics import confusion, multi_label, per_class, single_label
+from rssc_tf.evaluation.metrics import (
+    confusion,
+    display_name,
+    label_f1,
+    multi_label,
+    per_class,
+    single_label,
+)
+from rssc_tf.evaluation.reliability import example_losses, reliability
 
 CLASSES = ["a", "b", "c"]
 
@@ -53,3 +66,145 @@ def test_definitions_on_random_rows():
     scores = per_class(probabilities, labels, list("abcde"), multi=True)
     assert found["macro_f1"] == pytest.approx(scores["f1"].mean())
     assert found["map"] == pytest.approx(scores["average_precision"].mean())
+
+
+def _slow_ece(stated, right) -> float:
+    """Guo's definition, bin by bin and decision by decision."""
+    total = 0.0
+    for k in range(15):
+        inside = [
+            (p, r)
+            for p, r in zip(stated, right, strict=True)
+            if k / 15 < p <= (k + 1) / 15 or (k == 0 and p == 0)
+        ]
+        if inside:
+            confidence = sum(p for p, _ in inside) / len(inside)
+            accuracy = sum(r for _, r in inside) / len(inside)
+            total += len(inside) / len(stated) * abs(confidence - accuracy)
+    return total
+
+
+def _slow_f1(truth, predicted) -> float:
+    right = sum(t and p for t, p in zip(truth, predicted, strict=True))
+    either = sum(truth) + sum(predicted)
+    return 2 * right / either if either else np.nan
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(2, 12), st.floats(0.05, 5))
+@settings(max_examples=60, deadline=None)
+def test_single_label_agrees_with_scikit_learn(seed, n, classes, spread):
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(classes, spread), n)
+    # Some classes are absent from the truth, as in a small split.
+    labels = rng.choice(rng.choice(classes, rng.integers(1, classes + 1), replace=False), n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = single_label(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    every = list(range(classes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, of classes that are absent
+        expected = {
+            "top1": sk.accuracy_score(labels, predicted),
+            "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+            "micro_f1": sk.f1_score(labels, predicted, average="micro"),
+            "weighted_f1": sk.f1_score(labels, predicted, average="weighted", zero_division=0),
+            "kappa": sk.cohen_kappa_score(labels, predicted),
+        }
+        if classes > 5:
+            expected["top5"] = sk.top_k_accuracy_score(labels, probabilities, k=5, labels=every)
+    each = [_slow_f1(labels == c, predicted == c) for c in every]
+    expected["macro_f1"] = np.nanmean(each)
+    clipped = np.clip(probabilities, 1e-12, 1)
+    expected["log_loss"] = -np.mean([np.log(p[c]) for p, c in zip(clipped, labels, strict=True)])
+    # Brier's own score is the sum of the binary ones, one class against the rest.
+    expected["brier"] = sum(
+        sk.brier_score_loss(labels == c, probabilities[:, c], pos_label=True) for c in every
+    )
+    expected["ece"] = _slow_ece(probabilities.max(axis=1), predicted == labels)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(2, 8), st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_multi_label_agrees_with_scikit_learn(seed, n, classes, share):
+    rng = np.random.default_rng(seed)
+    probabilities = rng.random((n, classes)).round(rng.integers(1, 7))  # with ties
+    labels = (rng.random((n, classes)) < share).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = multi_label(probabilities, labels)
+    predicted = (probabilities >= 0.5).astype(int)
+    columns = [_slow_f1(labels[:, c], predicted[:, c]) for c in range(classes)]
+    seen = [c for c in range(classes) if not np.isnan(columns[c])]
+    support = labels.sum(axis=0)
+    rows = [_slow_f1(t, p) for t, p in zip(labels, predicted, strict=True)]
+    positive = support > 0
+    flat = (labels.ravel(), probabilities.ravel())
+    expected = {
+        "micro_f1": _slow_f1(labels.ravel(), predicted.ravel()),
+        "macro_f1": np.mean([columns[c] for c in seen]) if seen else np.nan,
+        "example_f1": np.mean([1 if np.isnan(row) else row for row in rows]),
+        "map": sk.average_precision_score(labels[:, positive], probabilities[:, positive])
+        if positive.sum() > 1
+        else found["map"],
+        "micro_map": sk.average_precision_score(*flat) if positive.any() else np.nan,
+        "brier": sk.brier_score_loss(*flat, pos_label=1),
+        "ece": _slow_ece(flat[1], flat[0]),
+        "log_loss": np.mean([-np.log(max(p if t else 1 - p, 1e-12)) for t, p in zip(*flat)]),
+    }
+    if positive.any():
+        expected["weighted_f1"] = np.average(np.nan_to_num(columns), weights=support)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+    assert set(found) == {*expected, "weighted_f1"}
+
+
+def test_a_split_without_positives_and_one_of_one_class_have_scores():
+    nothing = multi_label(np.full((3, 2), 0.2), np.zeros((3, 2)))
+    assert (nothing["example_f1"], nothing["ece"]) == (1, pytest.approx(0.2))
+    undefined = {name for name, value in nothing.items() if np.isnan(value)}
+    assert undefined == {"micro_f1", "macro_f1", "weighted_f1", "map", "micro_map"}
+    same = single_label(np.array([[0.9, 0.1]] * 3), np.zeros(3, int))
+    assert (same["top1"], same["balanced_accuracy"], same["macro_f1"]) == (1, 1, 1)
+    assert np.isnan(same["kappa"])
+
+
+def test_certainty_that_is_wrong_costs_much_but_not_everything():
+    sure = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    for losses in (
+        example_losses(sure, np.array([0, 0]), multi=False),
+        example_losses(sure, np.array([[1, 0], [1, 0]]), multi=True),
+    ):
+        np.testing.assert_allclose(losses, [0, -np.log(1e-12)])
+
+
+def test_top5_keeps_the_order_of_top1_under_ties():
+    probabilities = np.full((7, 7), 1 / 7)
+    found = single_label(probabilities, np.arange(7))
+    assert (found["top1"], found["top5"]) == (1 / 7, 5 / 7)
+    assert "top5" not in single_label(probabilities[:, :5], np.arange(5).repeat(2)[:7])
+
+
+def test_reliability_by_hand():
+    probabilities = np.array([[0.95, 0.05], [0.97, 0.03], [0.3, 0.7], [0.5, 0.5]])
+    table = reliability(probabilities, np.array([0, 1, 1, 0]), multi=False)
+    assert table["count"].sum() == 4
+    last = table.iloc[-1]
+    assert (last["upper"], last["count"], last["frequency"]) == (1, 2, 0.5)
+    assert last["confidence"] == pytest.approx(0.96)
+    assert np.isnan(table["confidence"][0])
+    decisions = reliability(np.array([[0.0, 1.0]]), np.array([[0, 1]]), multi=True)
+    assert decisions["count"].tolist() == [1, *[0] * 13, 1]
+
+
+def test_f1_at_any_decisions_and_names_as_people_write_them():
+    predicted, labels = np.array([[1, 1], [0, 1]]), np.array([[1, 0], [1, 1]])
+    found = label_f1(predicted, labels)
+    assert found["micro_f1"] == pytest.approx(2 * 2 / 6)
+    assert found["example_f1"] == pytest.approx(2 / 3)
+    names = ("top5", "micro_map", "tuned_macro_f1", "balanced_accuracy")
+    shown = ["top-5", "micro-mAP", "tuned macro-F1", "balanced accuracy"]
+    assert [display_name(name) for name in names] == shown

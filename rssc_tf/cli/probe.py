@@ -1,0 +1,95 @@
+"""Probe frozen features: a linear classifier and nearest neighbours, in seconds."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from tfrecords_tools.quiet import import_tensorflow
+
+NAME = "probe"
+_MODEL, _METHOD = "Model", "Method"
+
+
+def command(
+    weights: Annotated[
+        str,
+        Argument(
+            metavar="RUN_OR_WEIGHTS",
+            help="Run folder, weights file, or imagenet, ssl, random: a backbone's own.",
+        ),
+    ],
+    target: Annotated[Path, Option(help="Record folder to classify.")],
+    out: Annotated[
+        Path | None, Option(help="Folder of results; runs/probe-TARGET-NAME by default.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the folder.")] = False,
+    method: Annotated[str, Option(help="linear, knn or both.", rich_help_panel=_METHOD)] = "both",
+    protocol: Annotated[
+        str,
+        Option(
+            help="default: logistic regression on standardised features; paper: the study's "
+            "Dense layer, Adam 1e-3, 100 epochs, not standardised.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "default",
+    c: Annotated[
+        float | None,
+        Option("--c", help="Fixes C; else chosen on val, or by folds.", rich_help_panel=_METHOD),
+    ] = None,
+    k: Annotated[
+        int | None,
+        Option("--k", help="Fixes k; else chosen on val, or by folds.", rich_help_panel=_METHOD),
+    ] = None,
+    seed: Annotated[
+        int, Option(help="Of random weights, folds, the study's head.", rich_help_panel=_METHOD)
+    ] = 0,
+    backbone: Annotated[
+        str | None,
+        Option(help="Where the weights do not say; resnet50 for a word.", rich_help_panel=_MODEL),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        Option(help="Side the backbone sees; the crop by default.", rich_help_panel=_MODEL),
+    ] = None,
+    normalization: Annotated[
+        str | None,
+        Option(help="What a foreign weights file was trained with.", rich_help_panel=_MODEL),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        Option(help="float32, mixed_bfloat16 or mixed_float16.", rich_help_panel=_MODEL),
+    ] = None,
+) -> None:
+    tensorflow = import_tensorflow()
+    from rssc_tf.evaluation.encoder import open_encoder
+    from rssc_tf.evaluation.metrics import display_name, headline
+    from rssc_tf.evaluation.probe import check_settings, probe, write_probes
+    from tfrecords_tools.card import open_records
+    from tfrecords_tools.folders import refuse_existing
+
+    check_settings(method, protocol, c, k, seed)
+    card = open_records(target)
+    tensorflow.config.experimental.enable_op_determinism()
+    encoder = open_encoder(
+        weights,
+        card,
+        backbone=backbone,
+        image_size=image_size,
+        normalization=normalization,
+        precision=precision,
+        seed=seed,
+    )
+    out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
+    refuse_existing(out, overwrite)
+    settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
+    found = probe(encoder, target, card, **settings)
+    write_probes(found, encoder, card, out, overwrite)
+    name = headline(card.multi_label)
+    for each in found:
+        line = f"{each.method:6} {display_name(name)} {100 * each.metrics[name]:.2f}"
+        line += f", {display_name('macro_f1')} {100 * each.metrics['macro_f1']:.2f}"
+        line += f" on {len(each.ids)} {each.split} images"
+        chosen = ", ".join(f"{key} {value:g}" for key, value in each.chosen.items())
+        print(f"{line} ({chosen or 'settings'} by {each.chosen_by})".replace("by given", "given"))
+    print(f"files: {out}/METHOD-metrics.json, ...")

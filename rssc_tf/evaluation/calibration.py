@@ -1,0 +1,116 @@
+"""Temperature scaling, and the file of a run that holds what was fitted on validation."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.folders import new_file
+
+CALIBRATION = "calibration.json"
+BOUNDS = (0.05, 20.0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted on the validation split of the run's own records.
+
+    Attributes:
+        temperature: the logits are divided by it.
+        examples: number of validation examples.
+        log_loss_before, log_loss_after: on them, in nats, without and with the temperature.
+        thresholds: label to the probability from which it is given; `None` where none were tuned.
+    """
+
+    temperature: float
+    examples: int
+    log_loss_before: float
+    log_loss_after: float
+    thresholds: dict[str, float] | None = None
+
+
+def negative_log_likelihood(
+    logits: np.ndarray, labels: np.ndarray, multi: bool, temperature: float = 1.0
+) -> float:
+    """Mean log loss in nats of `logits / temperature`, in float64 and never clipped.
+
+    Args:
+        logits: float `(n, classes)`.
+        labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`: then the mean is over all
+            decisions.
+        multi: which of the two.
+        temperature: above 0.
+    """
+    scaled = np.asarray(logits, np.float64) / temperature
+    if multi:
+        return float((np.logaddexp(0, scaled) - scaled * labels).mean())
+    chosen = scaled[np.arange(len(labels)), labels]
+    return float((logsumexp(scaled, axis=1) - chosen).mean())
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, multi: bool) -> float:
+    """The scalar T that minimises the log loss of `logits / T`.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017. The loss is convex in 1/T, so
+    the minimum is the only one. T stays within 0.05..20: where every example is right the loss
+    falls all the way to T = 0, and where the logits say nothing to infinity.
+
+    Args:
+        logits: float `(n, classes)`, finite.
+        labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`.
+        multi: which of the two.
+    """
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(logits, labels, multi, np.exp(log_temperature))
+
+    found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-8})
+    # The search stops short of its bounds; and where nothing beats 1, it stays 1.
+    return float(min((1.0, np.exp(found.x), *BOUNDS), key=lambda t: loss(np.log(t))))
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray, multi: bool) -> Calibration:
+    """Fits the temperature on a validation split; arguments as for `fit_temperature`."""
+    temperature = fit_temperature(logits, labels, multi)
+    losses = (negative_log_likelihood(logits, labels, multi, t) for t in (1.0, temperature))
+    return Calibration(temperature, len(labels), *losses)
+
+
+def write_calibration(calibration: Calibration, run: Path) -> None:
+    """Writes `run/calibration.json`."""
+    content = {name: value for name, value in asdict(calibration).items() if value is not None}
+    with new_file(run / CALIBRATION) as aside:
+        aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
+    """Reads `run/calibration.json`, or `None` where there is none.
+
+    Args:
+        run: run folder.
+        classes: of the run; thresholds must name exactly these.
+
+    Raises:
+        RsscError: the file is damaged.
+    """
+    path = Path(run) / CALIBRATION
+    if not path.is_file():
+        return None
+    try:
+        found = Calibration(**json.loads(path.read_text("utf-8")))
+        if not BOUNDS[0] <= found.temperature <= BOUNDS[1]:
+            raise ValueError(f"temperature is {found.temperature}")
+        if found.thresholds is not None:
+            if set(found.thresholds) != set(classes):
+                raise ValueError("thresholds do not name the run's labels")
+            if not all(0 <= value <= 1 for value in found.thresholds.values()):
+                raise ValueError("a threshold is outside 0..1")
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise RsscError(
+            f"{path} is damaged ({error}): delete it, then run rssc-tf evaluate {run}"
+        ) from error
+    return found

@@ -1,0 +1,172 @@
+"""Grad-CAM pictures of the hardest images of an evaluated split, or of chosen ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.records import explain_damage
+from pipelines.stream import evaluation_batches
+from rssc_tf.evaluation.explain import grad_cam
+from rssc_tf.evaluation.metrics import THRESHOLD
+from rssc_tf.evaluation.reliability import example_losses
+from tfrecords_tools.card import Card
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.folders import new_folder
+from tfrecords_tools.progress import progress_bar
+
+_BATCH = 32
+
+
+def explain(
+    model,
+    records: Path,
+    card: Card,
+    split: str,
+    folder: Path,
+    stem: str = "",
+    *,
+    count: int,
+    ids: Sequence[str] = (),
+) -> Path:
+    """Draws where the model sees the predicted and the true class of an image.
+
+    Reads the predictions that `evaluate` left. In `explanations/` (with `stem` before its name),
+    which is replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
+    `p_predicted`, `true`, `p_true`, and for multi-label all `labels` of the image. For
+    multi-label, `predicted` is the most probable label that the image does not have, if that is
+    predicted (0.5 or more), else the most probable of all; `true` is the least probable of those
+    that the image has, the one that is missed most.
+
+    Args:
+        model: of the run: images to logits.
+        records: record folder.
+        card: its card.
+        split: the split that was evaluated.
+        folder: run folder.
+        stem: as `evaluate` was called with.
+        count: how many images, those with the highest loss first; all, where there are fewer.
+        ids: explain these images instead.
+
+    Returns:
+        The folder with the pictures.
+
+    Raises:
+        RsscError: an id is unknown, or the backbone has no spatial feature map.
+    """
+    table = _cases(pd.read_parquet(folder / f"{stem}predictions.parquet"), card)
+    if ids:
+        table = _named(table, ids, records, split)
+    else:
+        table = table.sort_values("loss", ascending=False, kind="stable")[:count]
+    # The rank makes names unique; a file system takes 255 bytes, so long ids are cut.
+    names = (
+        table["id"].str.replace(r"\.\w+$", "", regex=True).str.replace(r"[^\w.-]+", "_", regex=True)
+    )
+    files = [f"{rank:03d}-{name[:50]}.png" for rank, name in enumerate(names, start=1)]
+    table.insert(1, "file", files)
+    images = _read_images(records, card, split, set(table["id"]))
+    out = folder / f"{stem}explanations"
+    with new_folder(out, overwrite=True) as aside, progress_bar("explaining", len(table)) as bar:
+        for start in range(0, len(table), _BATCH):
+            part = table[start : start + _BATCH]
+            pixels = np.stack([images[id_] for id_ in part["id"]])
+            heats = [
+                grad_cam(model, pixels, part[kind].to_numpy()) for kind in ("predicted", "true")
+            ]
+            for case, image, *pair in zip(part.itertuples(), pixels, *heats, strict=True):
+                _draw(case, image, *pair, card, aside)
+                bar()
+        _index(table, card).to_csv(aside / "index.csv", index=False)
+    return out
+
+
+def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
+    """One row an image: id, loss, the classes to explain, their probabilities, all its labels."""
+    probabilities = predictions[[f"p_{name}" for name in card.classes]].to_numpy()
+    predicted = probabilities.argmax(axis=1)
+    if card.multi_label:
+        labels = [list(row) for row in predictions["labels"]]
+        truth = np.array([np.isin(range(len(card.classes)), row) for row in labels], int)
+        true = np.where(truth, probabilities, np.inf).argmin(axis=1)
+        # A false alarm says more than a label that is right.
+        alarms = np.where(truth, 0, probabilities)
+        wrong = alarms.max(axis=1) >= THRESHOLD
+        predicted = np.where(wrong, alarms.argmax(axis=1), predicted)
+        # An image without labels: what it was taken for is all there is to explain.
+        true = np.where(truth.any(axis=1), true, predicted)
+    else:
+        truth = true = predictions["label"].to_numpy()
+        labels = [[label] for label in truth]
+    rows = np.arange(len(predictions))
+    return pd.DataFrame(
+        {
+            "id": predictions["id"],
+            "loss": example_losses(probabilities, truth, card.multi_label),
+            "predicted": predicted,
+            "p_predicted": probabilities[rows, predicted],
+            "true": true,
+            "p_true": probabilities[rows, true],
+            "labels": labels,
+        }
+    )
+
+
+def _named(table: pd.DataFrame, ids: Sequence[str], records: Path, split: str) -> pd.DataFrame:
+    for id_ in ids:
+        if id_ not in set(table["id"]):
+            raise RsscError(
+                f"{records} has no image {id_!r} in its {split} split: ids are like "
+                f"{table['id'][0]!r}"
+            )
+    return table.set_index("id").loc[list(dict.fromkeys(ids))].reset_index()
+
+
+def _read_images(records: Path, card: Card, split: str, ids: set[str]) -> dict[str, np.ndarray]:
+    """Id to the pixels that the model is shown: uint8 `(crop, crop, 3)`."""
+    found = {}
+    with explain_damage(records):
+        for images, _, names in evaluation_batches(records, card, split, _BATCH):
+            for image, name in zip(images.numpy(), names.numpy(), strict=True):
+                if name.decode() in ids:
+                    found[name.decode()] = image
+            if len(found) == len(ids):
+                break
+    return found
+
+
+def _draw(case, image: np.ndarray, of_predicted, of_true, card: Card, folder: Path) -> None:
+    from rssc_tf.evaluation.plots import plot_explanation
+
+    predicted, true = card.classes[case.predicted], card.classes[case.true]
+    if card.multi_label:
+        wrong = case.p_predicted >= THRESHOLD and case.predicted not in case.labels
+        first = f"{'wrong' if wrong else 'most probable'}: {predicted} {case.p_predicted:.3f}"
+        second = f"least probable of its labels: {true} {case.p_true:.3f}"
+        has = ", ".join(card.classes[label] for label in case.labels) or "no label"
+        about = f"loss {case.loss:.2f}, has {has}"
+    else:
+        right = case.predicted == case.true
+        first = f"predicted{' and true' if right else ''}: {predicted} {case.p_predicted:.3f}"
+        second = f"true: {true} {case.p_true:.3f}"
+        about = f"loss {case.loss:.2f}"
+    heats = {first: of_predicted}
+    if case.true != case.predicted:
+        heats[second] = of_true
+    heats = {
+        name if heat.any() else f"{name}\n(no place speaks for it)": heat
+        for name, heat in heats.items()
+    }
+    plot_explanation(image, heats, folder / case.file, f"{case.id}\n{about}")
+
+
+def _index(table: pd.DataFrame, card: Card) -> pd.DataFrame:
+    names = np.array(card.classes)
+    labels = [", ".join(names[row]) for row in table["labels"]]
+    table = table.assign(
+        predicted=names[table["predicted"]], true=names[table["true"]], labels=labels
+    )
+    # What stands in for the class of an image without labels is not its class.
+    table.loc[table["labels"] == "", ["true", "p_true"]] = [None, np.nan]
+    return table if card.multi_label else table.drop(columns="labels")

@@ -1,0 +1,167 @@
+"""The classifiers of a probe: features in, probabilities out, along a grid of one setting.
+
+Grids run from the strongest regularisation to the weakest, so the first of several equally good
+settings is the one to take.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+C_GRID = tuple(float(f"{10**exponent:.2g}") for exponent in np.arange(-4, 1.5, 0.5))
+K_GRID = (200, 100, 50, 20, 10, 5, 2, 1)
+STUDY_EPOCHS, _STUDY_BATCH = 100, 100
+_TEMPERATURE = 0.07
+_MAX_ITERATIONS = 1000
+
+Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int, Sequence], Iterator[np.ndarray]]
+
+
+def linear(
+    values: np.ndarray, labels: np.ndarray, query: np.ndarray, classes: int, grid: Sequence[float]
+) -> Iterator[np.ndarray]:
+    """Logistic regression on standardised features, by L-BFGS, with an L2 penalty.
+
+    Single-label: multinomial. Multi-label: one regression a label; a label that no training image
+    has (or every one) gets the constant (positives + 1) / (images + 2). Mean and deviation are
+    those of `values`.
+
+    Args:
+        values: float32 `(n, d)`, features to fit.
+        labels: int `(n,)` class indices, two or more of them, or 0/1 `(n, classes)`.
+        query: float32 `(m, d)`, features to classify.
+        classes: how many there are; one without a training image gets probability 0.
+        grid: inverse strengths C of the penalty, ascending: each fit starts from the one before.
+
+    Yields:
+        float64 `(m, classes)` for every C.
+    """
+    values, query = values.astype(np.float64), query.astype(np.float64)
+    scaler = StandardScaler(copy=False).fit(values)
+    values, query = scaler.transform(values), scaler.transform(query)
+    if labels.ndim == 2:
+        yield from _one_vs_rest(values, labels, query, grid)
+        return
+    for found in _multinomial(values, labels, query, grid):
+        probabilities = np.zeros((len(query), classes))
+        probabilities[:, np.unique(labels)] = found
+        yield probabilities
+
+
+def _multinomial(values, labels, query, grid) -> Iterator[np.ndarray]:
+    """Probabilities `(m, present)` of the classes that are present."""
+    if len(np.unique(labels)) == 1:  # in a fold of very few images
+        yield from (np.ones((len(query), 1)) for _ in grid)
+        return
+    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
+    for c in grid:
+        # One thread: with problems of this size more are slower, and the bits of a sum do not
+        # depend on the number of cores.
+        with threadpool_limits(1):
+            found = model.set_params(C=c).fit(values, labels).predict_proba(query)
+        yield found
+
+
+def _one_vs_rest(values, labels, query, grid) -> Iterator[np.ndarray]:
+    """Probabilities `(m, classes)` of one regression a label."""
+
+    def path(column):
+        positives = int(column.sum())
+        if 0 < positives < len(column):
+            yield from (found[:, 1] for found in _multinomial(values, column, query, grid))
+        else:
+            constant = (positives + 1) / (len(column) + 2)
+            yield from (np.full(len(query), constant) for _ in grid)
+
+    for columns in zip(*map(path, labels.T), strict=True):
+        yield np.stack(columns, axis=1)
+
+
+def knn(
+    values: np.ndarray, labels: np.ndarray, query: np.ndarray, classes: int, grid: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """k nearest neighbours by cosine, weighted by exp(similarity / 0.07).
+
+    The vote of Wu et al. (CVPR 2018), as DINO's evaluation has it. A probability is the weighted
+    mean of the neighbours' labels, for one label as for several.
+
+    Args and yields as in `linear`, with a grid of k; each at most `n`.
+    """
+    targets = labels if labels.ndim == 2 else np.eye(classes)[labels]
+    values, query = _rescaled(values), _rescaled(query)
+    search = NearestNeighbors(n_neighbors=max(grid), metric="cosine", algorithm="brute")
+    with threadpool_limits(1):
+        distances, nearest = search.fit(values).kneighbors(query)
+    weights = np.exp((1 - distances) / _TEMPERATURE)
+    for k in grid:
+        votes = sum(weights[:, i, None] * targets[nearest[:, i]] for i in range(k))
+        yield votes / weights[:, :k].sum(axis=1, keepdims=True)
+
+
+def _rescaled(values: np.ndarray) -> np.ndarray:
+    """Rows with a largest value of 1: scikit-learn takes rows below 1e-15 (1e-6 in float32) for
+    zero, and an untrained network's are."""
+    values = values.astype(np.float64)
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    return values / np.where(largest > 0, largest, 1)
+
+
+def study_head(
+    values: np.ndarray,
+    labels: np.ndarray,
+    query: np.ndarray,
+    classes: int,
+    seed: int,
+    epoch_done: Callable[[], None],
+) -> np.ndarray:
+    """The linear evaluation of the study: one Dense layer, Adam at 1e-3, 100 epochs of batches of
+    100, softmax or sigmoid, nothing to choose.
+
+    On the features as they are: the published scripts (classify_softmax.py and
+    classify_multilabel.py of RSSC-transfer) fit a StandardScaler and throw its output away. Their
+    rate is constant; the warm-up and steps are those of fine-tuning.
+
+    Args:
+        values, labels, query, classes: as in `linear`.
+        seed: int >= 0, of the initial weights and the order of the batches.
+        epoch_done: called after every epoch.
+
+    Returns:
+        float32 `(m, classes)`.
+    """
+    import keras
+    import tensorflow as tf
+
+    layer = keras.layers.Dense(
+        classes, kernel_initializer=keras.initializers.GlorotUniform(seed), dtype="float32"
+    )
+    layer.build(values.shape)
+    weights = layer.trainable_variables
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(weights)
+    multi = labels.ndim == 2
+    loss_of = tf.nn.sigmoid_cross_entropy_with_logits
+    if not multi:
+        loss_of = tf.nn.sparse_softmax_cross_entropy_with_logits
+    inputs, targets = tf.constant(values), tf.constant(labels)
+
+    # A loop in the graph: `fit` takes longer to begin an epoch than these epochs last.
+    @tf.function
+    def epoch(order):
+        for start in tf.range(0, len(values), _STUDY_BATCH):
+            rows = order[start : start + _STUDY_BATCH]
+            with tf.GradientTape() as tape:
+                logits = layer(tf.gather(inputs, rows))
+                loss = tf.reduce_mean(loss_of(labels=tf.gather(targets, rows), logits=logits))
+            optimizer.apply(tape.gradient(loss, weights), weights)
+
+    generator = np.random.default_rng(seed)
+    for _ in range(STUDY_EPOCHS):
+        epoch(tf.constant(generator.permutation(len(values))))
+        epoch_done()
+    logits = layer(query)
+    return (tf.sigmoid(logits) if multi else tf.nn.softmax(logits)).numpy()

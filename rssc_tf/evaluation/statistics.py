@@ -1,0 +1,229 @@
+"""How sure is a score? Intervals over test images and seeds, and McNemar's test.
+
+A comparison has two sources of chance: which images happened to be in the test split, shared by
+all strategies and seeds, and which seed a run happened to have. `bootstrap` resamples the images,
+the same ones for every run; `estimate` adds the seeds.
+
+Resampling the seeds as well (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007)
+is wrong at both ends for the three to five seeds that one can afford: their spread comes out
+(S - 1) / S of what it is, its percentiles are those of a normal distribution instead of Student's
+t, and the part of the noise that belongs to an image and a seed together is counted three times.
+Reader studies in radiology have the same design, a few readers and many shared cases, and its
+standard analysis is used here: Obuchowski & Rockette, Communications in Statistics 24 (1995), with
+the degrees of freedom of Hillis, Statistics in Medicine 26 (2007). Seeds are the readers:
+
+    variance of the mean over S seeds = s^2 / S + c
+
+with s^2 the variance between the seeds' values (it holds the noise of seed and image together,
+once) and c the covariance that two seeds have because they are tested on the same images, which
+the bootstrap gives. t has (s^2/S + c)^2 / ((s^2/S)^2 / (S - 1)) degrees of freedom: S - 1 where
+the seeds dominate, many where the images do. One step is ours: seeds cannot truly agree better
+than the noise of seed and image together allows, and the bootstrap knows that noise well. Where
+s^2 of a few seeds comes out below it by chance, the noise is taken in its place.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from rssc_tf.evaluation.metrics import THRESHOLD
+
+REPLICATES = 1000  # a standard deviation from them is good to 2%; no percentile is needed
+LEVEL = 0.95
+_BLOCK = 1 << 22  # image weights held at once: 16 MB
+
+# (probabilities (n, classes), labels (n,) or (n, classes), weights (b, n)) -> (b,) or (b, classes)
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Top-1 accuracy in 0..1, shape `(b,)`, under each row of `weights`."""
+    right = probabilities.argmax(axis=1) == labels
+    return weights @ right.astype(np.float32) / weights.sum(axis=1)
+
+
+def class_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """F1 of every class, shape `(b, classes)`; NaN where it is neither present nor predicted."""
+    right, total = _counts(probabilities, labels, weights)
+    return 2 * right / np.where(total, total, np.nan)
+
+
+def macro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of `class_f1` over the classes where it is defined, shape `(b,)`."""
+    return _mean_defined(class_f1(probabilities, labels, weights))
+
+
+def micro_f1(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """F1 over all decisions, shape `(b,)`."""
+    right, total = _counts(probabilities, labels, weights)
+    total = total.sum(axis=1)
+    return 2 * right.sum(axis=1) / np.where(total, total, np.nan)
+
+
+def mean_average_precision(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Mean over the labels that have a positive of average precision (scikit-learn's), `(b,)`."""
+    found = np.full((len(weights), probabilities.shape[1]), np.nan)
+    for number in np.flatnonzero(labels.any(axis=0)):
+        order = np.argsort(-probabilities[:, number], kind="stable")
+        scores, truth = probabilities[order, number], labels[order, number] != 0
+        # Images with the same score are taken in together.
+        ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))
+        sorted_weights = weights[:, order]
+        taken = np.cumsum(sorted_weights, axis=1)[:, ends]
+        right = np.cumsum(sorted_weights * truth, axis=1)[:, ends]
+        gained = np.diff(right, axis=1, prepend=0)
+        positives = right[:, -1]
+        precision = right / np.where(taken, taken, 1)
+        found[:, number] = (gained * precision).sum(axis=1) / np.where(positives, positives, np.nan)
+    return _mean_defined(found)
+
+
+def resampled(function: Callable[[np.ndarray, np.ndarray], float]) -> Metric:
+    """Any metric of (probabilities, labels) as a `Metric`: called once a replicate, so slow."""
+
+    def metric(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        rows = (np.repeat(np.arange(len(labels)), row.astype(int)) for row in weights)
+        return np.array([function(probabilities[chosen], labels[chosen]) for chosen in rows])
+
+    return metric
+
+
+def _counts(
+    probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted counts `(b, classes)`: true positives; predictions and positives together."""
+    if labels.ndim == 1:
+        classes = np.arange(probabilities.shape[1])
+        truth = labels[:, None] == classes
+        predicted = probabilities.argmax(axis=1)[:, None] == classes
+    else:
+        truth, predicted = labels != 0, probabilities >= THRESHOLD
+    both = (truth & predicted).astype(np.float32)
+    total = truth.astype(np.float32) + predicted
+    return weights @ both, weights @ total
+
+
+def _mean_defined(values: np.ndarray) -> np.ndarray:
+    """Mean of each row over what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=1)
+    return np.where(defined, values, 0).sum(axis=1) / np.where(count, count, np.nan)
+
+
+def bootstrap(
+    metric: Metric,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> np.ndarray:
+    """A metric of one run on its test images, and on resamples of them.
+
+    The resamples depend on `seed` and the number of images only: calls for several runs on the
+    same images in the same order are paired, and their results can be subtracted.
+
+    Args:
+        metric: one of this module, or `resampled(function)`.
+        probabilities: float `(n, classes)`.
+        labels: int `(n,)`, or 0/1 `(n, classes)`.
+        seed: of the resampling.
+        replicates: number of resamples.
+
+    Returns:
+        float64 `(1 + replicates,)` or `(1 + replicates, classes)`: the observed value comes first.
+    """
+    generator = np.random.default_rng(seed)
+    examples = len(labels)
+    values = [metric(probabilities, labels, np.ones((1, examples)))]
+    step = max(1, _BLOCK // examples)
+    for start in range(0, replicates, step):
+        rows = min(step, replicates - start)
+        drawn = generator.integers(0, examples, (rows, examples))
+        # One count over all rows at once; row r has the numbers from r * examples on.
+        drawn += np.arange(rows)[:, None] * examples
+        counts = np.bincount(drawn.ravel(), minlength=rows * examples)
+        values.append(metric(probabilities, labels, counts.reshape(rows, -1).astype(np.float32)))
+    return np.concatenate(values).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95% interval, in the unit of the metric.
+
+    Attributes:
+        value: mean over the seeds.
+        sd: standard deviation over the seeds; NaN for one.
+        low, high: the interval; NaN where the metric is undefined on most resamples. With one
+            seed it covers the choice of the test images only, not the training's own noise.
+        seeds: how many.
+    """
+
+    value: float
+    sd: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+def estimate(values: np.ndarray, images: int) -> Estimate:
+    """Mean over seeds and its interval, for a score or for a difference of two (see the module).
+
+    Args:
+        values: float `(seeds, 1 + replicates)`, a row a seed: what `bootstrap` gave, or the
+            difference of two runs of the same seed.
+        images: how many test images the metric rests on. The images' part of the standard error
+            is never taken to be below `1 / images`, one image's worth: a strategy without a
+            mistake on 50 images is not certain.
+    """
+    points, draws = values[:, 0], values[:, 1:]
+    seeds = len(points)
+    draws = draws[:, np.isfinite(draws).all(axis=0)]
+    value, sd = float(points.mean()), float(points.std(ddof=1)) if seeds > 1 else float("nan")
+    if not np.isfinite(points).all() or draws.shape[1] < values.shape[1] / 2:
+        return Estimate(value, sd, float("nan"), float("nan"), seeds)
+    covariance = np.atleast_2d(np.cov(draws))
+    if seeds == 1:
+        between, shared, noise = 0.0, covariance[0, 0], 0.0
+    else:
+        between = sd**2 / seeds
+        shared = (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
+        noise = (np.trace(covariance) / seeds - shared) / seeds
+    variance = max(between, noise) + max(shared, 1 / images**2)
+    freedom = (seeds - 1) * (variance / between) ** 2 if between > noise else np.inf
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
+    return Estimate(value, sd, value - half, value + half, seeds)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of two runs on the same images.
+
+    Attributes:
+        only_first, only_second: how many images only the one or only the other has right.
+        p_value: two-sided and exact: binomial on these two counts.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
+    """McNemar's exact test (Psychometrika 12, 1947); no approximation for large counts is needed.
+
+    Args:
+        first, second: bool `(n,)`, whether each image is right in either run.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    discordant = only_first + only_second
+    p_value = stats.binomtest(only_first, discordant).pvalue if discordant else 1.0
+    return McNemar(only_first, only_second, float(p_value))
