@@ -9,12 +9,16 @@ import typer
 
 from rssc_tf.cli import (
     audit,
+    bench,
+    compare,
     convert,
     datasets,
     demo,
     evaluate,
     export,
     predict,
+    probe,
+    report,
     train,
     verify,
     weights,
@@ -46,9 +50,23 @@ def _options(
     pass
 
 
-for _module in (datasets, convert, verify, audit, train, evaluate, export, predict, demo):
+for _module in (
+    datasets,
+    convert,
+    verify,
+    audit,
+    train,
+    evaluate,
+    probe,
+    compare,
+    report,
+    export,
+    predict,
+    demo,
+):
     app.command(_module.NAME, help=_module.__doc__)(_module.command)
 app.add_typer(weights.app, name="weights")
+app.add_typer(bench.app, name="bench")
 
 # Options that take several values after one flag (`--split-file a.csv b.csv`).
 _SEVERAL = {"--labels", "--split-file"}
@@ -71,9 +89,15 @@ def _repeat_flags(arguments: Sequence[str]) -> list[str]:
     return repeated
 
 
+def _one_line(message: object) -> str:
+    """Names of files and classes come from elsewhere: no line breaks, no terminal's commands."""
+    text = " ".join(str(message).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _show_warning(message, category, *_) -> None:
     """A warning is one line too, and names no line of our source."""
-    print(f"rssc-tf: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"rssc-tf: warning: {_one_line(message)}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except RsscError as error:
-        print(f"rssc-tf: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"rssc-tf: {_one_line(error)}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be read: no fault of ours
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"rssc-tf: {_one_line(f'{where}{error.strerror}')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("rssc-tf: interrupted", file=sys.stderr)

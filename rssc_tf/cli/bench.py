@@ -1,0 +1,83 @@
+"""`rssc-tf bench`: what is how fast, on your records and machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from tfrecords_tools.quiet import import_tensorflow
+
+app = typer.Typer(help="Measure the input stream, the training step, the conversion.")
+
+_Rounds = Annotated[int, Option(min=1, help="How often each variant is timed, in turn.")]
+_Seconds = Annotated[float, Option(min=0.01, help="Length of one timing.")]
+_Json = Annotated[Path | None, Option("--json", help="File for the figures of all rounds.")]
+
+
+@app.command("pipeline")
+def bench_pipeline(
+    records: Annotated[Path, Argument(help="Record folder.")],
+    batch_size: Annotated[int, Option(min=1)] = 32,
+    rounds: _Rounds = 7,
+    seconds: _Seconds = 1.0,
+    json_file: _Json = None,
+) -> None:
+    """Our input stream, the study's, decoding alone, torch's DataLoader."""
+    import_tensorflow()
+    from rssc_tf.bench.pipeline import bench_pipeline
+
+    _show(bench_pipeline(records, batch_size, rounds, seconds), json_file)
+
+
+@app.command("train")
+def bench_train(
+    target: Annotated[Path, Option(help="Record folder.")],
+    backbone: Annotated[str, Option(help="As in train; random weights.")] = "resnet50",
+    image_size: Annotated[
+        int | None, Option(min=8, help="Side the backbone sees; the crop by default.")
+    ] = None,
+    batch_size: Annotated[int, Option(min=1, help="Over all devices.")] = 32,
+    precision: Annotated[
+        list[str] | None, Option(help="float32, mixed_bfloat16 or mixed_float16; several.")
+    ] = None,
+    rounds: _Rounds = 5,
+    seconds: _Seconds = 3.0,
+    json_file: _Json = None,
+) -> None:
+    """The training step, fed by the stream and from memory: what waiting for images costs."""
+    from rssc_tf.config import PRECISIONS
+
+    precisions = precision or ["float32", "mixed_bfloat16"]
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise typer.BadParameter(f"one of {', '.join(PRECISIONS)}", param_hint="--precision")
+    import_tensorflow()
+    from rssc_tf.bench.train import bench_train
+
+    arguments = (backbone, image_size, batch_size, precisions, rounds, seconds)
+    _show(bench_train(target, *arguments), json_file)
+
+
+@app.command("convert")
+def bench_convert(
+    images: Annotated[Path, Argument(help="Class folders.")],
+    limit: Annotated[int | None, Option(min=1, help="About this many of the images.")] = 500,
+    size: Annotated[int, Option(min=8, help="As in convert; smaller re-encodes more.")] = 292,
+    rounds: _Rounds = 3,
+    json_file: _Json = None,
+) -> None:
+    """Conversion with one worker and with all cores, a bare loop; verification; memory."""
+    import_tensorflow()
+    from rssc_tf.bench.convert import bench_convert
+
+    _show(bench_convert(images, limit, size, rounds), json_file)
+
+
+def _show(result: dict, json_file: Path | None) -> None:
+    from rssc_tf.bench.measure import write_json
+    from rssc_tf.bench.tables import print_result
+
+    print_result(result)
+    if json_file:
+        write_json(json_file, result)

@@ -1,0 +1,129 @@
+"""Compare pre-training regimes over seeds and label fractions, with intervals and a report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from rssc_tf.cli.settings import DATA, MODEL, RUN, TRAINING, given, with_settings
+from tfrecords_tools.quiet import import_tensorflow
+
+NAME = "compare"
+
+
+@with_settings(without=("strategy", "target", "head", "seed", "source_seed"))
+def command(
+    context: typer.Context,
+    target: Annotated[
+        list[str] | None,
+        Option(help="Record folder; several times for several.", rich_help_panel=DATA),
+    ] = None,
+    strategies: Annotated[
+        str, Option(help="Comma-separated, of those of train.", rich_help_panel=DATA)
+    ] = "scratch,imagenet",
+    fractions: Annotated[
+        str | None,
+        Option(
+            help="Nested training shares of all images, as 0.05,0.2,0.8; all by default.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    head: Annotated[
+        str, Option(help="finetune, linear or both: finetune,linear.", rich_help_panel=MODEL)
+    ] = "finetune",
+    seeds: Annotated[int, Option(help="How many, from 0.", rich_help_panel=TRAINING)] = 3,
+    out: Annotated[Path, Option(help="Folder of the comparison.", rich_help_panel=RUN)] = Path(
+        "comparison"
+    ),
+    config: Annotated[
+        Path | None,
+        Option(
+            help="YAML with these settings, by_strategy and by_fraction; flags win.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    shard: Annotated[
+        str, Option(help="I/N: make every N-th run, from the I-th.", rich_help_panel=RUN)
+    ] = "1/1",
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Show the grid and its time.", rich_help_panel=RUN)
+    ] = False,
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="Make failed runs again.", rich_help_panel=RUN)
+    ] = False,
+    **_settings,
+) -> None:
+    part = _shard(shard)
+    import_tensorflow()
+    from rssc_tf.compare.grid import DECIDED, Grid, load_grid
+
+    content = load_grid(config) if config else {"settings": {}}
+    flags = given(context)
+    content["settings"] |= {name: flags[name] for name in flags if name not in DECIDED}
+    for name, default in (
+        ("target", target),
+        ("strategies", strategies),
+        ("fractions", fractions),
+        ("head", head),
+        ("seeds", seeds),
+    ):
+        field = {"target": "targets", "head": "heads"}.get(name, name)
+        if field not in content or context.get_parameter_source(name).name != "DEFAULT":
+            content[field] = default
+    if not content["targets"]:
+        raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
+    for name in ("targets", "strategies", "heads"):
+        content[name] = _names(content[name])
+    content["fractions"] = _fractions(content["fractions"])
+
+    from rssc_tf.weights.initial import backbone_of
+
+    settings = content["settings"]
+    if "backbone" not in settings and settings.get("weights"):
+        settings["backbone"] = backbone_of(settings["weights"]) or "resnet50"
+    grid = Grid(**content)
+    if dry_run:
+        from rssc_tf.compare.estimate import print_estimate
+
+        print_estimate(grid, out)
+        return
+    from rssc_tf.compare.report import write_report
+    from rssc_tf.compare.runner import compare
+
+    asked = " ".join(["rssc-tf", *sys.argv[1:]])
+    compare(grid, out, shard=part, retry_failed=retry_failed, command=asked)
+    if part[1] > 1:
+        print(f"shard {shard} is done; when all are, the same command without --shard reports")
+        return
+    print(write_report(out))
+    print(f"report: {out}/report.html")
+
+
+def _names(value) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(str(part).strip() for part in parts)
+
+
+def _fractions(value) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise typer.BadParameter(
+            f"shares such as 0.05,0.2,0.8. Received: {value!r}", param_hint="--fractions"
+        ) from None
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    try:
+        part = int(number), int(count)
+    except ValueError:
+        part = (0, 0)
+    if not 1 <= part[0] <= part[1]:
+        raise typer.BadParameter(f"I/N, as 1/4. Received: {text!r}", param_hint="--shard")
+    return part

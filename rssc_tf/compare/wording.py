@@ -1,0 +1,44 @@
+"""How numbers and names are written for people."""
+
+import math
+from collections.abc import Callable
+
+from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.evaluation.statistics import Estimate
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def score(value: float) -> str:
+    """0.8846 -> `88.5`; empty for NaN."""
+    return "" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """A difference in percentage points with its sign: -0.0123 -> `−1.2`; empty for NaN."""
+    if math.isnan(value):
+        return ""
+    return f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def interval(found: Estimate, write: Callable[[float], str]) -> str:
+    """`[15.1, 21.9]`; empty where there is none. A plus sign is left out in it."""
+    if math.isnan(found.low):
+        return ""
+    low, high = (write(end).removeprefix("+") for end in (found.low, found.high))
+    return f"[{low}, {high}]"
+
+
+def metric_name(metric: str) -> str:
+    """`top1` -> `top-1 accuracy`, the others as `display_name` has them."""
+    return "top-1 accuracy" if metric == "top1" else display_name(metric)
+
+
+def capitalised(text: str) -> str:
+    """`micro-F1` -> `Micro-F1`."""
+    return text[:1].upper() + text[1:]
+
+
+def fraction_name(fraction: float) -> str:
+    """0.05 -> `5%`."""
+    return f"{100 * fraction:.3g}%"
