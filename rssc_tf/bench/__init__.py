@@ -1,0 +1,1 @@
+"""What is how fast, on the user's own records and machine."""

@@ -1,0 +1,94 @@
+"""Every bench, tiny, through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines.records import read
+from rssc_tf.bench import pipeline as bench_pipeline
+from rssc_tf.bench.decoders import AugmentedImages, decode_pillow
+from rssc_tf.bench.study import study_batches
+from tfrecords_tools.card import open_records
+from tfrecords_tools.schema import parse
+
+
+def _variants(result: dict) -> dict:
+    for row in result["variants"]:
+        rates = row["images_per_second"]
+        assert 0 < rates["min"] <= rates["median"] <= rates["max"]
+        assert row["ratio_to_baseline"] > 0
+    return {row["variant"]: row for row in result["variants"]}
+
+
+def test_pipeline(records, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_pipeline, "find_spec", lambda name: None)  # torch takes seconds
+    out = tmp_path / "pipeline.json"
+    arguments = ["--batch-size", 8, "--rounds", 2, "--seconds", 0.05, "--json", out]
+    code, text, err = cli("bench", "pipeline", records, *arguments)
+    assert code == 0, err
+    assert "ours, --cache ram" in text
+    result = json.loads(out.read_text())
+    rows = _variants(result)
+    assert set(rows) >= {"study, serial", "study, parallel", "ours", "decode only"}
+    assert any(name.startswith("decoder threads") for name in rows)
+    assert rows["study, parallel"]["ratio_to_baseline"] == 1
+    assert rows["decode only"]["ratio_to_ceiling"] == 1
+    assert len(rows["ours"]["images_per_second"]["rounds"]) == 2
+    assert result["peak_memory"] > 0
+
+
+def test_train(records, cli, tmp_path):
+    out = tmp_path / "train.json"
+    arguments = ["--backbone", "tiny", "--image-size", 32, "--batch-size", 8, "--rounds", 2]
+    arguments += ["--seconds", 0.05, "--precision", "mixed_bfloat16", "--json", out]
+    code, text, err = cli("bench", "train", "--target", records, *arguments)
+    assert code == 0, err
+    assert "of the step" in text
+    result = json.loads(out.read_text())
+    assert len(_variants(result)) == 3
+    assert [row["variant"] for row in result["stall"]] == [
+        "mixed_bfloat16, the stream, cache none",
+        "mixed_bfloat16, the stream, cache ram",
+    ]
+    assert all(row["min"] <= row["stall"] < 1 for row in result["stall"])
+
+
+def test_convert(scenes, cli, tmp_path):
+    out = tmp_path / "convert.json"
+    arguments = ["--limit", 24, "--size", 32, "--rounds", 1, "--json", out]
+    code, text, err = cli("bench", "convert", scenes, *arguments)
+    assert code == 0, err
+    result = json.loads(out.read_text())
+    assert {"bare loop", "convert, 1 worker"} <= set(_variants(result))
+    assert (result["images"], result["encoded"], result["copied"]) == (24, 24, 0)
+    assert set(result["verify_mb_per_second"]) == {"--no-decode", "--decode"}
+    assert [row["images"] for row in result["memory"]] == [8, 24]
+    assert result["workers"]["count"] >= 1 and result["workers"]["ratio_to_one"] > 0
+    assert "largest process, 24 images" in text
+
+
+def test_an_unknown_precision_is_a_usage_error(records, cli):
+    code, _, err = cli("bench", "train", "--target", records, "--precision", "int8")
+    assert code == 2
+    assert "mixed_bfloat16" in err
+
+
+def test_the_studys_pipeline_does_what_the_study_does(records):
+    batches = study_batches(read(records, open_records(records), "train"), 4, parallel=True)
+    images, labels = next(iter(batches))
+    assert (images.dtype, images.shape) == (tf.float32, (4, 256, 256, 3))
+    assert labels.shape == (4,)
+    assert -123.7 <= images.numpy().min() < 0 < images.numpy().max() <= 255 - 103.9
+
+
+@pytest.mark.parametrize("crop", [42, 48])
+def test_the_images_of_torchs_loader_are_crops_under_a_symmetry(records, crop):
+    record = next(iter(read(records, open_records(records), "train")))
+    data = parse(record)["image"].numpy()
+    image = AugmentedImages([data], crop)[0]
+    assert (image.shape, image.dtype) == ((crop, crop, 3), np.uint8)
+    if crop == 48:
+        pixels = decode_pillow(data)
+        assert sorted(image.reshape(-1, 3).tolist()) == sorted(pixels.reshape(-1, 3).tolist())
