@@ -70,7 +70,7 @@ BAD_TRAIN = {
         "steps (500) or minutes (5m)",
     ),
     "configuration": (["--config", "{tmp}/odd.yaml"], "there is no setting 'strateg'"),
-    "configuration type": (["--config", "{tmp}/type.yaml"], "--epochs is at least 1"),
+    "configuration type": (["--config", "{tmp}/type.yaml"], "--epochs is a whole number"),
     "foreign folder": (
         ["--strategy", "scratch", "--target", "{records}", "--out", "{tmp}"],
         "is no run folder",
