@@ -47,6 +47,7 @@ setup(
         "scikit-learn>=1.5",
         "scipy>=1.13",
         "tensorboard>=2.19",
+        "threadpoolctl>=3.1",
         "tifffile>=2024.8",
         "typer>=0.15",
     ],

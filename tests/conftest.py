@@ -17,11 +17,13 @@ CLASSES = ("farmland", "forest", "parking", "river")
 LABELS = ("green", "dark", "noisy")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or fills the user's cache; all share one, as runs on one machine do."""
-    base = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("RSSC_TF_CACHE", str(base))
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test, and no fixture of the session, reads or fills the user's cache; all share one, as
+    runs on one machine do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSSC_TF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

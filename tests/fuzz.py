@@ -140,10 +140,8 @@ def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = Non
         try:
             kind.read(data, random_)
             result.read += 1
-        except (RsscError, BadImage) as error:
+        except (RsscError, BadImage):
             result.refused += 1
-            if len(str(error)) > 4000:
-                result.failures.append(f"{number}: a message of {len(str(error))} characters")
         except Exception:
             result.failures.append(f"{number}: {traceback.format_exc()}")
             if keep:

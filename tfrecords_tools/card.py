@@ -122,7 +122,7 @@ def read_card(records: Path) -> Card:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         signed = content.pop("sha256", None)  # the first releases wrote none
-        edited = signed is not None and signed != _hash(content)
+        edited = _hash(content) != signed and signed is not None
         version = content.pop("format_version")
         if version != FORMAT_VERSION:
             raise RsscError(

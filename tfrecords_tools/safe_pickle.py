@@ -8,6 +8,7 @@ and refuses a file that asks for another one, before anything happens.
 import io
 import pickle
 import pickletools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ class _Dtype:
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
+def _values(data: bytes, kind: _Dtype) -> np.ndarray:
+    """A flat array over bytes; numpy would make text of numbers that are no characters."""
+    values = np.frombuffer(data, kind.dtype)
+    if kind.dtype.kind == "U" and len(data):
+        codes = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(kind.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise ValueError("text that is none")
+    return values
+
+
 class _Array:
     """An array on its way: built here from its bytes, and not by numpy's own unpickling."""
 
@@ -58,8 +69,7 @@ class _Array:
             values = np.empty(len(data), object)
             values[:] = data
         else:
-            data = data.encode("latin1") if isinstance(data, str) else data
-            values = np.frombuffer(data, kind.dtype)
+            values = _values(data.encode("latin1") if isinstance(data, str) else data, kind)
         self.values = values.reshape(shape, order="F" if fortran else "C")
 
 
@@ -68,13 +78,13 @@ def _reconstruct(*_) -> _Array:
 
 
 def _from_buffer(data: bytes, kind: _Dtype, shape: tuple, order: str) -> np.ndarray:
-    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
+    return _values(data, kind).reshape(shape, order=order)
 
 
 def _scalar(kind: _Dtype, value: Any = b"") -> Any:
     if kind.dtype.hasobject:
         raise _Refused("a numpy scalar of Python objects")
-    return np.frombuffer(value, kind.dtype)[0]
+    return _values(value, kind)[0]
 
 
 def _encode(text: str, encoding: str) -> bytes:

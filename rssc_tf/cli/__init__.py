@@ -89,9 +89,13 @@ def _repeat_flags(arguments: Sequence[str]) -> list[str]:
     return repeated
 
 
+_LONGEST = 2000  # characters of a message; a damaged list can have longer names
+
+
 def _one_line(message: object) -> str:
     """Names of files and classes come from elsewhere: no line breaks, no terminal's commands."""
     text = " ".join(str(message).split())
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.augment import crop_side
-from rssc_tf.config import FREE, HEADS, TrainConfig, load_yaml, resolve
+from rssc_tf.config import FREE, HEADS, PROCEDURE, TrainConfig, load_yaml, resolve
 from rssc_tf.runs import MODEL
 from rssc_tf.strategies import STRATEGIES, get_strategy
 from rssc_tf.weights.files import sha256_of
@@ -206,7 +206,7 @@ def _cell(
     )
     config = resolve(config, crop_side(card.side))
     defined = {key: value for key, value in asdict(config).items() if key not in FREE}
-    defined |= {"records": card.sha256, "weights": _content(config.weights)}
+    defined |= {"procedure": PROCEDURE, "records": card.sha256, "weights": _content(config.weights)}
     if get_strategy(strategy).source_round:
         defined["source"] = source.sha256
     text = json.dumps(defined, sort_keys=True)

@@ -19,6 +19,7 @@ from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.config import (
     FREE,
+    PROCEDURE,
     TrainConfig,
     changed_setting,
     resolve,
@@ -198,6 +199,7 @@ def _source_round(
     """The folder of a finished source round, found in the cache or made there."""
     settings = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_KEY}
     definition = {"settings": settings, "initial": initial.provenance, "records": card.sha256}
+    definition["procedure"] = PROCEDURE
     if excluded:
         definition["excluded"] = excluded
     text = json.dumps(definition, sort_keys=True)
