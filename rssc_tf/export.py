@@ -12,6 +12,7 @@ from rssc_tf.evaluation.inference import to_probabilities
 from rssc_tf.evaluation.metrics import THRESHOLD
 from rssc_tf.models.classifier import with_features
 from rssc_tf.runs import METRICS, Run
+from rssc_tf.saving import writing
 from tfrecords_tools.folders import new_folder
 from tfrecords_tools.headers import MAX_GIF_BYTES, refuse_bombs
 from tfrecords_tools.images import MAX_PIXELS
@@ -111,7 +112,8 @@ def export(run: Run, out: Path, overwrite: bool = False) -> None:
     with new_folder(out, overwrite) as folder:
         server = Server(run)
         signatures = {"serving_default": server.serve_bytes, "serve_images": server.serve_images}
-        tf.saved_model.save(server, str(folder / VERSION), signatures=signatures)
+        with writing(out):
+            tf.saved_model.save(server, str(folder / VERSION), signatures=signatures)
         (folder / "labels.txt").write_text("\n".join(run.card.classes) + "\n", encoding="utf-8")
         (folder / "model_card.md").write_text(model_card(run), encoding="utf-8")
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SLOW = 20.0  # seconds that no input may take; the usual one takes milliseconds
+SLOW = 30.0  # seconds of this process that no input may take; the usual one takes milliseconds
 
 _TOKENS = (
     *(
@@ -136,7 +136,7 @@ def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = Non
     result = Count(kind.name)
     for number in range(count):
         data = kind.mutate(random_.choice(kind.seeds), random_)
-        started = time.monotonic()
+        started = time.process_time()  # other work on the machine does not count
         try:
             kind.read(data, random_)
             result.read += 1
@@ -146,7 +146,7 @@ def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = Non
             result.failures.append(f"{number}: {traceback.format_exc()}")
             if keep:
                 (keep / f"{kind.name}-{number}.bin".replace(" ", "-")).write_bytes(data)
-        took = time.monotonic() - started
+        took = time.process_time() - started
         result.seconds += took
         result.slowest = max(result.slowest, took)
         if took > SLOW:

@@ -300,7 +300,8 @@ class Conversion(Job):
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*")}
+    """The files right in a folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
 class Export(Job):

@@ -57,6 +57,8 @@ class Grid:
                 raise RsscError(f"--head is one of {', '.join(HEADS)}. Received: {name!r}")
         if self.seeds < 1:
             raise RsscError(f"--seeds is how many, at least 1. Received: {self.seeds}")
+        if self.settings.get("distribute") == "multiworker":
+            raise RsscError("a grid is divided by --shard I/N, not by --distribute multiworker")
         for fraction in self.by_fraction:
             if fraction not in self.fractions:
                 raise RsscError(f"there are settings for the fraction {fraction}, not in the grid")

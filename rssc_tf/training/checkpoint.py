@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rssc_tf.saving import writing
 from tfrecords_tools.errors import RsscError
 
 
@@ -74,11 +75,16 @@ class Checkpointer:
         self._manager: tf.train.CheckpointManager | None = None
 
     def save(self) -> None:
-        """Writes a checkpoint aside and renames it; the oldest goes."""
-        if self._manager is None:
-            folder = str(self._folder)
-            self._manager = tf.train.CheckpointManager(self._checkpoint, folder, self._keep)
-        self._manager.save(checkpoint_number=self._progress.step)
+        """Writes a checkpoint aside and renames it; the oldest goes.
+
+        Raises:
+            RsscError: it cannot be written; those before it are as they were.
+        """
+        with writing(self._folder):
+            if self._manager is None:
+                folder = str(self._folder)
+                self._manager = tf.train.CheckpointManager(self._checkpoint, folder, self._keep)
+            self._manager.save(checkpoint_number=self._progress.step)
 
     def restore(self, tidy: bool = True) -> bool:
         """Restores the newest checkpoint that is whole, and warns of every newer one.

@@ -187,6 +187,7 @@ def test_dry_run_writes_nothing(arguments, cli, tmp_path):
         (("--strategies", "scratch,dino"), "unknown strategy 'dino'"),
         (("--seeds", "0"), "--seeds is how many"),
         (("--head", "round"), "--head is one of"),
+        (("--distribute", "multiworker"), "divided by --shard"),
         (("--weights", "absent.h5"), "absent.h5"),
         (("--target", "absent"), "absent is no record folder"),
     ],

@@ -1,0 +1,42 @@
+"""A few hundred inputs of the fuzz test (`tests/fuzz.py` makes more of them by hand)."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests import fuzz
+
+COUNTS = {"records": 8, "models": 10, "requests": 40}
+
+
+@pytest.fixture(scope="module")
+def kinds(records, trained, exported, tmp_path_factory) -> dict[str, fuzz.Kind]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    shared = Path(os.environ.get("RSSC_TF_DATA", fuzz.ROOT.parent / "shared"))
+    real = shared if (shared / "data").is_dir() else None
+    return {kind.name: kind for kind in fuzz.all_kinds(folder, records, trained, exported, real)}
+
+
+NAMES = (
+    *("images", "label CSVs", "split lists", "pickles", "cards", "settings", "records"),
+    *("requests", "models"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_input_is_read_or_refused(name, kinds):
+    kind = kinds[name]
+    # Whole inputs first, where every one of them is meant to be read.
+    if name in ("images", "cards", "requests", "records", "models"):
+        for seed in kind.seeds:
+            kind.read(seed, random.Random(0))
+    result = fuzz.fuzz(kind, COUNTS.get(name, 80), random.Random(0))
+    assert not result.failures, "\n".join(result.failures)
+    assert result.read or result.refused
+    assert result.refused or name == "requests"  # a bad request is answered, and flagged
+
+
+def test_every_kind_is_tested(kinds):
+    assert set(kinds) == set(NAMES)

@@ -1,0 +1,46 @@
+"""A few kills of the kill test (`tests/kill.py` does more of them by hand)."""
+
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.kill import Conversion, Fall, Job, Training, kill_and_compare
+from tests.tiny import SMALL
+from tfrecords_tools.convert import convert
+
+
+def _kill(job: Job, folder, reference, names: list[str]) -> list[Fall]:
+    aims = [moment for moment in job.moments if moment.name in names]
+    assert len(aims) == len(names)
+    falls = list(kill_and_compare(job, folder, reference, aims, random.Random(0)))
+    assert any(fall.verdict == "whole" for fall in falls), falls  # a kill hit
+    assert all(fall.verdict in ("whole", "not counted") for fall in falls[:-1]), falls
+    return falls
+
+
+@pytest.mark.slow
+def test_a_training_ends_as_if_nobody_had_killed_it(records, trained, tmp_path):
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "run").symlink_to(trained)
+    names = ["target round: a checkpoint", "target round: evaluation"]
+    job = Training(records, SMALL)
+    falls = _kill(job, tmp_path / "killed", tmp_path / "reference", names)
+    assert falls[-1].verdict == "identical", falls
+
+
+@pytest.mark.slow
+def test_a_conversion_that_loses_its_parent(tmp_path):
+    images, reference = tmp_path / "noise", tmp_path / "reference" / "records"
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (images / name).mkdir(parents=True)
+        for number in range(80):
+            pixels = generator.integers(0, 256, (300, 300, 3), np.uint8)
+            Image.fromarray(pixels).save(images / name / f"{number}.jpg")
+    convert(images, tmp_path / "earlier", size=64, workers=1)
+    convert(images, reference, seed=1, size=64, workers=1)
+    job = Conversion(images, tmp_path / "earlier", parent_only=True)
+    falls = _kill(job, tmp_path / "killed", tmp_path / "reference", ["images"])
+    assert falls[-1].verdict == "identical", falls
