@@ -240,8 +240,8 @@ def test_ticks_are_round_and_inside():
     assert ticks(0.8841, 0.8859)[0] >= 0.8841
 
 
-# Runs in a copy of the page, once it has loaded: opens everything, tells what it finds. It waits for
-# nothing more, because the browser's virtual time does not wait for it.
+# Runs in a copy of the page, once it has loaded: opens everything, tells what it finds. It waits
+# for nothing more, because the browser's virtual time does not wait for it.
 _PROBE = """<script>
 const seen = [];
 addEventListener("error", e => seen.push(String(e.message || e.target.outerHTML)), true);
