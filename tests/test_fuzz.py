@@ -8,7 +8,7 @@ import pytest
 
 from tests import fuzz
 
-COUNTS = {"records": 8, "models": 10, "requests": 40}
+COUNTS = {"records": 5, "models": 10, "requests": 30, "pickles": 60, "split lists": 40}
 
 
 @pytest.fixture(scope="module")

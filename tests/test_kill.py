@@ -24,7 +24,8 @@ def _kill(job: Job, folder, reference, names: list[str]) -> list[Fall]:
 def test_a_training_ends_as_if_nobody_had_killed_it(records, trained, tmp_path):
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / "run").symlink_to(trained)
-    names = ["target round: a checkpoint", "target round: evaluation"]
+    # The first is always hit; whether the others are depends on the speed of the machine.
+    names = ["start", "target round: a checkpoint", "target round: evaluation"]
     job = Training(records, SMALL)
     falls = _kill(job, tmp_path / "killed", tmp_path / "reference", names)
     assert falls[-1].verdict == "identical", falls
