@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests import fuzz
+from tests.fuzzing.mutation import Kind
+from tests.fuzzing.mutation import fuzz as feed
 
 COUNTS = {"records": 5, "models": 10, "requests": 30, "pickles": 60, "split lists": 40}
 
 
 @pytest.fixture(scope="module")
-def kinds(records, trained, exported, tmp_path_factory) -> dict[str, fuzz.Kind]:
+def kinds(records, trained, exported, tmp_path_factory) -> dict[str, Kind]:
     folder = tmp_path_factory.mktemp("fuzz")
     shared = Path(os.environ.get("RSSC_TF_DATA", fuzz.ROOT.parent / "shared"))
     real = shared if (shared / "data").is_dir() else None
@@ -32,7 +34,7 @@ def test_damaged_input_is_read_or_refused(name, kinds):
     if name in ("images", "cards", "requests", "records", "models"):
         for seed in kind.seeds:
             kind.read(seed, random.Random(0))
-    result = fuzz.fuzz(kind, COUNTS.get(name, 80), random.Random(0))
+    result = feed(kind, COUNTS.get(name, 80), random.Random(0))
     assert not result.failures, "\n".join(result.failures)
     assert result.read or result.refused
     assert result.refused or name == "requests"  # a bad request is answered, and flagged

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.kill import Conversion, Fall, Job, Training, kill_and_compare
+from tests.kill import Fall, kill_and_compare
+from tests.kill_jobs import Conversion, Job, Training
 from tests.tiny import SMALL
 from tfrecords_tools.convert import convert
 

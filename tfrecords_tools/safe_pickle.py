@@ -11,12 +11,13 @@ import pickletools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tfrecords_tools.errors import RsscError
 
+_MOST_OBJECTS = 10**7
 _LIMIT = 1 << 28  # bytes; the study's largest split list has 5 MB
 
 
@@ -171,9 +172,9 @@ def read_pickle(path: Path) -> Any:
     try:
         if Path(path).stat().st_size > _LIMIT:
             raise RsscError(f"{path}: too large for a split list ({_LIMIT >> 20} MiB at most)")
-        data = Path(path).read_bytes()
-        _check_memo(data)
-        return _finish(_Unpickler(io.BytesIO(data), encoding="latin1").load(), {})
+        stream = io.BytesIO(Path(path).read_bytes())
+        check_memo(stream)
+        return _finish(_Unpickler(stream, encoding="latin1").load(), {})
     except RsscError:
         raise
     except _Refused as refused:
@@ -189,11 +190,20 @@ def read_pickle(path: Path) -> Any:
         ) from None
 
 
-def _check_memo(data: bytes) -> None:
-    """The unpickler makes its table of objects as long as the largest number in the file says."""
-    for opcode, number, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(data):
-            raise _Refused(f"a table of {number} objects")
+def check_memo(stream: BinaryIO) -> None:
+    """Looks through the pickle that begins here, and goes back to its beginning.
+
+    The unpickler makes its table of objects as long as the largest number in the file says:
+    sixteen gigabytes for a few bytes.
+
+    Raises:
+        ValueError: more than ten million objects, or no pickle.
+    """
+    start = stream.tell()
+    for opcode, number, _ in pickletools.genops(stream):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > _MOST_OBJECTS:
+            raise ValueError(f"a table of {number} objects")
+    stream.seek(start)
 
 
 def _finish(value: Any, done: dict[int, Any]) -> Any:

@@ -22,6 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from tfrecords_tools.errors import RsscError
+from tfrecords_tools.safe_pickle import check_memo
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -126,17 +127,25 @@ def _open_zip(file) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
         data = np.frombuffer(archive.read(name), dtype)
         return data.byteswap() if big else data
 
-    return _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl"))).load(), read
+    pickled = io.BytesIO(archive.read(f"{folder}data.pkl"))
+    check_memo(pickled)
+    return _Unpickler(pickled).load(), read
+
+
+def _load(file) -> Any:
+    check_memo(file)
+    return _Unpickler(file).load()
 
 
 def _open_stream(file) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
-    if _Unpickler(file).load() != _MAGIC:
+    if _load(file) != _MAGIC:
         raise _Refused("nothing that PyTorch wrote")
-    _Unpickler(file).load()  # Protocol version.
-    little = _Unpickler(file).load()["little_endian"]
+    _load(file)  # Protocol version.
+    little = _load(file)["little_endian"]
+    check_memo(file)
     unpickler = _Unpickler(file)
     root = unpickler.load()
-    keys = _Unpickler(file).load()
+    keys = _load(file)
     arrays = {}
     for key in keys:
         dtype, count = unpickler.storages[key]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kill import bytes_of, weights_of
+from tests.kill_jobs import bytes_of, weights_of
 from tests.tiny import SMALL
 
 

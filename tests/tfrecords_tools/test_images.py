@@ -96,3 +96,25 @@ def test_constant_images():
     assert is_constant(image)
     image.putpixel((8, 8), (5, 6, 8))
     assert not is_constant(image)
+
+
+def test_a_jpeg_without_its_end_marker_is_not_copied(scene, tmp_path):
+    buffer = io.BytesIO()
+    scene(1, 40).save(buffer, "jpeg")
+    data = buffer.getvalue()
+    (tmp_path / "x.jpg").write_bytes(data[:-2] + b"\0\0")
+    assert not store(tmp_path / "x.jpg", 292).copied  # TensorFlow would not read it
+    (tmp_path / "x.jpg").write_bytes(data + b"trailing bytes")
+    assert store(tmp_path / "x.jpg", 292).copied
+
+
+def test_a_flipped_bit_that_makes_a_marker_is_no_image(scene):
+    buffer = io.BytesIO()
+    scene(1, 200).save(buffer, "jpeg", quality=98)
+    data = bytearray(buffer.getvalue())
+    scan = data.index(b"\xff\xda")
+    at = data.index(b"\xff\0", scan + 20)
+    data[at + 1] = 0xE6  # as if a segment of 50,000 bytes began here
+    data[at + 2 : at + 4] = (0xFF, 0x00)
+    with pytest.raises(BadImage, match=r"reaches beyond|does not decode"):
+        load_rgb(bytes(data))

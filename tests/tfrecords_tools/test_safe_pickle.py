@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import LabelEncoder
 
+from tfrecords_tools import safe_pickle
 from tfrecords_tools.errors import RsscError
 from tfrecords_tools.safe_pickle import Encoder, read_pickle
 
@@ -84,3 +85,35 @@ def test_structured_dtypes_are_refused(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(RsscError, match="cannot read"):
         read_pickle(tmp_path / "absent.pkl")
+
+
+def test_pickles_that_ask_for_memory_or_time_are_refused(tmp_path):
+    table = b"\x80\x02]r\xff\xff\xff\x7f."  # an object with the number 2^31 - 1
+    (tmp_path / "x.pkl").write_bytes(table)
+    with pytest.raises(RsscError, match="damaged"):
+        read_pickle(tmp_path / "x.pkl")
+    laughs = ["ha"]
+    for _ in range(60):
+        laughs = [laughs, laughs]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(laughs))
+    read = read_pickle(tmp_path / "x.pkl")
+    assert read[0] is read[1]
+
+
+def test_a_pickle_cannot_change_the_reader(tmp_path):
+    before = dict(vars(safe_pickle._encode))
+    for name in ("_codecs\nencode", "numpy\ndtype", "copyreg\n_reconstructor"):
+        attack = b"\x80\x02c" + name.encode() + b"\n}X\x01\x00\x00\x00aK\x01sb."
+        (tmp_path / "x.pkl").write_bytes(attack)
+        with pytest.raises(RsscError, match="refused"):
+            read_pickle(tmp_path / "x.pkl")
+    assert vars(safe_pickle._encode) == before
+
+
+def test_text_that_is_none(tmp_path):
+    forged = np.array([0x7FFFFFFF], np.uint32).tobytes()
+    content = pickle.dumps(np.array(["a"]), 2).replace(np.array(["a"]).tobytes(), forged)
+    assert forged in content
+    (tmp_path / "x.pkl").write_bytes(content)
+    with pytest.raises(RsscError, match="damaged"):
+        read_pickle(tmp_path / "x.pkl")
