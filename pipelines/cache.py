@@ -84,7 +84,10 @@ def decode_split(records: Path, card: Card, split: str) -> DecodedSplit:
         tf.device("CPU:0"),
     ):
         for path, count in zip(shard_paths(records, card, split), counts, strict=True):
-            example = parse_many(next(iter(tf.data.TFRecordDataset(path).batch(count))))
+            # One more than there should be, to see that there is none.
+            example = parse_many(next(iter(tf.data.TFRecordDataset(path).batch(count + 1))))
+            if len(example["id"]) != count:
+                raise RsscError(f"{path}: {len(example['id'])} or more examples, not {count}")
             images = tf.data.Dataset.from_tensor_slices(example.pop("image"))
             images = images.map(decode_whole, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
             parts.append(example | {"images": _collect(iter(images), tf.constant(count))})

@@ -1,5 +1,7 @@
 """Decoded images in memory: the same batches as without, and only where they fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,3 +112,13 @@ def test_free_memory_is_the_machines_or_the_containers(tmp_path):
     assert available_memory(tmp_path) == 1000 * 1024
     (group / "memory.max").write_text("10000\n")
     assert available_memory(tmp_path) == 6000
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_shard_with_more_or_fewer_examples_is_found(change, records):
+    card = open_records(records)
+    train = card.splits["train"]
+    shard = replace(train.shards[0], examples=train.shards[0].examples + change)
+    card = replace(card, splits={**card.splits, "train": replace(train, shards=(shard,))})
+    with pytest.raises(RsscError, match=r"train-00000.*examples, not"):
+        decode_split(records, card, "train")

@@ -17,7 +17,7 @@ from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution, global_batch
 from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
 from rssc_tf.training.lock import locked
-from tests.kill import compare_runs
+from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL
 from tfrecords_tools.errors import RsscError
 
