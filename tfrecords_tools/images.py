@@ -38,7 +38,8 @@ class StoredImage:
         height, width: in pixels, of the stored image.
         copied: whether `data` is the file, byte for byte.
         warning: what a user should know about the conversion, or `None`.
-        pixels: sha256 of the decoded RGB pixels of the file, before any resize.
+        pixels: sha256 of the RGB pixels at the stored size, before they are encoded: images that
+            would train alike have the same.
         constant: whether every pixel has the same colour.
     """
 
@@ -170,14 +171,16 @@ def store(path: Path, size: int, encoding: str = "jpeg") -> StoredImage:
     except OSError as error:
         raise BadImage(f"cannot be read: {error.strerror or error}") from error
     image, warning = load_rgb(data)
-    pixels, constant = hash_pixels(image), is_constant(image)
+    constant = is_constant(image)
     target = (min(image.width, size), min(image.height, size))
-    if target == image.size and _is_stored_form(data, encoding):
+    copied = target == image.size and _is_stored_form(data, encoding)
+    if target != image.size:
+        image = image.resize(target, Image.Resampling.BILINEAR)
+    pixels = hash_pixels(image)
+    if copied:
         return StoredImage(
             data, image.height, image.width, copied=True, pixels=pixels, constant=constant
         )
-    if target != image.size:
-        image = image.resize(target, Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     options = {"quality": JPEG_QUALITY} if encoding == "jpeg" else {}
     image.save(buffer, encoding, **options)

@@ -42,12 +42,14 @@ def verify(records: Path, decode: bool = True) -> list[str]:
         progress_bar(f"verifying {card.name}", total, unit="B") as advance,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
+        check = partial(_check_shard, records, card=card, decode=decode)
+        # The shards of all splits at once: a small split does not keep the other cores waiting.
+        results = pool.map(
+            check, [shard for split in card.splits.values() for shard in split.shards]
+        )
         for name, split in card.splits.items():
             counts = np.zeros(len(card.classes), int)
-            check = partial(_check_shard, records, card=card, decode=decode)
-            for shard, (lines, found) in zip(
-                split.shards, pool.map(check, split.shards), strict=True
-            ):
+            for shard, (lines, found) in zip(split.shards, results, strict=False):
                 problems += lines
                 counts += found
                 advance(shard.bytes)
