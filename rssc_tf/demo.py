@@ -5,10 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from rssc_tf.cache import cache_folder
-from rssc_tf.scenes import write_set
+from rssc_tf.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.strategies import get_strategy
 from tfrecords_tools.card import CARD_NAME, read_card
 from tfrecords_tools.convert import convert
@@ -21,6 +23,7 @@ STRATEGIES = ("scratch", "in-domain", "imagenet", "dap")
 _VERSION = 1
 _SIDE = 96  # pixels of a scene
 _IMAGES_PER_CLASS = {"source": 50, "target": 60}
+_REGION = 2  # tiles a side of a piece of land in the scene for the map
 # The source round wants many images, the target few labels: the situation that the study is about.
 _FRACTIONS = {"source": (0.9, 0.0), "target": (0.2, 0.1)}
 
@@ -101,11 +104,14 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     print(f"--- export of the best, {best}")
     export(open_run(out / "runs" / best), out / "export")
     _predict_some(predict_files, out, best)
+    _draw_scene(out / "scene.png")
     _print_table(results, skipped, settings)
     minutes = (time.monotonic() - started) / 60
     print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
     print(f"Look at {out}/scenes.png and {out}/runs/{best}/confusion.png")
     print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
+    print(f"        rssc-tf serve {out}/export")
+    print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
 
 
 def _image_folder(name: str) -> Path:
@@ -128,6 +134,15 @@ def _predict_some(predict_files, out: Path, best: str) -> None:
         print(f"{Path(row.path).name}: {row.predicted}")
     right = sum(Path(row.path).parent.name == row.predicted for row in table.itertuples())
     print(f"... {right} of {len(table)} test images right, all in {out}/predictions.csv")
+
+
+def _draw_scene(file: Path) -> None:
+    """A whole scene to map: every class of the target on a piece of land, none seen before."""
+    classes = SETS["target"].classes
+    regions = np.reshape(classes, (-1, 4))
+    layout = regions.repeat(_REGION, axis=0).repeat(_REGION, axis=1)
+    pixels = draw_mosaic("target", layout.tolist(), _IMAGES_PER_CLASS["target"], _SIDE)
+    Image.fromarray(pixels).save(file)
 
 
 def _print_table(results: dict[str, dict], skipped: dict[str, str], settings: dict) -> None:

@@ -1,11 +1,15 @@
 """Synthetic overhead scenes: two small labelled sets to try everything with, offline.
 
-`SETS` describes them, `draw` paints one image, `write_set` fills class folders on disk.
+`SETS` describes them, `draw` paints one image, `draw_mosaic` a whole scene of many, `write_set`
+fills class folders on disk.
 """
 
 import os
 import shutil
 import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,7 @@ from rssc_tf.scenes.ground import Ground
 from rssc_tf.scenes.sets import SETS, SceneSet
 from tfrecords_tools.errors import RsscError
 
-__all__ = ["SETS", "SceneSet", "draw", "write_set"]
+__all__ = ["SETS", "SceneSet", "draw", "draw_mosaic", "write_set"]
 
 
 def draw(set_name: str, class_name: str, index: int, size: int = 96) -> np.ndarray:
@@ -39,6 +43,28 @@ def draw(set_name: str, class_name: str, index: int, size: int = 96) -> np.ndarr
     return ground.develop()
 
 
+def draw_mosaic(
+    set_name: str, layout: Sequence[Sequence[str]], first_index: int, size: int = 96
+) -> np.ndarray:
+    """A scene whose land use is known: one drawn image a tile, side by side.
+
+    Args:
+        layout: rows of class names, one a tile.
+        first_index: the first tile of a class is its image of this number, the second the next;
+            from a set's number of images on, none of them is in the set.
+        size: side of a tile in pixels.
+
+    Returns:
+        uint8 RGB (rows * size, columns * size, 3).
+
+    Raises:
+        RsscError: as for `draw`.
+    """
+    following = defaultdict(lambda: count(first_index))
+    rows = [[draw(set_name, name, next(following[name]), size) for name in row] for row in layout]
+    return np.vstack([np.hstack(row) for row in rows])
+
+
 def write_set(
     set_name: str, folder: Path, images_per_class: int | None = None, size: int = 96
 ) -> None:
@@ -54,9 +80,9 @@ def write_set(
         RsscError: if the folder exists and is not empty, or an argument is out of range.
     """
     look, folder = _scene_set(set_name), Path(folder).absolute()
-    count = look.images_per_class if images_per_class is None else images_per_class
-    if count < 1:
-        raise RsscError(f"images_per_class must be 1 or more; received {count}")
+    number = look.images_per_class if images_per_class is None else images_per_class
+    if number < 1:
+        raise RsscError(f"images_per_class must be 1 or more; received {number}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RsscError(f"{folder} exists and is not an empty folder; name another one")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +90,7 @@ def write_set(
     try:
         for class_name in look.classes:
             (aside / class_name).mkdir(parents=True)
-            for index in range(count):
+            for index in range(number):
                 picture = Image.fromarray(draw(set_name, class_name, index, size))
                 picture.save(aside / class_name / f"{class_name}_{index + 1:04d}.jpg", quality=95)
         if folder.exists():

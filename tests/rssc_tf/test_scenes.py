@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rssc_tf.scenes import SETS, draw, write_set
+from rssc_tf.scenes import SETS, draw, draw_mosaic, write_set
 from tfrecords_tools.errors import RsscError
 
 EVERY_CLASS = [(name, kind) for name, look in SETS.items() for kind in look.classes]
@@ -125,3 +125,11 @@ def test_bad_arguments_are_named(arguments, message):
 def test_write_set_names_a_bad_count(tmp_path):
     with pytest.raises(RsscError, match="received 0"):
         write_set("source", tmp_path / "set", images_per_class=0)
+
+
+def test_a_mosaic_is_drawn_tile_by_tile():
+    scene = draw_mosaic("target", [["forest", "river"], ["forest", "forest"]], 80, 32)
+    assert scene.shape == (64, 64, 3)
+    np.testing.assert_array_equal(scene[:32, :32], draw("target", "forest", 80, 32))
+    np.testing.assert_array_equal(scene[:32, 32:], draw("target", "river", 80, 32))
+    np.testing.assert_array_equal(scene[32:, 32:], draw("target", "forest", 82, 32))
