@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from PIL import Image
 
 from rssc_tf.export import VERSION
 from tfrecords_tools.errors import RsscError
@@ -33,7 +34,8 @@ def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
         RsscError: no export there, or a path that does not exist.
     """
     files = _expand(images)
-    serve = _load(Path(export))
+    model = load_saved_model(Path(export))
+    serve = model.signatures["serving_default"]
     rows = []
     with progress_bar("classifying", len(files)) as advance:
         for start in range(0, len(files), _BATCH):
@@ -57,34 +59,62 @@ def _expand(images: list[Path]) -> list[Path]:
     return files
 
 
-def _load(export: Path):
+def load_saved_model(export: Path):
+    """Loads the SavedModel of an export folder.
+
+    Args:
+        export: export folder (or the SavedModel in it).
+
+    Returns:
+        What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
+
+    Raises:
+        RsscError: no export there, or it cannot be loaded.
+    """
     folder = export / VERSION if (export / VERSION).is_dir() else export
+    for file in (export / "model.tflite", export / "model.onnx"):
+        if file.is_file():
+            raise RsscError(
+                f"{file} is for another runtime, and this takes SavedModels only: make one with "
+                f"rssc-tf export RUN --out DIR, or see {export}/model_card.md"
+            )
     if not (folder / "saved_model.pb").is_file():
         raise RsscError(f"{export} is no export folder: make one with rssc-tf export RUN --out DIR")
     try:
         loaded = tf.saved_model.load(str(folder))
-        serve = loaded.signatures["serving_default"]
-        serve.model = loaded  # the signature holds its weights only while the model lives
-        return serve
+        loaded.signatures["serving_default"]
+        return loaded
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
+def read_any(data: bytes) -> tuple[bytes, Image.Image]:
+    """An image file of any format that Pillow reads -> one that the exported model decodes.
+
+    Returns:
+        The file as it is if the model decodes it, else its 8-bit RGB pixels as PNG; and the
+        pixels. More than 8 bits a channel are scaled (`images.load_rgb`).
+
+    Raises:
+        BadImage: it cannot be used; the message says why.
+    """
+    image, warning = load_rgb(data)
+    if data.startswith(_NATIVE) and warning is None:
+        return data, image
+    buffer = io.BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue(), image
+
+
 def _read(path: Path) -> tuple[bytes, str]:
     """The bytes to send, and what is wrong with the file (or an empty text)."""
     try:
-        data = path.read_bytes()
-        image, warning = load_rgb(data)
+        return read_any(path.read_bytes())[0], ""
     except OSError as error:
         return b"", error.strerror or str(error)
     except BadImage as error:
         return b"", str(error)
-    if data.startswith(_NATIVE) and warning is None:
-        return data, ""
-    buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=1)
-    return buffer.getvalue(), ""
 
 
 def _predict_batch(serve, files: list[Path]) -> list[dict]:

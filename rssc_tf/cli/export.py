@@ -1,8 +1,10 @@
-"""Export a run as a SavedModel that takes raw image bytes."""
+"""Export a run: a SavedModel that takes raw image bytes, or one file for TFLite or ONNX."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Argument, Option
 
 from tfrecords_tools.quiet import import_tensorflow
@@ -10,14 +12,48 @@ from tfrecords_tools.quiet import import_tensorflow
 NAME = "export"
 
 
+class Format(StrEnum):
+    savedmodel = "savedmodel"
+    tflite = "tflite"
+    onnx = "onnx"
+
+
+class Quantization(StrEnum):
+    none = "none"
+    int8 = "int8"
+
+
 def command(
     run: Annotated[Path, Argument(help="Run folder.")],
     out: Annotated[Path, Option(help="Export folder to make.")],
+    format_: Annotated[
+        Format, Option("--format", help="What to make; onnx needs the extra 'export'.")
+    ] = Format.savedmodel,
+    quantize: Annotated[
+        Quantization,
+        Option(help="int8: 8 bits for weights and activations; for tflite and onnx."),
+    ] = Quantization.none,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
+    if format_ is Format.savedmodel and quantize is not Quantization.none:
+        raise typer.BadParameter("--quantize int8 goes with --format tflite or onnx")
     import_tensorflow()
-    from rssc_tf.export import export
     from rssc_tf.runs import open_run
 
-    export(open_run(run), out, overwrite)
-    print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {out} IMAGES...)")
+    if format_ is Format.savedmodel:
+        from rssc_tf.export import export
+
+        export(open_run(run), out, overwrite)
+        print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {out} IMAGES...)")
+        return
+    from rssc_tf.export.portable import export_portable
+
+    found = export_portable(open_run(run), out, format_, quantize, overwrite)
+    print(f"export: {out}/model.{format_} (how to use it: {out}/model_card.md)")
+    if found:
+        print(
+            f"on {found['examples']} {found['split']} images: {found['agreement']:.2%} the same "
+            f"answer as the run's model, probabilities differ by {found['max_difference']:.2g} at "
+            f"most; {found['metric']} {found['of_the_file']:.4f}, the run's model "
+            f"{found['of_the_run']:.4f}"
+        )

@@ -14,6 +14,11 @@ from tfrecords_tools.errors import RsscError
 _BATCH = 32
 
 
+def has_feature_map(model: keras.Model) -> bool:
+    """Whether the backbone of a classifier gives a feature map, and not tokens."""
+    return len(model.get_layer("pool").input.shape) == 4
+
+
 def feature_extractor(model: keras.Model) -> keras.Model:
     """Images to the feature map `(batch, h', w', d)` that the head of a classifier sees.
 
@@ -21,7 +26,7 @@ def feature_extractor(model: keras.Model) -> keras.Model:
         RsscError: the backbone gives no feature map, but tokens.
     """
     features = model.get_layer("pool").input
-    if len(features.shape) != 4:
+    if not has_feature_map(model):
         raise RsscError(
             f"the backbone gives {features.shape[1] or ''} tokens and no spatial feature map, "
             "which Grad-CAM needs: explain a run with a convolutional backbone"
@@ -29,12 +34,33 @@ def feature_extractor(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, features)
 
 
-def class_evidence(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Grad-CAM at the resolution of the feature map, in units of the class's logit.
+def evidence(model: keras.Model, features: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    """Grad-CAM of a batch from its feature map, in units of the class's logit.
 
     `relu(sum_k a_k A_k)` of the feature map A, where `a_k` is the mean over the map of the
     derivative of the logit with respect to `A_k`. Under global average pooling and one Dense
     layer this is the class activation map of Zhou et al., 2016, divided by the number of cells.
+
+    Args:
+        model: as for `class_evidence`.
+        features: float `(n, h', w', d)`, see `feature_extractor`.
+        classes: integer `(n,)`.
+
+    Returns:
+        float32 `(n, h', w')`, 0 or more; 0 throughout for a class that the model does not have.
+    """
+    pool, head = model.get_layer("pool"), model.get_layer("logits")
+    # The tape sees the head alone: nothing before the feature map is differentiated.
+    features = tf.cast(features, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        chosen = tf.reduce_sum(head(pool(features)) * tf.one_hot(classes, head.units), axis=1)
+    weights = tf.reduce_mean(tape.gradient(chosen, features), axis=(1, 2), keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(weights * features, axis=-1))
+
+
+def class_evidence(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Grad-CAM at the resolution of the feature map, see `evidence`.
 
     Args:
         model: keras.Model of `build_classifier`: images to logits, with layers `pool` and
@@ -49,21 +75,15 @@ def class_evidence(model: keras.Model, images: np.ndarray, classes: np.ndarray) 
         RsscError: the backbone gives tokens instead of a feature map, or there is no such class.
     """
     features_of = feature_extractor(model)
-    pool, head = model.get_layer("pool"), model.get_layer("logits")
+    last = model.get_layer("logits").units - 1
     classes = np.asarray(classes)
-    if len(classes) and not 0 <= classes.min() <= classes.max() < head.units:
-        raise RsscError(f"the model has classes 0 to {head.units - 1}, not {classes.tolist()}")
+    if len(classes) and not 0 <= classes.min() <= classes.max() <= last:
+        raise RsscError(f"the model has classes 0 to {last}, not {classes.tolist()}")
     parts = [np.zeros((0, 1, 1), np.float32)] if not len(images) else []
     for start in range(0, len(images), _BATCH):
         batch = slice(start, start + _BATCH)
-        # The tape sees the head alone: nothing before the feature map is differentiated.
-        features = tf.cast(features_of(images[batch], training=False), tf.float32)
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            logits = head(pool(features))
-            chosen = tf.gather(logits, classes[batch], axis=1, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(chosen, features), axis=(1, 2), keepdims=True)
-        parts.append(tf.nn.relu(tf.reduce_sum(weights * features, axis=-1)).numpy())
+        features = features_of(images[batch], training=False)
+        parts.append(evidence(model, features, classes[batch]).numpy())
     return np.concatenate(parts)
 
 

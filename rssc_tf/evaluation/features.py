@@ -39,7 +39,9 @@ class Features(NamedTuple):
     values: np.ndarray
 
 
-def extract_features(model: keras.Model, records: Path, card: Card, split: str) -> Features:
+def extract_features(
+    model: keras.Model, records: Path, card: Card, split: str, most: int | None = None
+) -> Features:
     """Pooled features of every example of a split, by its central crop, in record order.
 
     The same to the bit in every computation on one CPU; on a GPU where
@@ -50,21 +52,22 @@ def extract_features(model: keras.Model, records: Path, card: Card, split: str) 
         records: record folder.
         card: its card.
         split: name of a split.
+        most: stop after so many examples; records are shuffled, so that these are a sample.
 
     Raises:
         RsscError: no such split, damaged records, or a feature that is not finite.
     """
     pooled = forward(keras.Model(model.input, model.get_layer("pool").output))
     batches = evaluation_batches(records, card, split, _BATCH)
+    examples = min(card.splits[split].examples, most or sys.maxsize)
+    batches = batches.take(-(-examples // _BATCH))
     parts = []
-    with (
-        explain_damage(records),
-        progress_bar(f"features of {split}", card.splits[split].examples) as advance,
-    ):
+    with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
         for images, labels, ids in batches:
             parts.append((ids.numpy(), labels.numpy(), pooled(images).numpy()))
             advance(len(parts[-1][0]))
-    ids, labels, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns = zip(*parts, strict=True)
+    ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
     found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
     bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
     if len(bad):

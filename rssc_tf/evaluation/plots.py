@@ -1,22 +1,21 @@
-"""Pictures of a run, drawn without a display."""
+"""Pictures of a run, drawn without a display.
+
+Figures are made without pyplot, whose backend belongs to the caller: a notebook shows its own
+pictures, and these are only written to files.
+"""
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from tfrecords_tools.folders import new_file
 
 
-def _save(figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with new_file(path) as aside:
         figure.savefig(aside, dpi=150, bbox_inches="tight")
-    plt.close(figure)
 
 
 def plot_confusion(counts: pd.DataFrame, path: Path, title: str) -> None:
@@ -30,7 +29,8 @@ def plot_confusion(counts: pd.DataFrame, path: Path, title: str) -> None:
     classes, values = list(counts.index), counts.to_numpy()
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 0.42 * len(classes) + 1.5)
-    figure, axes = plt.subplots(figsize=(side, side))
+    figure = Figure(figsize=(side, side))
+    axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = 9 if len(classes) <= 20 else 6
     for row, column in zip(*np.nonzero(values), strict=True):
@@ -53,7 +53,8 @@ def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
         title: above the picture.
     """
     table = table.sort_values("support", ascending=True)
-    figure, axes = plt.subplots(figsize=(7, 0.42 * len(table) + 1.5))
+    figure = Figure(figsize=(7, 0.42 * len(table) + 1.5))
+    axes = figure.subplots()
     place = np.arange(len(table))
     for offset, name in ((-0.27, "recall"), (0, "precision"), (0.27, "f1")):
         axes.barh(place + offset, table[name].fillna(0), height=0.25, label=name)
@@ -68,7 +69,8 @@ def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
 
 def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
     """Draws the loss and, where there is one, the validation score over the epochs."""
-    figure, axes = plt.subplots(figsize=(6, 3.5))
+    figure = Figure(figsize=(6, 3.5))
+    axes = figure.subplots()
     axes.plot(history["epoch"], history["loss"], color="tab:blue", label="training loss")
     axes.set(xlabel="epoch", ylabel="loss", title=title, ylim=(0, None))
     if "val_log_loss" in history:
@@ -96,9 +98,8 @@ def plot_reliability(
         title: above the picture.
         multi_label: what the probabilities are of: every label, or the top class.
     """
-    figure, (axes, below) = plt.subplots(
-        2, 1, figsize=(4.8, 6.4), sharex=True, height_ratios=(3.4, 1), layout="constrained"
-    )
+    figure = Figure(figsize=(4.8, 6.4), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
     styles = [("tab:gray", "--", "s")] * (len(curves) - 1) + [("tab:blue", "-", "o")]
     for (label, table), (colour, line, mark) in zip(curves.items(), styles, strict=True):
@@ -143,9 +144,8 @@ def plot_explanation(
         path: PNG to write.
         title: above the picture.
     """
-    figure, axes = plt.subplots(
-        1, 1 + len(heats), figsize=(3 * (1 + len(heats)), 3.5), layout="constrained"
-    )
+    figure = Figure(figsize=(3 * (1 + len(heats)), 3.5), layout="constrained")
+    axes = figure.subplots(1, 1 + len(heats))
     for panel in axes:
         panel.imshow(image)
         panel.axis("off")
@@ -169,9 +169,8 @@ def plot_contact_sheet(sets: dict[str, dict[str, list[Path]]], path: Path) -> No
 
     rows = max(len(classes) for classes in sets.values())
     columns = max(len(files) for classes in sets.values() for files in classes.values())
-    figure, blocks = plt.subplots(
-        rows, columns * len(sets), figsize=(columns * len(sets) * 0.8 + 3, rows * 0.8)
-    )
+    figure = Figure(figsize=(columns * len(sets) * 0.8 + 3, rows * 0.8))
+    blocks = figure.subplots(rows, columns * len(sets), squeeze=False)
     for axes in blocks.flat:
         axes.axis("off")
     for block, (title, classes) in enumerate(sets.items()):
