@@ -1,0 +1,95 @@
+"""Map the classes of a whole scene (GeoTIFF and more) with an export folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.quiet import import_tensorflow
+
+NAME = "map"
+
+
+def command(
+    export: Annotated[Path, Argument(help="Export folder.")],
+    scene: Annotated[str, Argument(help="Raster of any size: GeoTIFF, VRT, JPEG 2000, PNG, ...")],
+    out: Annotated[Path, Option(help="GeoTIFF to make; a PNG and a QGIS style come beside it.")],
+    window: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Side of a window, in pixels: as much ground as a training image "
+            "shows. The side of the training images by default.",
+        ),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        Option(min=1, help="From one window to the next, in pixels. Half a window by default."),
+    ] = None,
+    cell: Annotated[
+        int | None,
+        Option(min=1, help="Side of a cell of the map, in pixels. The stride by default."),
+    ] = None,
+    bands: Annotated[
+        str | None,
+        Option(metavar="R,G,B", help="Band numbers from 1, such as 4,3,2, or one for grey."),
+    ] = None,
+    range_: Annotated[
+        str | None,
+        Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="What becomes black and white: p2,p98 "
+            "(percentiles of each band) or 0,3000. 8 bits stay as they are by default, all others "
+            "are taken from p2,p98.",
+        ),
+    ] = None,
+    unknown: Annotated[
+        bool, Option("--unknown", help="Mark what is unlike all training images.")
+    ] = False,
+    polygons: Annotated[
+        Path | None, Option(help="GeoJSON to make, too: the patches of each class.")
+    ] = None,
+    probabilities: Annotated[
+        Path | None, Option(help="GeoTIFF to make, too: a band of probabilities for each class.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    try:
+        import rasterio  # noqa: F401
+    except ImportError as error:
+        raise RsscError("rssc-tf map needs rasterio: pip install 'rssc-tf[geo]'") from error
+    import_tensorflow()
+    from rssc_tf.scene_map.ranges import parse_bands, parse_range
+    from rssc_tf.scene_map.run import map_scene
+
+    made = map_scene(
+        export,
+        scene,
+        out,
+        window=window,
+        stride=stride,
+        cell=cell,
+        bands=parse_bands(bands) if bands is not None else (),
+        limits=parse_range(range_) if range_ is not None else (),
+        unknown=unknown,
+        polygons=polygons,
+        probabilities=probabilities,
+        overwrite=overwrite,
+    )
+    scene_, across = made.scene, made.across
+    ranges = ", ".join(f"{low:g}..{high:g}" for low, high in scene_.ranges) or "as stored"
+    print(
+        f"scene: {scene_.width} x {scene_.height} pixels, bands "
+        f"{','.join(map(str, scene_.bands))} {ranges}; windows of {across.window}"
+    )
+    if made.model.multi_label:
+        print("each cell shows the most probable of its labels; --probabilities keeps them all")
+    for name, share in made.shares.items():
+        print(f"{name}: {100 * share:.1f}%")
+    place = "" if scene_.georeferenced else "; pixel coordinates, the scene has no others"
+    print(
+        f"map: {made.files[0]} ({across.cells} x {made.down.cells} cells of {across.cell} pixels"
+        f"{place}; {made.files[2].name} beside it)"
+    )

@@ -1,0 +1,1 @@
+"""A whole scene of any size -> a georeferenced map of its classes."""

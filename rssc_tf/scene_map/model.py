@@ -1,0 +1,78 @@
+"""The model of an export folder, as a map needs it: windows in, probabilities and features out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rssc_tf.export.novelty import Novelty, read_novelty
+from tfrecords_tools.card import CARD_NAME, read_card
+from tfrecords_tools.errors import RsscError
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export folder says of its model, without loading it.
+
+    Attributes:
+        folder: the export folder.
+        classes: class names, in label order.
+        side: of most training images, in pixels.
+        size: longer sides are reduced to this by the model.
+        multi_label: whether an image has several labels.
+        novelty: to tell what is unknown, or `None` where it is not wanted.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    side: int
+    size: int
+    multi_label: bool
+    novelty: Novelty | None
+
+    def load(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Loads the model.
+
+        Returns:
+            A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
+            probabilities, and 1 where a window is unknown, else 0.
+        """
+        import tensorflow as tf
+
+        from rssc_tf.predict import load_saved_model
+
+        model = load_saved_model(self.folder)
+        serve = model.signatures["serve_images"]
+
+        def classify(windows: np.ndarray) -> np.ndarray:
+            answer = serve(images=tf.constant(windows))
+            probabilities = answer["probabilities"].numpy()
+            unknown = np.zeros(len(windows), bool)
+            if self.novelty:
+                unknown = self.novelty.is_unknown(answer["features"].numpy())
+            return np.column_stack([probabilities, unknown]).astype(np.float32)
+
+        classify.model = model  # the signature holds its weights only while the model lives
+        return classify
+
+
+def read_export(folder: Path, unknown: bool = False) -> Export:
+    """Reads what an export folder says of its model.
+
+    Args:
+        folder: export folder.
+        unknown: whether its training features are needed.
+
+    Raises:
+        RsscError: no export folder, one of an older release, or one without training features.
+    """
+    folder = Path(folder)
+    if not (folder / CARD_NAME).is_file():
+        raise RsscError(
+            f"{folder} is no export folder (it has no {CARD_NAME}): make it with rssc-tf export "
+            "RUN --out DIR"
+        )
+    card = read_card(folder)
+    novelty = read_novelty(folder) if unknown else None
+    return Export(folder, card.classes, card.side, card.size, card.multi_label, novelty)

@@ -1,0 +1,232 @@
+"""A scene: any raster that GDAL reads, a rectangle at a time, as 8-bit RGB and what of it is valid.
+
+Rasters come with 1 to hundreds of bands of any number type, with nodata values, NaN, alpha or a
+mask, a palette, and with or without a place on the ground. The model knows 8-bit RGB.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError  # GDAL's own errors, which some functions let through
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from rssc_tf.scene_map.ranges import Limit, resolve
+from tfrecords_tools.errors import RsscError
+
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
+# A damaged JPEG is an error and not a grey area. The cache (bytes; by default 5% of the machine's
+# memory) holds the rows that overlapping windows share, which PNG and JPEG cannot go back to.
+_GDAL = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_CACHEMAX": 256 << 20}
+
+
+def mirror(indices: np.ndarray, length: int) -> np.ndarray:
+    """Folds indices back into 0..length-1, as often as needed: -1 is 0, -2 is 1, `length` is
+    `length - 1`."""
+    indices = indices % (2 * length)
+    return np.minimum(indices, 2 * length - 1 - indices)
+
+
+class Scene:
+    """An open scene.
+
+    Args:
+        dataset: open rasterio dataset.
+        bands: 1 or 3 band numbers from 1, for grey or for red, green and blue. By default the
+            bands that the file calls so, else the first three, else the first.
+        limits: the values that become 0 and 255: numbers, or percentiles of each band. By default
+            8-bit values stay as they are, and all others are taken from percentile 2 to 98.
+
+    Attributes:
+        name: str. Path of the scene.
+        width, height: in pixels.
+        crs: rasterio CRS, or `None`.
+        transform: affine.Affine from (column, row) to the CRS; the identity where there is none.
+        bands: the band numbers, `(n,)`.
+        ranges: `(low, high)` of each band; empty where 8-bit values stay as they are.
+        georeferenced: whether the file says where it lies.
+        all_valid: whether no pixel can be missing.
+
+    Raises:
+        RsscError: bands or limits do not fit the scene, or it cannot be read.
+    """
+
+    def __init__(self, dataset, bands: Sequence[int] = (), limits: Sequence[Limit] = ()):
+        self._dataset, self.name = dataset, dataset.name
+        self.width, self.height = dataset.width, dataset.height
+        self.crs, self.transform = dataset.crs, dataset.transform
+        self.georeferenced = self.crs is not None or not self.transform.is_identity
+        self.bands = tuple(bands) or _default_bands(dataset)
+        self._check()
+        if dataset.gcps[0] and not self.georeferenced:
+            warnings.warn(
+                f"{self.name} is placed by ground control points, which are not used: warp it "
+                "first (gdalwarp), or have the map in pixels",
+                stacklevel=2,
+            )
+        self._palette = _palette(dataset) if self.bands == (1,) else None
+        types = {dataset.dtypes[band - 1] for band in self.bands}
+        self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
+        flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
+        whole = all(flag == [MaskFlags.all_valid] for flag in flags)
+        self.all_valid = whole and not self._floats
+        self.ranges: tuple[tuple[float, float], ...] = ()
+        if limits or (types != {"uint8"} and self._palette is None):
+            limits = limits or (Limit.parse("p2"), Limit.parse("p98"))
+            self.ranges = resolve(limits, len(self.bands), self._sample, self.name)
+
+    def _check(self) -> None:
+        count = self._dataset.count
+        wrong = [band for band in self.bands if not 1 <= band <= count]
+        if wrong:
+            raise RsscError(
+                f"{self.name} has no band {wrong[0]}: it has {count} "
+                f"({', '.join(self._dataset.dtypes[:8])}{', ...' if count > 8 else ''})"
+            )
+        if len(self.bands) not in (1, 3):
+            raise RsscError(
+                f"--bands takes 3 numbers (red, green, blue) or 1 (grey). Received: "
+                f"{','.join(map(str, self.bands))}"
+            )
+        for band in self.bands:
+            kind = self._dataset.dtypes[band - 1]
+            if "complex" in kind:
+                raise RsscError(f"band {band} of {self.name} is {kind}: choose others with --bands")
+
+    def _sample(self) -> list[np.ndarray]:
+        """Valid values of each band, from the scene at reduced size (overviews where it has
+        them)."""
+        scale = min(1.0, _SAMPLE / max(self.width, self.height))
+        shape = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
+        pixels, valid = self._read(Window(0, 0, self.width, self.height), shape)
+        return [band[valid] for band in pixels]
+
+    def _read(self, window: Window, shape: tuple[int, int] | None = None, smooth: bool = False):
+        """Raw values `(bands, h, w)` and what is valid `(h, w)`."""
+        bands = list(self.bands)
+        how = Resampling.average if smooth else Resampling.nearest
+        with reading(self.name):
+            pixels = self._dataset.read(
+                bands, window=window, out_shape=shape and (len(bands), *shape), resampling=how
+            )
+            if self.all_valid:
+                return pixels, np.ones(pixels.shape[1:], bool)
+            masks = self._dataset.read_masks(
+                bands, window=window, out_shape=shape and (len(bands), *shape)
+            )
+        # A dark pixel may hold the nodata value 0 in one band and still be a pixel.
+        valid = (masks > 0).any(axis=0)
+        if self._floats:
+            valid &= np.isfinite(pixels).all(axis=0)
+        return pixels, valid
+
+    def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
+        """Raw values `(bands, h, w)` to uint8 `(h, w, 3)`."""
+        if self._palette is not None:
+            return self._palette[pixels[0]]
+        if self.ranges:
+            low, high = np.array(self.ranges, np.float64).T[:, :, None, None]
+            values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
+            scaled = (values - low) * (255 / (high - low))
+            pixels = np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
+        rgb = np.moveaxis(pixels, 0, -1)
+        return np.repeat(rgb, 3, axis=-1) if len(self.bands) == 1 else rgb
+
+    def read(self, left: int, top: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """A rectangle, which may reach beyond the scene: there it is mirrored.
+
+        Args:
+            left, top: its first column and row; negative, too.
+            width, height: its size in pixels.
+
+        Returns:
+            uint8 `(height, width, 3)`, and bool `(height, width)`: what is valid.
+
+        Raises:
+            RsscError: the file is damaged there.
+        """
+        columns = mirror(np.arange(left, left + width), self.width)
+        rows = mirror(np.arange(top, top + height), self.height)
+        x, y = int(columns.min()), int(rows.min())
+        window = Window(x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y)
+        pixels, valid = self._read(window)
+        grid = np.ix_(rows - y, columns - x)
+        return self._to_rgb(pixels)[grid], valid[grid]
+
+    def valid(self, top: int, height: int) -> np.ndarray:
+        """What of some full rows is valid: bool `(height, width)`."""
+        return self._read(Window(0, top, self.width, height))[1]
+
+    def picture(self, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """The whole scene with its longer side reduced to at most `longest` pixels.
+
+        Returns:
+            uint8 `(h, w, 3)`, and bool `(h, w)`: what is valid.
+        """
+        scale = min(1.0, longest / max(self.width, self.height))
+        shape = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
+        whole = Window(0, 0, self.width, self.height)
+        # The mean of palette indices is another colour.
+        pixels, valid = self._read(whole, shape, smooth=self._palette is None)
+        return self._to_rgb(pixels), valid
+
+
+@contextmanager
+def open_scene(
+    path: str, bands: Sequence[int] = (), limits: Sequence[Limit] = ()
+) -> Iterator[Scene]:
+    """Opens a raster; see `Scene` for the arguments.
+
+    Raises:
+        RsscError: it is no raster, or bands or limits do not fit.
+    """
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what it would say, we raise
+    with rasterio.Env(**_GDAL), warnings.catch_warnings():
+        # A photograph without a place is fine here, and GDAL would warn of it twice.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with reading(path):
+            dataset = rasterio.open(path)
+        with dataset:
+            if not dataset.count:
+                inside = f": name one in it, such as {s[0]}" if (s := dataset.subdatasets) else ""
+                raise RsscError(f"{path} has no bands{inside}")
+            yield Scene(dataset, bands, limits)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turns rasterio's errors into an `RsscError` that names the scene."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        cause = error.__cause__ or error  # the outer one says "Read failed. See previous exception"
+        reason = str(cause).removeprefix(f"{path}: ")
+        raise RsscError(f"{path} cannot be read as a raster: {reason}") from error
+
+
+def _default_bands(dataset) -> tuple[int, ...]:
+    named = dict(zip(dataset.colorinterp, dataset.indexes, strict=True))
+    if all(colour in named for colour in _RGB):
+        return tuple(named[colour] for colour in _RGB)
+    pixels = [
+        band
+        for band, colour in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if colour != ColorInterp.alpha
+    ]
+    return tuple(pixels[:3]) if len(pixels) >= 3 else (1,)
+
+
+def _palette(dataset) -> np.ndarray | None:
+    """Colours of the values of band 1, uint8 `(256 or 65536, 3)`, if it has a colour table."""
+    if dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    table = np.zeros((256 if dataset.dtypes[0] == "uint8" else 65536, 3), np.uint8)
+    for value, colour in dataset.colormap(1).items():
+        table[value] = colour[:3]
+    return table
