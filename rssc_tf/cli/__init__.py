@@ -16,9 +16,11 @@ from rssc_tf.cli import (
     demo,
     evaluate,
     export,
+    map,
     predict,
     probe,
     report,
+    serve,
     train,
     verify,
     weights,
@@ -62,6 +64,8 @@ for _module in (
     report,
     export,
     predict,
+    map,
+    serve,
     demo,
 ):
     app.command(_module.NAME, help=_module.__doc__)(_module.command)

@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from tfrecords_tools.quiet import import_tensorflow
 
-app = typer.Typer(help="Measure the input stream, the training step, the conversion.")
+app = typer.Typer(help="Measure the input stream, the training step, the conversion, a server.")
 
 _Rounds = Annotated[int, Option(min=1, help="How often each variant is timed, in turn.")]
 _Seconds = Annotated[float, Option(min=0.01, help="Length of one timing.")]
@@ -72,6 +72,33 @@ def bench_convert(
     from rssc_tf.bench.convert import bench_convert
 
     _show(bench_convert(images, limit, size, rounds), json_file)
+
+
+@app.command("serve")
+def bench_serve(
+    export: Annotated[Path, Argument(help="Export folder.")],
+    images: Annotated[
+        Path | None, Option(help="Folder of JPEG or PNG files; drawn scenes by default.")
+    ] = None,
+    clients: Annotated[int, Option(min=1, help="That send at the same time.")] = 64,
+    requests: Annotated[int, Option(min=1, help="Of one round, one image each.")] = 2000,
+    garbage: Annotated[float, Option(min=0, max=0.9, help="Share of bad requests.")] = 0.05,
+    batch_size: Annotated[int, Option(min=1, help="Of the server and of direct calls.")] = 32,
+    rounds: _Rounds = 3,
+    json_file: _Json = None,
+) -> None:
+    """A server under load against the model called directly; every answer is checked."""
+    from rssc_tf.cli.serve import require_serving
+    from tfrecords_tools.errors import RsscError
+
+    require_serving()
+    import_tensorflow()
+    from rssc_tf.bench.serve import bench_serve
+
+    result = bench_serve(export, images, clients, requests, garbage, batch_size, rounds)
+    _show(result, json_file)
+    if wrong := result["answers"]["wrong"]:
+        raise RsscError(f"{wrong} answers were wrong: {'; '.join(result['answers']['examples'])}")
 
 
 def _show(result: dict, json_file: Path | None) -> None:

@@ -20,6 +20,7 @@ from rssc_tf.compare.report import write_report
 from rssc_tf.compare.study import read_study
 from rssc_tf.compare.wording import interval, points, score
 from rssc_tf.evaluation.statistics import Estimate
+from tests.browser import FLAGS
 from tests.rssc_tf.compare.conftest import draw_card
 from tfrecords_tools.card import read_card
 from tfrecords_tools.leaks import read_examples
@@ -262,15 +263,6 @@ _FRAME = """<!doctype html><meta charset="utf-8"><iframe src="probed.html"
 style="width:{width}px;height:900px;border:0"></iframe><script>onmessage = e => {{
 const out = document.createElement("pre"); out.id = "probe"; out.textContent = e.data;
 document.body.append(out); }};</script>"""
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-@pytest.fixture(scope="session")
-def browser() -> str:
-    found = next((path for path in map(shutil.which, _BROWSERS) if path), None)
-    if not found:
-        pytest.skip(f"no browser: none of {', '.join(_BROWSERS)} is installed")
-    return found
 
 
 def look(browser: str, page: Path, width: int, dark: bool, tmp_path: Path) -> dict:
@@ -279,9 +271,8 @@ def look(browser: str, page: Path, width: int, dark: bool, tmp_path: Path) -> di
     (tmp_path / "probed.html").write_text(text, encoding="utf-8")
     frame = tmp_path / "frame.html"
     frame.write_text(_FRAME.format(width=width), encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    flags += " --disable-background-networking --disable-component-update --enable-logging=stderr"
-    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [browser, "--headless", *FLAGS, "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}"]
     command += ["--window-size=1600,1000", "--virtual-time-budget=20000", "--dump-dom"]
     command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", frame.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -1,0 +1,52 @@
+"""Serve an export over HTTP: TensorFlow Serving's REST shape, uploads, and a page."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from tfrecords_tools.errors import RsscError
+from tfrecords_tools.quiet import import_tensorflow
+
+NAME = "serve"
+LIBRARIES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "orjson")
+
+
+def command(
+    export: Annotated[Path, Argument(help="Export folder; its name is the model's.")],
+    host: Annotated[
+        str, Option(help="Address to listen at; 0.0.0.0 is every one, and there is no password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="0: any that is free.")] = 8501,
+    max_batch: Annotated[
+        int, Option(min=1, help="Images that the model is given at a time, at most.")
+    ] = 32,
+    max_wait_ms: Annotated[
+        float, Option(min=0, help="How long an image waits for others to share a batch.")
+    ] = 5.0,
+    queue: Annotated[
+        int, Option(min=1, help="Images that may wait; beyond it the answer is 503.")
+    ] = 1024,
+    max_request_mb: Annotated[float, Option(min=0.001, help="Size of a request, in MB.")] = 32.0,
+    max_pixels: Annotated[
+        int | None,
+        Option(min=1, help="Of an image, and of all images of a batch; 89 million at most."),
+    ] = None,
+) -> None:
+    require_serving()
+    import_tensorflow()
+    from rssc_tf.serving.batching import Limits
+    from rssc_tf.serving.server import serve
+    from tfrecords_tools.images import MAX_PIXELS
+
+    pixels = min(max_pixels or MAX_PIXELS, MAX_PIXELS)
+    limits = Limits(max_batch, max_wait_ms / 1000, queue, pixels)
+    serve(export, host, port, limits, int(max_request_mb * 1e6))
+
+
+def require_serving() -> None:
+    """Raises `RsscError` where a library of the extra is missing."""
+    for name in LIBRARIES:
+        if find_spec(name) is None:
+            raise RsscError(f"serving needs {name}: pip install 'rssc-tf[serve]'")

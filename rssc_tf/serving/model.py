@@ -1,0 +1,86 @@
+"""The SavedModel of an export as a server sees it: a name, a version, functions of columns."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
+
+from rssc_tf.export import VERSION
+from rssc_tf.predict import load_saved_model
+
+DEFAULT = "serving_default"
+EXPLAIN = "explain"
+IMAGE_BYTES = "image_bytes"
+
+
+class ServedModel:
+    """Loads an export and runs its signatures.
+
+    Args:
+        export: export folder, or the version folder in it.
+
+    Attributes:
+        name: of the export folder, which is the model's name in every address.
+        version: `"1"`, or the name of the version folder that was given.
+        classes: names, in the order of `probabilities`.
+        signatures: name to function.
+
+    Raises:
+        RsscError: no export there, or it cannot be loaded.
+    """
+
+    def __init__(self, export: Path):
+        export = Path(os.path.abspath(export))  # a link has the name that it was given
+        self._loaded = load_saved_model(export)
+        versioned = (export / VERSION).is_dir() or not export.name.isdigit()
+        self.name = export.name if versioned else export.parent.name
+        self.version = VERSION if versioned else export.name
+        self._folder = export / VERSION if (export / VERSION).is_dir() else export
+        self.signatures = dict(self._loaded.signatures)
+        # The first call of a signature takes seconds; no client should wait for it.
+        blank = self.run(DEFAULT, {IMAGE_BYTES: [b""]})
+        self.classes = [name.decode() for name in blank["class_names"][0]]
+        if EXPLAIN in self.signatures:
+            self.run(EXPLAIN, {IMAGE_BYTES: [b""], "class_index": [0]})
+
+    def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
+        """Name to dtype and shape, of what a signature takes."""
+        return self.signatures[signature].structured_input_signature[1]
+
+    def outputs(self, signature: str) -> dict[str, tf.TensorSpec]:
+        """Name to dtype and shape, of what a signature returns."""
+        return self.signatures[signature].structured_outputs
+
+    def run(self, signature: str, columns: dict[str, Sequence]) -> dict[str, np.ndarray]:
+        """Calls a signature.
+
+        Args:
+            signature: its name.
+            columns: for each input its rows, all equally many and of one shape.
+
+        Returns:
+            For each output its rows.
+        """
+        specs = self.inputs(signature)
+        tensors = {name: tf.constant(rows, specs[name].dtype) for name, rows in columns.items()}
+        answer = self.signatures[signature](**tensors)
+        return {name: value.numpy() for name, value in answer.items()}
+
+    def describe_signatures(self) -> dict[str, Any]:
+        """The signatures as TensorFlow Serving's metadata shows them (protobuf as JSON)."""
+        stored = saved_model_pb2.SavedModel()
+        stored.ParseFromString((self._folder / "saved_model.pb").read_bytes())
+        return {
+            name: json_format.MessageToDict(
+                definition,
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            )
+            for name, definition in stored.meta_graphs[0].signature_def.items()
+            if name in self.signatures
+        }

@@ -1,0 +1,158 @@
+"""TensorFlow Serving's predict API: JSON -> rows of a signature -> JSON.
+
+Written from the public description, "RESTful API" of the TensorFlow Serving guide
+(`tensorflow_serving/g3doc/api_rest.md`): the row format (`instances` to `predictions`), the
+columnar format (`inputs` to `outputs`), and `{"b64": ...}` for binary values.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import tensorflow as tf
+
+from rssc_tf.serving.batching import Answer
+from rssc_tf.serving.errors import Refused
+from rssc_tf.serving.model import DEFAULT, ServedModel
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """A request as the model takes it.
+
+    Attributes:
+        signature: name of the function.
+        rows: for each row, input name to value (bytes, or an array of the input's dtype).
+        columnar: whether the answer is `outputs` instead of `predictions`.
+    """
+
+    signature: str
+    rows: list[dict[str, Any]]
+    columnar: bool
+
+
+def parse_predict(body: bytes, model: ServedModel) -> PredictRequest:
+    """Reads the body of `POST /v1/models/NAME:predict`.
+
+    Raises:
+        Refused: 400 and what is wrong with it.
+    """
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"the body is not JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise Refused(400, f"the body must be a JSON object, not {_kind(request)}")
+    signature = request.get("signature_name") or DEFAULT
+    if not isinstance(signature, str) or signature not in model.signatures:
+        known = ", ".join(model.signatures)
+        raise Refused(400, f"no signature_name {signature!r}: the model has {known}")
+    if ("instances" in request) == ("inputs" in request):
+        raise Refused(400, "exactly one of 'instances' (rows) and 'inputs' (columns) is needed")
+    columnar = "inputs" in request
+    specs = model.inputs(signature)
+    split = _split_columns if columnar else _split_rows
+    rows = split(request["inputs" if columnar else "instances"], tuple(specs))
+    if not rows:
+        raise Refused(400, "there are no instances in the request")
+    values = [
+        {name: _value(row[name], specs[name], f"{name} of instance {number}") for name in specs}
+        for number, row in enumerate(rows)
+    ]
+    return PredictRequest(signature, values, columnar)
+
+
+def format_predict(request: PredictRequest, answers: list[Answer]) -> dict:
+    """The JSON object of an answer; where there is one output, its name is left out."""
+    rows = [{name: _shown(name, value) for name, value in row.items()} for row in answers]
+    names = list(rows[0])
+    if request.columnar:
+        columns = {name: [row[name] for row in rows] for name in names}
+        return {"outputs": columns if len(names) > 1 else columns[names[0]]}
+    return {"predictions": rows if len(names) > 1 else [row[names[0]] for row in rows]}
+
+
+def _split_rows(instances: Any, names: tuple[str, ...]) -> list[dict]:
+    if not isinstance(instances, list):
+        raise Refused(400, f"'instances' must be a list, not {_kind(instances)}")
+    rows = []
+    for number, instance in enumerate(instances):
+        named = isinstance(instance, dict) and set(instance) != {"b64"}
+        if not named and len(names) > 1:
+            raise Refused(
+                400, f"instance {number} must be an object with the inputs {', '.join(names)}"
+            )
+        row = instance if named else {names[0]: instance}
+        _check_names(row, names, f"instance {number}")
+        rows.append(row)
+    return rows
+
+
+def _split_columns(inputs: Any, names: tuple[str, ...]) -> list[dict]:
+    if isinstance(inputs, list) and len(names) == 1:
+        inputs = {names[0]: inputs}
+    if not isinstance(inputs, dict):
+        raise Refused(
+            400, f"'inputs' must be an object with {', '.join(names)}, not {_kind(inputs)}"
+        )
+    _check_names(inputs, names, "'inputs'")
+    for name, column in inputs.items():
+        if not isinstance(column, list):
+            raise Refused(400, f"input {name} must be a list, not {_kind(column)}")
+    lengths = {name: len(column) for name, column in inputs.items()}
+    if len(set(lengths.values())) > 1:
+        raise Refused(400, f"the inputs have unequal numbers of rows: {lengths}")
+    return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+
+
+def _check_names(row: dict, names: tuple[str, ...], where: str) -> None:
+    if set(row) != set(names):
+        found = ", ".join(map(repr, row)) or "nothing"
+        raise Refused(400, f"{where} has {found[:200]}; the inputs are {', '.join(names)}")
+
+
+def _value(value: Any, spec: tf.TensorSpec, where: str) -> Any:
+    """One row of an input as the model takes it."""
+    if spec.dtype == tf.string:
+        return _bytes(value, where)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise Refused(400, f"{where} is a ragged list") from error
+    shape = spec.shape[1:]
+    if not shape.is_compatible_with(array.shape) or not array.size:
+        raise Refused(400, f"{where} has shape {array.shape}, not {shape}")
+    limits = np.iinfo(spec.dtype.as_numpy_dtype)
+    if array.dtype.kind not in "iu" or array.min() < limits.min or array.max() > limits.max:
+        raise Refused(400, f"{where} must be whole numbers from {limits.min} to {limits.max}")
+    return array.astype(spec.dtype.as_numpy_dtype)
+
+
+def _bytes(value: Any, where: str) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, dict) or set(value) != {"b64"} or not isinstance(value["b64"], str):
+        raise Refused(400, f'{where} must be a string or {{"b64": "..."}}, not {_kind(value)}')
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(400, f"{where} is not base64: {error}") from error
+
+
+def _shown(name: str, value: Any) -> Any:
+    """An output as JSON has it. Names that end in `_bytes` are binary, all other strings text."""
+    if isinstance(value, bytes):
+        if name.endswith("_bytes"):
+            return {"b64": base64.b64encode(value).decode()}
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [_shown(name, item) for item in value]
+    return value if isinstance(value, np.generic) else np.ascontiguousarray(value)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -1,0 +1,84 @@
+"""The process: how it starts, why it does not, and how it ends."""
+
+import base64
+import http.client
+import importlib.util
+import json
+import signal
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from rssc_tf.bench.serve import running_server
+from tests.rssc_tf.serving.conftest import Client
+
+
+def test_a_port_in_use_is_one_line(exported, cli, server):
+    port = urlsplit(server.address).port
+    code, out, err = cli("serve", exported, "--port", port)
+    assert code == 1
+    assert err.startswith(f"rssc-tf: cannot listen at 127.0.0.1:{port}: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_an_address_of_another_machine(exported, cli):
+    for host in ("192.0.2.1", "no host"):
+        code, _, err = cli("serve", exported, "--host", host, "--port", 0)
+        assert code == 1
+        assert host in err and err.count("\n") == 1
+
+
+def test_no_export(cli, tmp_path):
+    code, _, err = cli("serve", tmp_path, "--port", 0)
+    assert code == 1
+    assert "no export folder" in err and err.count("\n") == 1
+
+
+def test_without_the_extra(exported, cli, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "rssc_tf.cli.serve.find_spec", lambda name: None if name == "fastapi" else found(name)
+    )
+    for command in (("serve", exported), ("bench", "serve", exported)):
+        code, _, err = cli(*command)
+        assert code == 1
+        assert "rssc-tf[serve]" in err and err.count("\n") == 1
+
+
+def test_listens_at_the_loopback_only(server):
+    port = urlsplit(server.address).port
+    # Another address of this machine: a server that listens at all of them would answer.
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_is_stopped_gracefully(exported, scenes):
+    image = next(scenes.glob("*/*.jpg")).read_bytes()
+    body = json.dumps({"instances": [{"b64": base64.b64encode(image).decode()}]}).encode()
+    path = f"/v1/models/{exported.name}:predict"
+    with running_server(exported) as server:
+        assert Client(server.address).post(path, body)[0] == 200
+        host = urlsplit(server.address)
+        connection = http.client.HTTPConnection(host.netloc, timeout=60)
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:100])
+        # The server has begun with the request when it has answered another one sent after it.
+        assert Client(server.address).get("/healthz")[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionError):  # soon no new connections
+            for _ in range(600):
+                socket.create_connection((host.hostname, host.port), timeout=5).close()
+                time.sleep(0.05)
+        connection.send(body[100:])
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert json.loads(answer.read())["predictions"][0]["valid"]
+        out, _ = server.process.communicate(timeout=60)
+        assert server.process.returncode == 0
+        assert out.endswith("serve: stopped\n")
+        server.log.seek(0)
+        assert server.log.read() == ""
