@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from rssc_tf.strategies import get_strategy
+from rssc_tf.strategies import get_strategy, plain_of
 from tfrecords_tools.errors import RsscError
 
 HEADS = ("finetune", "linear")
@@ -248,8 +248,7 @@ def resolve(config: TrainConfig, crop: int) -> TrainConfig:
 
 def with_source_settings(config: TrainConfig) -> TrainConfig:
     """The source round as a run of its own: the whole network, trained on the source set."""
-    strategy = get_strategy(config.strategy)
-    plain = {"random": "scratch", "imagenet": "imagenet", "ssl": "ssl"}[strategy.pretraining]
+    plain = plain_of(get_strategy(config.strategy)).name
     return replace(
         config,
         strategy=plain,

@@ -11,8 +11,11 @@ class Strategy:
 
     Attributes:
         name: what `--strategy` takes.
-        pretraining: `"random"`, `"imagenet"` (supervised) or `"ssl"` (self-supervised).
+        pretraining: `"random"`, `"imagenet"` (supervised), `"ssl"` (self-supervised), or what else
+            a weights file was pre-trained on, such as `"in-domain"`; such weights come from
+            `--weights`.
         source_round: whether the whole network is trained on the source set before the target.
+            That round is a run of the regime with the same `pretraining` and no source round.
         summary: one line for people.
     """
 
@@ -40,3 +43,14 @@ def get_strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise RsscError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
+
+
+def plain_of(strategy: Strategy) -> Strategy:
+    """The regime with the same initial weights and no source round."""
+    for other in STRATEGIES.values():
+        if other.pretraining == strategy.pretraining and not other.source_round:
+            return other
+    raise RsscError(
+        f"strategy {strategy.name!r} has a source round from {strategy.pretraining} weights, and "
+        "no strategy without one does: add that to rssc_tf/strategies.py too"
+    )

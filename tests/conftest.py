@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests import tiny
+from tests.browser import find_browser
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -33,6 +34,12 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real images: {folder}/data is absent (set RSSC_TF_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Path of a Chromium, or a skip."""
+    return find_browser()
 
 
 @pytest.fixture(scope="session")

@@ -8,21 +8,19 @@ from typing import Annotated, get_type_hints
 import typer
 
 from rssc_tf.config import TrainConfig
+from rssc_tf.models.backbones import BACKBONES
+from rssc_tf.strategies import STRATEGIES
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
 
 # Help and panel of every field, in the order of `--help`. Names, types and defaults are the
 # dataclass's own.
 _HELP = {
-    "strategy": ("scratch, imagenet, ssl, in-domain, dap or dap-ssl.", DATA),
+    "strategy": (f"One of {', '.join(STRATEGIES)}.", DATA),
     "target": ("Record folder to classify; the demo's by default.", DATA),
     "source": ("Record folder of the source round.", DATA),
     "exclude_leaks": ("Leave source images out that show a target test image.", DATA),
-    "backbone": (
-        "resnet50, resnet18, resnet50_v1, mobilenet_v2, efficientnet_b0, efficientnet_lite0 or "
-        "hub:<KerasHub preset>.",
-        MODEL,
-    ),
+    "backbone": (f"One of {', '.join(BACKBONES)}, or hub:<KerasHub preset>.", MODEL),
     "weights": ("File with initial weights.", MODEL),
     "normalization": ("What a foreign weights file was trained with.", MODEL),
     "head": ("finetune: the whole network; linear.", MODEL),

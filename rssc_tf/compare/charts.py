@@ -28,9 +28,10 @@ def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> str:
         [(0, 1.3 * s), (1.2 * s, -s), (-1.2 * s, -s)],
         [(-s, -0.4 * s), (0, -1.3 * s), (s, -0.4 * s), (0.7 * s, s), (-0.7 * s, s)],
     )
-    if not polygons[shape]:
+    polygon = polygons[shape % len(polygons)]  # a seventh begins again, in the text's colour
+    if not polygon:
         return f'<circle class="{strategy}" cx="{x:.1f}" cy="{y:.1f}" r="{s}"/>'
-    corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in polygons[shape])
+    corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in polygon)
     return f'<polygon class="{strategy}" points="{corners}"/>'
 
 

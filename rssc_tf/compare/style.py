@@ -62,6 +62,7 @@ svg text.muted { fill: var(--muted); }
 svg .grid { stroke: var(--rule); } svg .axis { stroke: var(--muted); }
 svg .zero { stroke: var(--muted); stroke-dasharray: 2 2; }
 svg .diagonal { stroke: var(--muted); stroke-dasharray: 4 4; }
+svg { --c: currentColor; }
 svg .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; }
 svg .band { fill: var(--c); fill-opacity: .14; stroke: none; }
 svg .whisker { stroke: var(--c); stroke-width: 2.5; stroke-linecap: round; }

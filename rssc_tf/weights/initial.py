@@ -15,6 +15,7 @@ from rssc_tf.weights.importer import backbone_of_run, build, import_file, reason
 from rssc_tf.weights.table import TABLE, Weights, by_sha256, default_for
 from tfrecords_tools.errors import RsscError
 
+_KINDS = {"imagenet": "supervised", "ssl": "self-supervised"}
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
 
 
@@ -40,7 +41,7 @@ def initialise(
 
     Args:
         name: str. A name of `BACKBONES` or `hub:<preset>`.
-        pretraining: str. `"random"`, `"imagenet"` (supervised) or `"ssl"` (self-supervised).
+        pretraining: str. As in `strategies.Strategy`.
         weights: optional str. A weights file (ours, Keras's or PyTorch's) or the folder of a
             run; replaces the download. Ignored for `"random"`.
         normalization: optional str. One of `normalization.MODES`; overrides what the file says.
@@ -93,11 +94,11 @@ def backbone_of(weights: str) -> str | None:
 
 def _refuse_kind(name: str, pretraining: str) -> None:
     """A regime for which the table has no weights of this backbone, where that is certain."""
-    if pretraining == "ssl":
-        known = ", ".join(entry.backbone for entry in TABLE if entry.pretraining == "ssl")
+    if pretraining != "imagenet":  # which is what a library's own weights are
+        known = ", ".join(entry.backbone for entry in TABLE if entry.pretraining == pretraining)
         raise RsscError(
-            f"no self-supervised weights are known for {name}: give some with --weights FILE, or "
-            f"take one of {known}"
+            f"no {_KINDS.get(pretraining, pretraining)} weights are known for {name}: give some "
+            f"with --weights FILE{f', or take one of {known}' if known else ''}"
         )
     if default_for(name, "ssl"):
         raise RsscError(
@@ -136,9 +137,9 @@ def _from_file(
     imported = import_file(path, backbone.name, normalization, known=entry)
     said = imported.metadata["pretraining"]
     if said in ("imagenet", "ssl") and said != pretraining:
-        kinds = {"imagenet": "supervised", "ssl": "self-supervised"}
+        wanted = _KINDS.get(pretraining, pretraining)
         warnings.warn(
-            f"{path} holds {kinds[said]} weights; the strategy is for {kinds[pretraining]} ones",
+            f"{path} holds {_KINDS[said]} weights; the strategy is for {wanted} ones",
             stacklevel=2,
         )
     provenance = {

@@ -53,7 +53,7 @@ def test_hash(tmp_path):
 
 
 def test_our_format_is_keras_with_an_attribute(tmp_path):
-    model, file = small_model(), tmp_path / "w.weights.h5"
+    model, file = small_model(), tmp_path / "new" / "w.weights.h5"  # the folder is made
     metadata = {"backbone": "resnet18", "normalization": "torch"}
     files.save_weights(file, model, metadata)
     assert files.check_file(file) == "hdf5"
@@ -61,7 +61,13 @@ def test_our_format_is_keras_with_an_attribute(tmp_path):
     other = small_model()
     other.load_weights(file)
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
-    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RsscError, match="cannot be written"):
+        files.save_weights(tmp_path / "file" / "w.weights.h5", small_model(), {})
 
 
 def test_equal_weights_are_equal_bytes(tmp_path):
@@ -97,5 +103,3 @@ def test_where_to_write(tmp_path):
     with pytest.raises(RsscError, match="exists"):
         files.new_weights_path(file)
     assert files.new_weights_path(file, overwrite=True) == file
-    with pytest.raises(RsscError, match="no such folder"):
-        files.new_weights_path(tmp_path / "none" / "w")

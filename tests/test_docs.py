@@ -1,0 +1,245 @@
+"""The documents: links lead somewhere, commands and names exist, every number is defined."""
+
+import ast
+import importlib
+import json
+import re
+import shlex
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from markdown_it import MarkdownIt
+
+from tests.conftest import ROOT
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
+    + [*ROOT.glob("results/**/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+)
+OURS = ("tfrecords_tools", "pipelines", "rssc_tf")
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _text(page: Path) -> str:
+    """Markdown; of a notebook its text cells, and its code as fenced blocks."""
+    if page.suffix == ".md":
+        return page.read_text(encoding="utf-8")
+    cells = nbformat.read(page, as_version=4).cells
+    return "\n\n".join(
+        cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```"
+        for cell in cells
+    )
+
+
+def _tokens(page: Path) -> list:
+    tokens = MarkdownIt("commonmark").enable("table").parse(_text(page))
+    return [one for token in tokens for one in (token, *(token.children or []))]
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings."""
+    tokens, found = MarkdownIt("commonmark").parse(_text(page)), []
+    for before, token in pairwise(tokens):
+        if before.type == "heading_open":
+            text = "".join(child.content for child in token.children if child.content)
+            slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            again = sum(one == slug for one in found)
+            found.append(f"{slug}-{again}" if again else slug)
+    return set(found)
+
+
+def _broken(link: str, page: Path) -> str | None:
+    """Why a link leads nowhere. The network is not asked."""
+    parts = urlsplit(link)
+    if parts.scheme:
+        sound = parts.scheme == "https" and "." in parts.netloc and not re.search(r"\s", link)
+        return None if sound else "is no https address"
+    target = page.parent / unquote(parts.path) if parts.path else page
+    if not target.exists():
+        return "does not exist"
+    if not target.resolve().is_relative_to(ROOT):
+        return "is outside the repository"
+    if parts.fragment and parts.fragment not in _anchors(target):
+        return "has no such heading"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_link_and_picture_is_there(page):
+    links = [token.attrGet("href") or token.attrGet("src") for token in _tokens(page)]
+    broken = [(link, _broken(link, page)) for link in links if link]
+    assert [pair for pair in broken if pair[1]] == []
+
+
+def test_a_broken_link_is_found():
+    page = ROOT / "README.md"
+    for link in ("docs/absent.md", "docs/scaling.md#no-such", "http://example.org", "../secret"):
+        assert _broken(link, page), link
+    for link in ("docs/scaling.md#one-machine", "https://example.org/a#b", "#two-commands"):
+        assert _broken(link, page) is None, link
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """The words of every `rssc-tf ...` in shell blocks and in `code`, up to a pipe."""
+    shell = ("sh", "bash", "shell", "console", "yaml", "")
+    text = ""
+    for token in _tokens(page):
+        if token.type == "fence" and token.info.split(" ")[0] in shell:
+            text += token.content.replace("\\\n", " ") + "\n"
+        elif token.type == "code_inline":
+            text += token.content + " ...\n"  # a mention may leave arguments out
+        elif token.type == "fence":
+            text += "\n".join(re.findall(r"^\s*[!%](.*)", token.content, re.M)) + "\n"
+    commands = []
+    for line in text.splitlines():
+        found = re.match(r"^[\s$]*(?:[A-Z_0-9]+=\S*\s+|exec\s+|time\s+)*(rssc-tf(\s.*)?)$", line)
+        if found:
+            lexer = shlex.shlex(found[1], posix=True, punctuation_chars="|&;<>")
+            lexer.whitespace_split = True
+            words = list(lexer)
+            end = (number for number, word in enumerate(words) if set(word) <= set("|&;<>"))
+            commands.append(words[1 : next(end, None)])
+    return commands
+
+
+def _wrong(words: list[str], monkeypatch) -> str | None:
+    """Why the command line would not take these words."""
+    from rssc_tf.cli import _repeat_flags, app
+
+    command, known = typer.main.get_command(app), []
+    while hasattr(command, "commands"):
+        known += [option for parameter in command.params for option in parameter.opts]
+        if not words or words[0] in ("...", "--help", "-h", *known):
+            return None
+        if words[0] not in command.commands:
+            return f"there is no command {words[0]}"
+        command, words = command.commands[words[0]], words[1:]
+    options = {option for parameter in command.params for option in parameter.opts}
+    options |= {option for parameter in command.params for option in parameter.secondary_opts}
+    for word in words:
+        if word.startswith("--") and word.partition("=")[0] not in {*options, "--help"}:
+            return f"{command.name} has no option {word}"
+    if not words or "--help" in words or any(word == "..." or "$" in word for word in words):
+        return None  # the name of a command, or shortened: only its options can be told
+    try:
+        with monkeypatch.context() as patch:
+            # Files of an example need not be there for a flag that takes several.
+            patch.setattr(Path, "is_file", lambda path: True)
+            words = _repeat_flags(words)
+        command.make_context(command.name, words)
+    except Exception as error:  # usage, or a value of another type
+        return f"{' '.join(words)}: {getattr(error, 'message', error)}"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_command_is_one(page, monkeypatch):
+    wrong = [_wrong(words, monkeypatch) for words in _commands(page)]
+    assert [reason for reason in wrong if reason] == []
+
+
+def test_a_wrong_command_is_found(monkeypatch):
+    for line in (
+        "trian --strategy dap",
+        "train --stratgy dap",
+        "train --epochs many",
+        "evaluate a b",
+        "weights imprt x",
+        "bench nothing",
+    ):
+        assert _wrong(line.split(), monkeypatch), line
+    for line in ("train --strategy dap", "convert x --out y --labels a b c", "weights list", ""):
+        assert _wrong(line.split(), monkeypatch) is None, line
+    assert sum(len(_commands(page)) for page in PAGES) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_python_example_imports_what_there_is(page):
+    for token in _tokens(page):
+        if token.type == "fence" and token.info.startswith("python"):
+            tree = ast.parse(re.sub(r"^\s*[!%].*$", "    pass", token.content, flags=re.M))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in OURS:
+                    module = importlib.import_module(node.module)
+                    for alias in node.names:
+                        assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+def _listed() -> set[str]:
+    """The names in docs/api.md."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    return set(re.findall(rf"`((?:{'|'.join(OURS)})(?:\.\w+)+)`", text))
+
+
+def test_every_name_of_the_api_is_documented_code():
+    assert len(_listed()) > 20
+    for name in _listed():
+        module, _, attribute = name.rpartition(".")
+        found = getattr(importlib.import_module(module), attribute)
+        assert not callable(found) or (found.__doc__ or "").strip(), name
+
+
+def test_notebooks_use_the_api_only():
+    for page in ROOT.glob("notebooks/*.ipynb"):
+        for token in _tokens(page):
+            for module, names in re.findall(
+                rf"^from ((?:{'|'.join(OURS)})\S*) import (.+)$", token.content, re.M
+            ):
+                for name in re.sub(r" as \w+", "", names).split(", "):
+                    assert f"{module}.{name}" in _listed(), f"{page.name}: {module}.{name}"
+
+
+def _method() -> set[str]:
+    return set(
+        re.findall(r"`([^`\s]+)`", (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8"))
+    )
+
+
+def test_the_method_defines_every_score_and_column(trained):
+    from rssc_tf.compare.results import COLUMNS
+    from rssc_tf.compare.study import Study
+    from rssc_tf.compare.summary import differences, summarise
+    from rssc_tf.evaluation.calibration import Calibration
+    from rssc_tf.evaluation.metrics import per_class, score
+
+    uniform, labels = np.full((6, 6), 1 / 6), np.arange(6)
+    one_hot, classes = np.eye(6, dtype=int), list("abcdef")
+    names = set(score(uniform, labels, False)) | set(score(uniform, one_hot, True))
+    names |= set(per_class(uniform, one_hot, classes, True).columns) | set(COLUMNS)
+    empty = Study(Path(), pd.DataFrame(columns=COLUMNS), [], [])
+    names |= set(summarise(empty).columns) | set(differences(empty).columns)
+    names |= {field.name for field in fields(Calibration)}
+    names |= set(json.loads((trained / "metrics.json").read_text()))
+    history = set(pd.read_csv(trained / "history.csv").columns)
+    names |= {name.removeprefix("val_") for name in history}
+    assert sorted(names - _method()) == []
+
+
+def _said() -> list[str]:
+    """Every text in the sources, in pieces where values are put in."""
+    files = [file for name in OURS for file in (ROOT / name).rglob("*.py")]
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8"))))
+    return [node.value for node in nodes if isinstance(getattr(node, "value", None), str)]
+
+
+def test_the_errors_are_those_of_the_program():
+    pieces = [*_said(), ": No space left on device"]  # the last is the system's
+    lines = [
+        token.content
+        for token in _tokens(ROOT / "docs" / "troubleshooting.md")
+        if token.type == "code_inline" and "…" in token.content
+    ]
+    assert len(lines) > 30
+    for line in lines:
+        for part in line.split("…"):
+            assert any(part.strip() in piece for piece in pieces), (line, part)
