@@ -246,7 +246,7 @@ class Conversion(Job):
     name = "convert"
     moments = (
         Moment("start", lambda folder: True, spread=4.0),
-        Moment("images", lambda folder: any(folder.glob(".records.partial/train-0*")), spread=1.5),
+        Moment("images", lambda folder: any(folder.glob(".records.partial/train-0*")), spread=0.5),
         Moment(
             "finishing", lambda folder: any(folder.glob(".records.partial/*.tfrecord")), spread=0.05
         ),

@@ -39,7 +39,7 @@ def test_a_conversion_that_loses_its_parent(tmp_path):
     for name in ("a", "b"):
         (images / name).mkdir(parents=True)
         for number in range(80):
-            pixels = generator.integers(0, 256, (300, 300, 3), np.uint8)
+            pixels = generator.integers(0, 256, (600, 600, 3), np.uint8)
             Image.fromarray(pixels).save(images / name / f"{number}.jpg")
     convert(images, tmp_path / "earlier", size=64, workers=1)
     convert(images, reference, seed=1, size=64, workers=1)
