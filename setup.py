@@ -27,6 +27,7 @@ EXTRAS = {
     "tfds": ["tensorflow-datasets>=4.9.7", "importlib_resources"],
     "test": [
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "hypothesis>=6.100",
         "ruff>=0.8",
         "ipykernel>=6.29",

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ def command(
         from rssc_tf.export import export
 
         export(open_run(run), out, overwrite)
-        print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {out} IMAGES...)")
+        print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")
         return
     from rssc_tf.export.portable import export_portable
 

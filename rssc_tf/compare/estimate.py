@@ -69,8 +69,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
             "cache",
             highlight=False,
         )
+    length = f"{total / 3600:.1f} hours" if total > 3600 else f"{total / 60:.1f} minutes"
     console.print(
-        f"{len(cells)} runs, {len(cells) - len(done)} to do: about {total / 3600:.1f} hours here, "
+        f"{len(cells)} runs, {len(cells) - len(done)} to do: about {length} here, "
         f"from {measured.seconds:.0f} seconds of measuring",
         highlight=False,
     )

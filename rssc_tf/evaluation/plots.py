@@ -72,7 +72,8 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
     figure = Figure(figsize=(6, 3.5))
     axes = figure.subplots()
     axes.plot(history["epoch"], history["loss"], color="tab:blue", label="training loss")
-    axes.set(xlabel="epoch", ylabel="loss", title=title, ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel="loss", title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     if "val_log_loss" in history:
         axes.plot(history["epoch"], history["val_log_loss"], "--", label="validation loss")
         name = "val_top1" if "val_top1" in history else "val_micro_f1"
@@ -80,6 +81,7 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
         right = axes.twinx()
         right.plot(history["epoch"], history[name], color="tab:green", label=label)
         right.set(ylim=(0, 1), ylabel=label)
+    axes.set_ylim(0)  # now, for all lines
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
     _save(figure, path)
 

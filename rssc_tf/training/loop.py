@@ -30,6 +30,7 @@ from tfrecords_tools.errors import RsscError
 from tfrecords_tools.folders import new_file
 from tfrecords_tools.progress import Bar, progress_bar
 
+_FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 # Steps between reads of the losses: a read waits for the device. With several processes it is also
 # how often they agree on a signal, and a preempted machine has half a minute.
 _FLUSH, _FLUSH_TOGETHER = 32, 4
@@ -136,6 +137,9 @@ def train(
         if resumed:
             bar.print(f"{title}: going on from step {progress.step} of {last_step}")
             bar(progress.step * batch)
+        elif cluster.chief:
+            few = ": few; try a smaller --batch-size" if last_step < _FEW_STEPS else ""
+            bar.print(f"{title}: {last_step} steps of {batch} of {examples} images{few}")
         while True:
             # What a step leaves to do comes before the next one, here, so that a checkpoint at
             # the end of an epoch goes on with the validation that a signal cut short.
