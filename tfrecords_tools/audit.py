@@ -194,7 +194,7 @@ class _Lookup(dict):
 
     def __init__(self, records: Path, card):
         super().__init__()
-        self._where, self._wanted = (records, card), set()
+        self._where = (records, card)
 
     def load(self, names: set[str]) -> None:
         """Reads the images of `names` in one pass."""

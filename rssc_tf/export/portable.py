@@ -84,9 +84,15 @@ def export_portable(
         The content of `agreement.json`, or `None` where the records cannot be read.
 
     Raises:
-        RsscError: `out` exists or cannot be written, a package is missing, the model cannot be
-            converted, or int8 is wanted and the records cannot be read.
+        RsscError: no such kind or quantization, `out` exists or cannot be written, a package is
+            missing, the model cannot be converted, or int8 is wanted and the records cannot be
+            read.
     """
+    if kind not in FORMATS or quantize not in QUANTIZATIONS:
+        raise RsscError(
+            f"an export is one of {', '.join(FORMATS)}, quantized {' or '.join(QUANTIZATIONS)}. "
+            f"Received: {kind!r}, {quantize!r}"
+        )
     format_ = FORMATS[kind]
     format_.require()
     with new_folder(out, overwrite) as folder:

@@ -59,8 +59,3 @@ def build_classifier(
     # A frozen backbone is called for inference whatever the caller's `training` says.
     x = backbone(x, training=False) if frozen else backbone(x)
     return keras.Model(images, head(pool(x)), name="classifier")
-
-
-def with_features(model: keras.Model) -> keras.Model:
-    """The same classifier with two outputs: pooled features `(batch, d)` and the logits."""
-    return keras.Model(model.input, [model.get_layer("pool").output, model.output])

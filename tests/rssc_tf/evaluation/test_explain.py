@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from rssc_tf.evaluation.explain import class_evidence, grad_cam
 from rssc_tf.models.backbones import BACKBONES, get_backbone, prepare
-from rssc_tf.models.classifier import build_classifier, with_features
+from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
 from rssc_tf.scenes import draw
@@ -90,7 +90,8 @@ def test_in_a_mosaic_of_four_scenes_the_heat_is_in_the_quadrant_of_the_class():
         return np.array([[draw("target", name, i, side) for i in numbers] for name in CLASSES])
 
     whole = np.concatenate([scenes(128, 0, 6), np.tile(scenes(64, 0, 6), (1, 1, 2, 2, 1))], axis=1)
-    features, _ = with_features(model)(whole.reshape(-1, 128, 128, 3), training=False)
+    pooled = keras.Model(model.input, model.get_layer("pool").output)
+    features = pooled(whole.reshape(-1, 128, 128, 3), training=False)
     head = LogisticRegression(max_iter=500).fit(features, np.repeat(range(4), 12))
     weights = (head.coef_.T.astype("float32"), head.intercept_.astype("float32"))
     model.get_layer("logits").set_weights(weights)

@@ -14,8 +14,19 @@ from PIL import Image
 
 from tests.tiny import SMALL
 from tfrecords_tools.card import read_card
+from tfrecords_tools.errors import RsscError
 
 KINDS = [("tflite", "none"), ("tflite", "int8"), ("onnx", "none"), ("onnx", "int8")]
+
+
+@pytest.mark.parametrize("words", [("tfjs", "none"), ("onnx", "float16")])
+def test_a_format_that_there_is_not(words, trained, tmp_path):
+    from rssc_tf.export.portable import export_portable
+    from rssc_tf.runs import open_run
+
+    with pytest.raises(RsscError, match=f"Received: '{words[0]}', '{words[1]}'"):
+        export_portable(open_run(trained), tmp_path / "out", *words)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")
