@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from pipelines.images import decode_whole
 from pipelines.records import explain_damage, in_epoch_order, shard_paths
-from tfrecords_tools.card import Card, Split
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.schema import parse_many
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import Card, Split
+from tfrecords_tools.records.schema import parse_many
 
 _SHARE = 0.5  # of the free memory, at most: the model and the system need the rest
 
@@ -136,8 +136,8 @@ def is_wanted(cache: str, card: Card, split: str) -> bool:
         return free is not None and needed <= _SHARE * free
     if free is not None and needed > free:
         raise RsscError(
-            f"--cache ram: the decoded images of {card.name} take {needed / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free: use --cache none"
+            f"`cache='ram'`: the decoded images of {card.name} take {needed / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free: use `cache='none'`"
         )
     return True
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.card import Card, Split, refuse_damage
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.schema import parse
-from tfrecords_tools.verify import verify
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import Card, Split, refuse_damage
+from tfrecords_tools.records.schema import parse
+from tfrecords_tools.records.verify import verify
 
 # Encoded bytes that the shuffle buffer may hold; a larger split is shuffled shard by shard too.
 SHUFFLE_BYTES = 1 << 29

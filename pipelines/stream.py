@@ -21,8 +21,8 @@ from pipelines.augment import (
 from pipelines.cache import decode_split, is_wanted
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, read, read_epoch, shard_paths
-from tfrecords_tools.card import Card
-from tfrecords_tools.schema import parse_many
+from tfrecords_tools.records.card import Card
+from tfrecords_tools.records.schema import parse_many
 
 _BLOCK = 64  # examples that are parsed at once
 

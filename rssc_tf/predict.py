@@ -8,11 +8,11 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from rssc_tf.export import VERSION
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.images import EXTENSIONS, BadImage, load_rgb
-from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.readers import list_images
+from rssc_tf.exporting import VERSION
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, load_rgb
+from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32
 # What the exported model decodes itself; everything else goes through Pillow first.
@@ -76,10 +76,10 @@ def load_saved_model(export: Path):
         if file.is_file():
             raise RsscError(
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
-                f"rssc-tf export RUN --out DIR, or see {export}/model_card.md"
+                f"rssc-tf export, or see {export}/model_card.md"
             )
     if not (folder / "saved_model.pb").is_file():
-        raise RsscError(f"{export} is no export folder: make one with rssc-tf export RUN --out DIR")
+        raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
     try:
         loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfrecords_tools.card import CARD_NAME, Card, read_card
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
 
@@ -38,7 +38,7 @@ def open_run(folder: Path) -> Run:
 
 def read_settings(folder: Path) -> dict:
     """The settings in a run folder's `config.yaml`; `RsscError` if it is damaged."""
-    from rssc_tf.config import TrainConfig, load_config
+    from rssc_tf.settings import TrainConfig, load_config
 
     return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
 
@@ -48,7 +48,7 @@ def load_model(folder: Path):
     import keras
 
     import rssc_tf.models.classifier
-    import rssc_tf.schedule  # noqa: F401
+    import rssc_tf.training.schedules  # noqa: F401
 
     path = Path(folder) / MODEL
     try:

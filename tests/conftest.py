@@ -45,7 +45,7 @@ def browser() -> str:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """Class folders: 4 classes of 10 drawn scenes, 48 px, JPEG."""
-    from rssc_tf.scenes import draw
+    from rssc_tf.demo.scenes import draw
 
     root = tmp_path_factory.mktemp("images") / "scenes"
     for name in CLASSES:

@@ -45,7 +45,7 @@ def _make_run(base: Path) -> tuple[Path, Path, Path]:
     from PIL import Image
 
     from rssc_tf.cli import main
-    from rssc_tf.scenes import draw
+    from rssc_tf.demo.scenes import draw
     from tests import tiny
 
     for name in ("farmland", "forest", "parking", "river"):

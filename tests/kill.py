@@ -61,7 +61,7 @@ def _make_inputs(folder: Path) -> tuple[Path, Path]:
     """Class folders of small scenes, and of many noisy images that take a while to convert."""
     from PIL import Image
 
-    from rssc_tf.scenes import draw
+    from rssc_tf.demo.scenes import draw
 
     scenes, noise = folder / "scenes", folder / "noise"
     generator = np.random.default_rng(0)

@@ -206,9 +206,9 @@ def _method() -> set[str]:
 
 
 def test_the_method_defines_every_score_and_column(trained):
-    from rssc_tf.compare.results import COLUMNS
-    from rssc_tf.compare.study import Study
-    from rssc_tf.compare.summary import differences, summarise
+    from rssc_tf.comparison.outcomes import Study
+    from rssc_tf.comparison.results import COLUMNS
+    from rssc_tf.comparison.summary import differences, summarise
     from rssc_tf.evaluation.calibration import Calibration
     from rssc_tf.evaluation.metrics import per_class, score
 

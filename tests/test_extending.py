@@ -2,11 +2,11 @@
 the report need no other place to know it."""
 
 from rssc_tf.models.backbones import BACKBONES
-from rssc_tf.strategies import STRATEGIES, Strategy
+from rssc_tf.regimes import STRATEGIES, Strategy
 from tests.tiny import SMALL
-from tfrecords_tools import catalogue_data
-from tfrecords_tools.card import read_card
-from tfrecords_tools.catalogue import Dataset
+from tfrecords_tools.records.card import read_card
+from tfrecords_tools.sources import catalogue_data
+from tfrecords_tools.sources.catalogue import Dataset
 
 
 def test_a_dataset_is_a_row(cli, scenes, tmp_path, monkeypatch):
@@ -67,4 +67,4 @@ def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_pa
     monkeypatch.setitem(STRATEGIES, "lonely", lonely)
     arguments = ("--target", records, "--source", records, *SMALL, "--out", tmp_path / "run")
     code, _, error = cli("train", "--strategy", "lonely", *arguments)
-    assert code == 1 and "rssc_tf/strategies.py" in error
+    assert code == 1 and "rssc_tf/regimes.py" in error

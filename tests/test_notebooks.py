@@ -14,7 +14,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 _TINY = """
 from pathlib import Path
 
-from rssc_tf.scenes import write_set
+from rssc_tf.demo.scenes import write_set
 from tests import tiny
 
 tiny.register()

@@ -42,7 +42,7 @@ def register() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from tfrecords_tools.quiet import import_tensorflow
+    from tfrecords_tools.common.tensorflow import import_tensorflow
 
     tf = import_tensorflow()
     devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecords_tools.card import SPLITS, Card, Shard, Split
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.findings import Finding, Report
-from tfrecords_tools.folders import new_folder, refuse_existing
-from tfrecords_tools.images import BadImage, store
-from tfrecords_tools.leaks import PixelCheck
-from tfrecords_tools.readers import Listing
-from tfrecords_tools.splits import check_splits
+from tfrecords_tools.auditing.findings import Finding, Report
+from tfrecords_tools.auditing.leaks import PixelCheck
+from tfrecords_tools.common.atomic import new_folder, refuse_existing
+from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.imaging.images import BadImage, store
+from tfrecords_tools.records.card import SPLITS, Card, Shard, Split
+from tfrecords_tools.sources.readers import Listing
+from tfrecords_tools.splitting.splits import check_splits
 from tfrecords_tools.write import (
     EXAMPLES_PER_SHARD,
     Writer,
@@ -55,7 +55,7 @@ def write_records_with_beam(
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise RsscError("--runner beam needs Apache Beam: pip install 'rssc-tf[beam]'") from error
+        raise MissingExtra("`runner='beam'`", "beam", "apache_beam") from error
     refuse_existing(out, overwrite)
     check_splits(listing)
     tasks = _tasks(in_record_order(listing.table, seed))

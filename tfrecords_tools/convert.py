@@ -5,19 +5,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.audit_labels import audit_files, audit_labels, audit_own_class
-from tfrecords_tools.card import Card, check_names
-from tfrecords_tools.catalogue import Dataset, check_against, recognise
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.findings import Finding
-from tfrecords_tools.folders import refuse_existing
-from tfrecords_tools.images import FORMATS
-from tfrecords_tools.label_files import expand_label_files, read_label_csv, read_label_tables
-from tfrecords_tools.readers import MULTI, Listing, read_class_folders
-from tfrecords_tools.split_files import apply_split_files
-from tfrecords_tools.splits import SplitPlan, assign_splits, limit
-from tfrecords_tools.stratify import read_groups
-from tfrecords_tools.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.auditing.findings import Finding
+from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
+from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.images import FORMATS
+from tfrecords_tools.records.card import Card, check_names
+from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
+from tfrecords_tools.sources.label_files import (
+    expand_label_files,
+    read_label_csv,
+    read_label_tables,
+)
+from tfrecords_tools.sources.readers import MULTI, Listing, read_class_folders
+from tfrecords_tools.sources.split_files import apply_split_files
+from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, limit
+from tfrecords_tools.splitting.stratify import read_groups
 from tfrecords_tools.write import write_records
 
 RUNNERS = ("local", "beam")
@@ -82,13 +86,13 @@ def convert(
     """
     out = Path(out)
     if encoding not in FORMATS:
-        raise RsscError(f"--encode is one of {', '.join(FORMATS)}. Received: {encoding!r}")
+        raise RsscError(f"`encode` is one of {', '.join(FORMATS)}. Received: {encoding!r}")
     if not 8 <= size <= 16384:
-        raise RsscError(f"--size is in pixels, 8 to 16384. Received: {size}")
+        raise RsscError(f"`size` is in pixels, 8 to 16384. Received: {size}")
     if runner not in RUNNERS:
-        raise RsscError(f"--runner is one of {', '.join(RUNNERS)}. Received: {runner!r}")
+        raise RsscError(f"`runner` is one of {', '.join(RUNNERS)}. Received: {runner!r}")
     if split_files and (per_class or folds or group):
-        raise RsscError("--split-file decides the splits: leave --per-class, --folds, --group out")
+        raise RsscError("`split_file` decides the splits: leave `per_class`, `folds`, `group` out")
     plan = SplitPlan(train_fraction, val_fraction, per_class, folds, fold)
     plan.check()
     refuse_existing(out, overwrite)
@@ -101,7 +105,7 @@ def convert(
     try:
         check_names(set_name, listing.classes)
     except ValueError as error:
-        raise RsscError(f"{images}: {error}: rename it, or name the set with --dataset") from error
+        raise RsscError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
     dataset = check_against(listing, name) if name else None
     findings = _audit_listing(listing, labels, dataset)
     if limit_to is not None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecords_tools.card import CARD_NAME, Card, open_records
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_folder
-from tfrecords_tools.images import StoredImage
-from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.quiet import import_tensorflow
-from tfrecords_tools.stratify import iterative_cut
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.tensorflow import import_tensorflow
+from tfrecords_tools.imaging.images import StoredImage
+from tfrecords_tools.records.card import CARD_NAME, Card, open_records
+from tfrecords_tools.splitting.stratify import iterative_cut
 from tfrecords_tools.write import Writer
 
 _SMALL = 32  # images of a multi-label set that are no longer worth stratifying
@@ -40,7 +40,7 @@ def is_whole(card: Card, fraction: float) -> bool:
     slack = 0.5 * len(card.classes) / total
     if not 0 < fraction <= share + slack:
         raise RsscError(
-            f"--fractions are shares of all images, above 0 and at most {share:.3g}: the training "
+            f"`fractions` are shares of all images, above 0 and at most {share:.3g}: the training "
             f"split of {card.name} has {card.splits['train'].examples} of {total}. "
             f"Received: {fraction:g}"
         )
@@ -68,7 +68,7 @@ def write_subset(
             or `out` exists.
     """
     tf = import_tensorflow()
-    from tfrecords_tools.schema import parse
+    from tfrecords_tools.records.schema import parse
 
     card = open_records(records)
     is_whole(card, fraction)  # for its errors
@@ -144,7 +144,7 @@ def choose(
         if total and not count:
             raise RsscError(
                 f"class {card.classes[label]!r} ({total} images) has no training image at "
-                f"--fractions {fraction:g}: raise it"
+                f"`fractions={fraction:g}`: raise it"
             )
         rows = order[label_of == label]
         permuted = np.random.default_rng([seed, label]).permutation(rows)

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.card import CARD_NAME, SPLITS, Card, Shard, Split
-from tfrecords_tools.encode import encode_all
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.findings import Finding, Report, write_csv, write_json
-from tfrecords_tools.folders import new_file, new_folder, refuse_existing
-from tfrecords_tools.images import StoredImage
-from tfrecords_tools.leaks import PixelCheck
-from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.quiet import import_tensorflow
-from tfrecords_tools.readers import Listing
-from tfrecords_tools.split_files import FOLDS, write_folds
-from tfrecords_tools.splits import check_splits
+from tfrecords_tools.auditing.findings import Finding, Report, write_csv, write_json
+from tfrecords_tools.auditing.leaks import PixelCheck
+from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.tensorflow import import_tensorflow
+from tfrecords_tools.imaging.images import StoredImage
+from tfrecords_tools.records.card import CARD_NAME, SPLITS, Card, Shard, Split
+from tfrecords_tools.records.encode import encode_all
+from tfrecords_tools.sources.readers import Listing
+from tfrecords_tools.sources.split_files import FOLDS, write_folds
+from tfrecords_tools.splitting.splits import check_splits
 
 EXAMPLES_PER_SHARD = 2048
 AUDIT_JSON, AUDIT_CSV = "audit.json", "audit.csv"
@@ -160,7 +160,7 @@ def in_record_order(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
-    mend = "mend or remove, or pass --skip-bad"
+    mend = "mend or remove, or pass `skip_bad=True`"
     first = f"{bad[0][0]}: {bad[0][1]}"
     if len(bad) == 1:
         return f"{first}: {mend}"
@@ -180,7 +180,7 @@ class Writer:
     def __init__(self, folder: Path, classes: int, encoding: str):
         # Imported here: worker processes import this module too, and need no TensorFlow.
         tf = import_tensorflow()
-        from tfrecords_tools.schema import serialize
+        from tfrecords_tools.records.schema import serialize
 
         self._folder, self._encoding = folder, encoding
         self._open, self._serialize = tf.io.TFRecordWriter, serialize

@@ -13,13 +13,13 @@ from statistics import median
 from PIL import Image
 
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, summarise
-from tfrecords_tools.card import Card
+from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.images import JPEG_QUALITY
-from tfrecords_tools.readers import read_class_folders
-from tfrecords_tools.splits import limit
-from tfrecords_tools.verify import verify
+from tfrecords_tools.imaging.images import JPEG_QUALITY
+from tfrecords_tools.records.card import Card
+from tfrecords_tools.records.verify import verify
+from tfrecords_tools.sources.readers import read_class_folders
+from tfrecords_tools.splitting.splits import limit
 
 BASELINE, ONE = "bare loop", "convert, 1 worker"
 _SPLIT = {"train_fraction": 0.8, "val_fraction": 0.0}

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from tfrecords_tools.folders import new_file
-from tfrecords_tools.progress import progress_bar
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.progress import progress_bar
 
 Start = Callable[[], Iterator[int]]
 _LIBRARIES = ("tensorflow", "keras", "numpy", "pillow", "torch", "simplejpeg")

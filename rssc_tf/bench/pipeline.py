@@ -13,9 +13,9 @@ from pipelines.records import read
 from pipelines.stream import training_batches
 from rssc_tf.bench.decoders import decode_in_threads, thread_decoders, torch_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
-from rssc_tf.bench.study import study_batches
-from tfrecords_tools.card import Card, open_records
-from tfrecords_tools.schema import parse
+from rssc_tf.bench.study_pipeline import study_batches
+from tfrecords_tools.records.card import Card, open_records
+from tfrecords_tools.records.schema import parse
 
 BASELINE, CEILING = "study, parallel", "decode only"
 _IN_MEMORY = 2000  # images that the variants outside tf.data go through

@@ -20,11 +20,11 @@ from PIL import Image
 
 from rssc_tf.bench.load import Outcome, bad_cases, good_case, mix, send_load
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, summarise
-from rssc_tf.scenes import SETS, draw
+from rssc_tf.demo.scenes import SETS, draw
 from rssc_tf.serving.model import DEFAULT, IMAGE_BYTES, ServedModel
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.progress import progress_bar
-from tfrecords_tools.readers import list_images
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.sources.readers import list_images
 
 _DISTINCT = 64  # images; more would measure nothing else
 _DRAWN_SIZE = 256

@@ -11,11 +11,11 @@ from pipelines.cache import is_wanted
 from pipelines.stream import training_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.schedule import CosineSchedule
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
+from rssc_tf.training.schedules import CosineSchedule
 from rssc_tf.training.step import build_optimizer, training_step
 from rssc_tf.weights.initial import initialise
-from tfrecords_tools.card import Card, open_records
+from tfrecords_tools.records.card import Card, open_records
 
 _TENSOR = "a tensor in memory"
 _IN_FLIGHT = 4  # steps that may be under way; the training loop reads its losses as rarely

@@ -27,7 +27,7 @@ from rssc_tf.cli import (
 )
 from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, as_flags
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -105,7 +105,7 @@ def _one_line(message: object) -> str:
 
 def _show_warning(message, category, *_) -> None:
     """A warning is one line too, and names no line of our source."""
-    print(f"rssc-tf: warning: {_one_line(message)}", file=sys.stderr)
+    print(f"rssc-tf: warning: {_one_line(as_flags(str(message)))}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except RsscError as error:
-        print(f"rssc-tf: {_one_line(error)}", file=sys.stderr)
+        print(f"rssc-tf: {_one_line(as_flags(str(error)))}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a folder that may not be read: no fault of ours
         if error.errno is None:

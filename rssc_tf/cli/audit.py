@@ -36,10 +36,10 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from tfrecords_tools.audit import audit
-    from tfrecords_tools.findings import KINDS, write_csv, write_json
-    from tfrecords_tools.folders import new_folder, refuse_existing
-    from tfrecords_tools.report_html import write_html
+    from tfrecords_tools.auditing.audit import audit
+    from tfrecords_tools.auditing.findings import KINDS, write_csv, write_json
+    from tfrecords_tools.auditing.page import write_html
+    from tfrecords_tools.common.atomic import new_folder, refuse_existing
 
     if out:
         refuse_existing(out, overwrite)

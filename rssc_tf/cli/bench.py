@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(help="Measure the input stream, the training step, the conversion, a server.")
 
@@ -46,7 +46,7 @@ def bench_train(
     json_file: _Json = None,
 ) -> None:
     """The training step, fed by the stream and from memory: what waiting for images costs."""
-    from rssc_tf.config import PRECISIONS
+    from rssc_tf.settings import PRECISIONS
 
     precisions = precision or ["float32", "mixed_bfloat16"]
     for name in precisions:
@@ -89,7 +89,7 @@ def bench_serve(
 ) -> None:
     """A server under load against the model called directly; every answer is checked."""
     from rssc_tf.cli.serve import require_serving
-    from tfrecords_tools.errors import RsscError
+    from tfrecords_tools.common.errors import RsscError
 
     require_serving()
     import_tensorflow()

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.settings import DATA, MODEL, RUN, TRAINING, given, with_settings
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "compare"
 
@@ -57,7 +57,7 @@ def command(
 ) -> None:
     part = _shard(shard)
     import_tensorflow()
-    from rssc_tf.compare.grid import DECIDED, Grid, load_grid
+    from rssc_tf.comparison.grid import DECIDED, Grid, load_grid
 
     content = load_grid(config) if config else {"settings": {}}
     flags = given(context)
@@ -85,12 +85,12 @@ def command(
         settings["backbone"] = backbone_of(settings["weights"]) or "resnet50"
     grid = Grid(**content)
     if dry_run:
-        from rssc_tf.compare.estimate import print_estimate
+        from rssc_tf.comparison.estimate import print_estimate
 
         print_estimate(grid, out)
         return
-    from rssc_tf.compare.report import write_report
-    from rssc_tf.compare.runner import compare
+    from rssc_tf.comparison.report.page import write_report
+    from rssc_tf.comparison.runner import compare
 
     asked = " ".join(["rssc-tf", *sys.argv[1:]])
     compare(grid, out, shard=part, retry_failed=retry_failed, command=asked)

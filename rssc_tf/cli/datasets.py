@@ -13,8 +13,8 @@ def command(
 ) -> None:
     import json
 
-    from tfrecords_tools.catalogue import all_datasets, find_dataset
-    from tfrecords_tools.errors import RsscError
+    from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.sources.catalogue import all_datasets, find_dataset
 
     known = all_datasets()
     if name:

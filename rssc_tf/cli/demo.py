@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "demo"
 
@@ -15,6 +15,6 @@ def command(
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     import_tensorflow()
-    from rssc_tf.demo import run_demo
+    from rssc_tf.demo.run import run_demo
 
     run_demo(out, overwrite)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "evaluate"
 
@@ -37,8 +37,8 @@ def command(
     import_tensorflow()
     from rssc_tf.evaluation.evaluate import evaluate, same_classes
     from rssc_tf.runs import open_run
-    from tfrecords_tools.card import open_records
-    from tfrecords_tools.shards import check_shards
+    from tfrecords_tools.records.card import open_records
+    from tfrecords_tools.records.shards import check_shards
 
     opened = open_run(run)
     folder = records or Path(opened.config["target"])
@@ -49,8 +49,8 @@ def command(
     stem = "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
     where = (opened.model, folder, card, split, run, stem)
     if explain or images:
-        from rssc_tf.evaluation.explain import feature_extractor
         from rssc_tf.evaluation.explanations import explain as draw_explanations
+        from rssc_tf.evaluation.grad_cam import feature_extractor
 
         feature_extractor(opened.model)  # a backbone that cannot be explained is told at once
     metrics = evaluate(*where, tune_thresholds=tune_thresholds)

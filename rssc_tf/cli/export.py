@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "export"
 
@@ -42,12 +42,12 @@ def command(
     from rssc_tf.runs import open_run
 
     if format_ is Format.savedmodel:
-        from rssc_tf.export import export
+        from rssc_tf.exporting import export
 
         export(open_run(run), out, overwrite)
         print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")
         return
-    from rssc_tf.export.portable import export_portable
+    from rssc_tf.exporting.portable import export_portable
 
     found = export_portable(open_run(run), out, format_, quantize, overwrite)
     print(f"export: {out}/model.{format_} (how to use it: {out}/model_card.md)")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.errors import MissingExtra
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "map"
 
@@ -59,7 +59,7 @@ def command(
     try:
         import rasterio  # noqa: F401
     except ImportError as error:
-        raise RsscError("rssc-tf map needs rasterio: pip install 'rssc-tf[geo]'") from error
+        raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
     import_tensorflow()
     from rssc_tf.scene_map.ranges import parse_bands, parse_range
     from rssc_tf.scene_map.run import map_scene

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "predict"
 
@@ -19,7 +19,7 @@ def command(
 ) -> None:
     import_tensorflow()
     from rssc_tf.predict import predict_files
-    from tfrecords_tools.folders import new_file, refuse_existing
+    from tfrecords_tools.common.atomic import new_file, refuse_existing
 
     if out:
         refuse_existing(out, overwrite)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
 _MODEL, _METHOD = "Model", "Method"
@@ -62,11 +62,11 @@ def command(
     ] = None,
 ) -> None:
     tensorflow = import_tensorflow()
-    from rssc_tf.evaluation.encoder import open_encoder
     from rssc_tf.evaluation.metrics import display_name, headline
-    from rssc_tf.evaluation.probe import check_settings, probe, write_probes
-    from tfrecords_tools.card import open_records
-    from tfrecords_tools.folders import refuse_existing
+    from rssc_tf.probing.encoder import open_encoder
+    from rssc_tf.probing.probe import check_settings, probe, write_probes
+    from tfrecords_tools.common.atomic import refuse_existing
+    from tfrecords_tools.records.card import open_records
 
     check_settings(method, protocol, c, k, seed)
     card = open_records(target)

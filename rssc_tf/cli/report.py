@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "report"
 
@@ -14,7 +14,7 @@ def command(
     comparison: Annotated[Path, Argument(help="Folder that rssc-tf compare wrote.")],
 ) -> None:
     import_tensorflow()
-    from rssc_tf.compare.report import REPORT, write_report
+    from rssc_tf.comparison.report.page import REPORT, write_report
 
     print(write_report(comparison))
     print(f"report: {comparison}/{REPORT}")

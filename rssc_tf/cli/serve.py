@@ -6,8 +6,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.errors import MissingExtra
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "serve"
 LIBRARIES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "orjson")
@@ -38,7 +38,7 @@ def command(
     import_tensorflow()
     from rssc_tf.serving.batching import Limits
     from rssc_tf.serving.server import serve
-    from tfrecords_tools.images import MAX_PIXELS
+    from tfrecords_tools.imaging.images import MAX_PIXELS
 
     pixels = min(max_pixels or MAX_PIXELS, MAX_PIXELS)
     limits = Limits(max_batch, max_wait_ms / 1000, queue, pixels)
@@ -49,4 +49,4 @@ def require_serving() -> None:
     """Raises `RsscError` where a library of the extra is missing."""
     for name in LIBRARIES:
         if find_spec(name) is None:
-            raise RsscError(f"serving needs {name}: pip install 'rssc-tf[serve]'")
+            raise MissingExtra("rssc-tf serve", "serve", name)

@@ -7,9 +7,9 @@ from typing import Annotated, get_type_hints
 
 import typer
 
-from rssc_tf.config import TrainConfig
 from rssc_tf.models.backbones import BACKBONES
-from rssc_tf.strategies import STRATEGIES
+from rssc_tf.regimes import STRATEGIES
+from rssc_tf.settings import TrainConfig
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
 

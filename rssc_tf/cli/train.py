@@ -7,7 +7,7 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.settings import RUN, given, with_settings
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "train"
 
@@ -36,8 +36,8 @@ def command(
     ] = False,
     **_settings,
 ) -> None:
-    from rssc_tf.config import load_config
-    from tfrecords_tools.errors import RsscError
+    from rssc_tf.settings import load_config
+    from tfrecords_tools.common.errors import RsscError
 
     settings = (load_config(config) if config else {}) | given(context)
     if "strategy" not in settings:
@@ -46,9 +46,9 @@ def command(
         raise typer.BadParameter("it begins anew, and --resume goes on", param_hint="--overwrite")
 
     import_tensorflow()
-    from rssc_tf.config import TrainConfig
-    from rssc_tf.demo import demo_settings
+    from rssc_tf.demo.run import demo_settings
     from rssc_tf.evaluation.metrics import display_name
+    from rssc_tf.settings import TrainConfig
     from rssc_tf.training.stages import run_regime
     from rssc_tf.weights.initial import backbone_of
 

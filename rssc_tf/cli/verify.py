@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "verify"
 
@@ -16,7 +16,7 @@ def command(
     decode: Annotated[bool, Option(help="Decode every image too.")] = True,
 ) -> None:
     import_tensorflow()
-    from tfrecords_tools.verify import verify
+    from tfrecords_tools.records.verify import verify
 
     problems = verify(records, decode)
     for problem in problems:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tfrecords_tools.quiet import import_tensorflow
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(help="Initial weights: what is known, and importing what is not.")
 
@@ -62,7 +62,7 @@ def import_weights(
     from rssc_tf.weights.files import new_weights_path, save_weights
     from rssc_tf.weights.importer import import_file
     from rssc_tf.weights.layouts import COUNTER
-    from tfrecords_tools.errors import RsscError
+    from tfrecords_tools.common.errors import RsscError
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise RsscError(

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_file
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
 
 CALIBRATION = "calibration.json"
 BOUNDS = (0.05, 20.0)

@@ -14,12 +14,12 @@ from rssc_tf.evaluation.calibration import (
     read_calibration,
     write_calibration,
 )
-from rssc_tf.evaluation.inference import NotFinite, Predictions, forward, predict, to_probabilities
+from rssc_tf.evaluation.files import draw, write_metrics, write_tables
 from rssc_tf.evaluation.metrics import headline, label_f1, score
-from rssc_tf.evaluation.outputs import draw, write_metrics, write_tables
+from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predict, to_probabilities
 from rssc_tf.evaluation.reliability import confidence_scores
-from tfrecords_tools.card import CARD_NAME, Card, read_card
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 _BATCH = 64
 
@@ -97,18 +97,18 @@ def evaluate(
 def _check_tunable(records: Path, card: Card, own: bool) -> None:
     if not card.multi_label:
         raise RsscError(
-            f"--tune-thresholds is for multi-label runs, and {card.name} is {card.task}: its "
+            f"`tune_thresholds=True` is for multi-label runs, and {card.name} is {card.task}: its "
             "images get their most probable class"
         )
     if not own:
         raise RsscError(
-            f"--tune-thresholds uses the run's own val split, and {records} are other records: "
-            "leave out --records"
+            f"`tune_thresholds=True` uses the run's own val split, and {records} are other "
+            "records: leave out `records`"
         )
     if "val" not in card.splits:
         raise RsscError(
-            f"--tune-thresholds needs a val split, and {records} has {', '.join(card.splits)}: "
-            "convert with --val-fraction above 0, and train on that"
+            f"`tune_thresholds=True` needs a val split, and {records} has "
+            f"{', '.join(card.splits)}: convert with `val_fraction` above 0, and train on that"
         )
 
 
@@ -121,7 +121,7 @@ def _predict(apply, records: Path, card: Card, split: str) -> Predictions:
     if odd.any():
         raise NotFinite(
             f"the model gives {str(found.ids[odd][0])!r} of {records} a logit that is not finite: "
-            "train again with a lower --learning-rate, or with --precision float32"
+            "train again with a lower `learning_rate`, or with `precision='float32'`"
         )
     return found
 

@@ -8,13 +8,13 @@ import pandas as pd
 
 from pipelines.records import explain_damage
 from pipelines.stream import evaluation_batches
-from rssc_tf.evaluation.explain import grad_cam
+from rssc_tf.evaluation.grad_cam import grad_cam
 from rssc_tf.evaluation.metrics import THRESHOLD
 from rssc_tf.evaluation.reliability import example_losses
-from tfrecords_tools.card import Card
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_folder
-from tfrecords_tools.progress import progress_bar
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import Card
 
 _BATCH = 32
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tfrecords_tools.folders import new_file
+from tfrecords_tools.common.atomic import new_file
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ class Backbone:
     """One architecture.
 
     Attributes:
-        name: str. What `--backbone` takes.
+        name: str. What `backbone` takes.
         origin: str. The library (and preset) that defines it.
         normalization: `() -> Normalization` for the weights that the library downloads.
         build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rssc_tf.export.novelty import Novelty, read_novelty
-from tfrecords_tools.card import CARD_NAME, read_card
-from tfrecords_tools.errors import RsscError
+from rssc_tf.exporting.novelty import Novelty, read_novelty
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import CARD_NAME, read_card
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
     folder = Path(folder)
     if not (folder / CARD_NAME).is_file():
         raise RsscError(
-            f"{folder} is no export folder (it has no {CARD_NAME}): make it with rssc-tf export "
-            "RUN --out DIR"
+            f"{folder} is no export folder (it has no {CARD_NAME}): make it with rssc-tf export"
         )
     card = read_card(folder)
     novelty = read_novelty(folder) if unknown else None

@@ -12,7 +12,7 @@ from rasterio.warp import transform_geom
 
 from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.scene import Scene
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _DIGITS = 7  # of a degree: a centimetre
 _WGS84 = "OGC:CRS84"  # longitude first, as RFC 7946 has it
@@ -31,7 +31,7 @@ def to_wgs84(scene: Scene, shape: dict) -> dict:
     except (RasterioError, CPLE_BaseError) as error:
         raise RsscError(
             f"the CRS of {scene.name} does not lead to WGS 84, which GeoJSON wants: give the scene "
-            "another, or leave --polygons out"
+            "another, or leave `polygons` out"
         ) from error
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 class Limit(NamedTuple):
@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 def parse_range(text: str) -> tuple[Limit, Limit]:
     """`"p2,p98"` or `"0,3000"`; `RsscError` for anything else."""
-    wrong = RsscError(f"--range is LOW,HIGH, such as p2,p98 or 0,3000. Received: {text!r}")
+    wrong = RsscError(f"`range` is LOW,HIGH, such as p2,p98 or 0,3000. Received: {text!r}")
     try:
         low, high = map(Limit.parse, text.split(","))
     except ValueError as error:
@@ -41,7 +41,7 @@ def parse_bands(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:
-        raise RsscError(f"--bands is like 4,3,2. Received: {text!r}") from error
+        raise RsscError(f"`bands` is like 4,3,2. Received: {text!r}") from error
 
 
 def resolve(
@@ -79,5 +79,5 @@ def _range_of(values: np.ndarray, low: Limit, high: Limit, name: str) -> tuple[f
         ends = [float(values.min()), float(values.max())]
         ends[1] = max(ends[1], ends[0] + 1)
     if ends[0] >= ends[1]:
-        raise RsscError(f"--range is empty in {name}: from {ends[0]:g} to {ends[1]:g}")
+        raise RsscError(f"`range` is empty in {name}: from {ends[0]:g} to {ends[1]:g}")
     return ends[0], ends[1]

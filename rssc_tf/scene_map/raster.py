@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 class RowWriter:

@@ -12,16 +12,16 @@ import rasterio
 
 from rssc_tf.scene_map.cells import rows_of_cells
 from rssc_tf.scene_map.model import Export, read_export
-from rssc_tf.scene_map.outputs import plan_files
 from rssc_tf.scene_map.palette import Legend
+from rssc_tf.scene_map.paths import plan_files
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
 from rssc_tf.scene_map.ranges import Limit
 from rssc_tf.scene_map.scene import Scene, open_scene
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_file
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
 
@@ -126,9 +126,9 @@ def _axes(
     size = f"{scene.width} x {scene.height} pixels"
     longest = max(scene.width, scene.height)
     if window is not None and not SMALLEST <= window <= LARGEST:
-        raise RsscError(f"--window is {SMALLEST} to {LARGEST} pixels. Received: {window}")
+        raise RsscError(f"`window` is {SMALLEST} to {LARGEST} pixels. Received: {window}")
     if window is not None and window > max(longest, model.side):
-        raise RsscError(f"--window {window} is larger than the scene, {size}")
+        raise RsscError(f"`window={window}` is larger than the scene, {size}")
     window = window or model.side
     offset, seen = seen_part(window, model.size)
     if min(scene.width, scene.height) < seen:
@@ -140,12 +140,12 @@ def _axes(
     stride = stride or max(1, window // 2)
     if not 1 <= stride <= seen:
         raise RsscError(
-            f"--stride is 1 to {int(seen)} pixels, which is what the model sees of a window of "
+            f"`stride` is 1 to {int(seen)} pixels, which is what the model sees of a window of "
             f"{window}. Received: {stride}"
         )
     cell = cell or min(stride, longest)
     if not 1 <= cell <= longest:
-        raise RsscError(f"--cell is 1 to {longest} pixels, the scene's side. Received: {cell}")
+        raise RsscError(f"`cell` is 1 to {longest} pixels, the scene's side. Received: {cell}")
     across, down = (
         Axis(length, window, stride, cell, offset, seen) for length in (scene.width, scene.height)
     )

@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rssc_tf.scene_map.ranges import Limit, resolve
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
@@ -91,13 +91,13 @@ class Scene:
             )
         if len(self.bands) not in (1, 3):
             raise RsscError(
-                f"--bands takes 3 numbers (red, green, blue) or 1 (grey). Received: "
+                f"`bands` takes 3 numbers (red, green, blue) or 1 (grey). Received: "
                 f"{','.join(map(str, self.bands))}"
             )
         for band in self.bands:
             kind = self._dataset.dtypes[band - 1]
             if "complex" in kind:
-                raise RsscError(f"band {band} of {self.name} is {kind}: choose others with --bands")
+                raise RsscError(f"band {band} of {self.name} is {kind}: choose others with `bands`")
 
     def _sample(self) -> list[np.ndarray]:
         """Valid values of each band, from the scene at reduced size (overviews where it has

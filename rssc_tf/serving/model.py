@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from rssc_tf.export import VERSION
+from rssc_tf.exporting import VERSION
 from rssc_tf.predict import load_saved_model
 
 DEFAULT = "serving_default"

@@ -6,7 +6,7 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from tfrecords_tools.images import BadImage, load_rgb
+from tfrecords_tools.imaging.images import BadImage, load_rgb
 
 # What the model's own graph decodes; other formats come in through `/classify`.
 _DECODED = ("JPEG", "PNG", "BMP", "GIF")

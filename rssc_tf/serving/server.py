@@ -11,7 +11,7 @@ from rssc_tf.serving.app import build_app
 from rssc_tf.serving.batching import Limits
 from rssc_tf.serving.model import ServedModel
 from rssc_tf.serving.service import Service
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _STOPPING_SECONDS = 30  # for the requests that are being answered when the server is told to stop
 
@@ -75,7 +75,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise RsscError(
-            f"cannot listen at {_show_host(host)}:{port}: {error.strerror}; choose another --port"
+            f"cannot listen at {_show_host(host)}:{port}: {error.strerror}; choose another `port`"
         ) from error
     return bound
 

@@ -15,7 +15,7 @@ from rssc_tf.serving.metrics import Metrics
 from rssc_tf.serving.model import DEFAULT, EXPLAIN, IMAGE_BYTES, ServedModel
 from rssc_tf.serving.pictures import count_pixels, preview, read_header, why_not
 from rssc_tf.serving.rest import PredictRequest, format_predict, parse_predict
-from tfrecords_tools.images import BadImage
+from tfrecords_tools.imaging.images import BadImage
 
 _T = TypeVar("_T")
 

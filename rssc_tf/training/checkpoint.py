@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rssc_tf.saving import writing
-from tfrecords_tools.errors import RsscError
+from rssc_tf.write_errors import writing
+from tfrecords_tools.common.errors import RsscError
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -114,7 +114,7 @@ class Checkpointer:
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise RsscError(
-                f"{path} is of another model ({reason}): train again with --overwrite"
+                f"{path} is of another model ({reason}): train again with `overwrite=True`"
             ) from error
         return True
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _PATIENCE = 60.0  # Seconds until a network file system shows what another machine wrote.
 _JOBS = ("chief", "worker")
@@ -101,7 +101,7 @@ class Cluster:
         while not path.exists():
             if time.monotonic() > deadline:
                 raise RsscError(
-                    f"worker {self.index} does not see {path}, which the chief has written: --out "
+                    f"worker {self.index} does not see {path}, which the chief has written: `out` "
                     "and RSSC_TF_CACHE must be on a file system that all workers share"
                 )
             os.listdir(path.parent if path.parent.is_dir() else ".")  # refreshes NFS's idea of it
@@ -151,7 +151,7 @@ def _read_tf_config() -> tuple[dict[str, list[str]], str, int]:
     text = os.environ.get("TF_CONFIG")
     if not text:
         raise RsscError(
-            f"--distribute multiworker needs TF_CONFIG in the environment of every worker, as "
+            f"`distribute='multiworker'` needs TF_CONFIG in the environment of every worker, as "
             f"TF_CONFIG='{_EXAMPLE}': see docs/scaling.md"
         )
     try:

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from rssc_tf.models.backbones import batch_normalizations
 from rssc_tf.training.cluster import join_cluster
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 def get_distribution(name: str) -> tf.distribute.Strategy:
-    """The tf.distribute strategy for `--distribute`.
+    """The tf.distribute strategy for `distribute`.
 
     `auto` mirrors over all GPUs, or over one CPU; `mirrored` over all GPUs, or over all logical
     CPU devices; `multiworker` over all GPUs, or one CPU, of every process in TF_CONFIG; `none` is

@@ -16,19 +16,19 @@ import tensorflow as tf
 
 from pipelines.records import count_kept, explain_damage
 from pipelines.stream import evaluation_batches, training_batches
-from rssc_tf.config import TrainConfig, checkpoint_interval
-from rssc_tf.evaluation.inference import NotFinite, forward, predict
 from rssc_tf.evaluation.metrics import display_name, headline, score
-from rssc_tf.schedule import SCHEDULES
+from rssc_tf.evaluation.prediction import NotFinite, forward, predict
+from rssc_tf.settings import TrainConfig, checkpoint_interval
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import global_batch, synchronized
 from rssc_tf.training.interrupts import Interrupts, Stopped
+from rssc_tf.training.schedules import SCHEDULES
 from rssc_tf.training.step import build_optimizer, training_step
-from tfrecords_tools.card import Card
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_file
-from tfrecords_tools.progress import Bar, progress_bar
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import Bar, progress_bar
+from tfrecords_tools.records.card import Card
 
 _FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 # Steps between reads of the losses: a read waits for the device. With several processes it is also
@@ -138,7 +138,7 @@ def train(
             bar.print(f"{title}: going on from step {progress.step} of {last_step}")
             bar(progress.step * batch)
         elif cluster.chief:
-            few = ": few; try a smaller --batch-size" if last_step < _FEW_STEPS else ""
+            few = ": few; smaller batches make more" if last_step < _FEW_STEPS else ""
             bar.print(f"{title}: {last_step} steps of {batch} of {examples} images{few}")
         while True:
             # What a step leaves to do comes before the next one, here, so that a checkpoint at
@@ -199,8 +199,8 @@ def _collect(pending: deque, progress: Progress, title: str) -> None:
         value = float(loss)
         if not math.isfinite(value):
             raise NotFinite(
-                f"{title}: the loss is {value} at step {first + offset}: lower --learning-rate, "
-                "or use --precision float32"
+                f"{title}: the loss is {value} at step {first + offset}: lower `learning_rate`, "
+                "or use `precision='float32'`"
             )
         progress.losses = [progress.losses[0] + value, progress.losses[1] + 1]
     pending.clear()

@@ -17,7 +17,13 @@ import tensorflow as tf
 
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
-from rssc_tf.config import (
+from rssc_tf.environment import describe_environment
+from rssc_tf.evaluation.evaluate import evaluate
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.regimes import get_strategy
+from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
+from rssc_tf.settings import (
     FREE,
     PROCEDURE,
     TrainConfig,
@@ -26,23 +32,17 @@ from rssc_tf.config import (
     save_config,
     with_source_settings,
 )
-from rssc_tf.environment import describe_environment
-from rssc_tf.evaluation.evaluate import evaluate
-from rssc_tf.models.classifier import build_classifier
-from rssc_tf.models.normalization import Normalization
-from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
-from rssc_tf.strategies import get_strategy
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import dtype_policy, get_distribution
 from rssc_tf.training.interrupts import stopping_at_once
-from rssc_tf.training.leaks import leaked_ids
 from rssc_tf.training.lock import locked
 from rssc_tf.training.loop import train
+from rssc_tf.training.source_leaks import leaked_ids
 from rssc_tf.weights.initial import Initial, initialise
-from tfrecords_tools.card import CARD_NAME, Card, open_records, read_card
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.folders import new_file, new_folder
-from tfrecords_tools.shards import check_shards
+from tfrecords_tools.common.atomic import new_file, new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
+from tfrecords_tools.records.shards import check_shards
 
 # What a source round's weights do not depend on.
 _NOT_IN_KEY = FREE | {"exclude_leaks", "source_seed"}
@@ -127,7 +127,7 @@ def _open(records: str) -> Card:
     card = open_records(Path(records))
     check_shards(Path(records), card)
     if "train" not in card.splits:
-        raise RsscError(f"{records} has no training split: convert with --train-fraction above 0")
+        raise RsscError(f"{records} has no training split: convert with `train_fraction` above 0")
     return card
 
 
@@ -140,16 +140,16 @@ def _check_out(out: Path, config: TrainConfig, card: Card, overwrite: bool) -> N
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / CONFIG).is_file():
-        raise RsscError(f"{out} exists and is no run folder: choose another --out")
+        raise RsscError(f"{out} exists and is no run folder: choose another `out`")
     if (out / METRICS).is_file():
-        raise RsscError(f"{out} is a finished run: choose another --out, or pass --overwrite")
+        raise RsscError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
     changed = changed_setting(read_settings(out), config)
     if not changed and read_card(out).sha256 != card.sha256:
         changed = f"the records {config.target} have changed"
     if changed:
         raise RsscError(
             f"{out} was begun with other settings ({changed}): repeat those, choose another "
-            "--out, or pass --overwrite"
+            "`out`, or pass `overwrite=True`"
         )
 
 
@@ -163,7 +163,7 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
             if name != "folder" and old.get(name) != new[name]:
                 raise RsscError(
                     f"{out} was begun with other weights ({new['stage']}: {name} was "
-                    f"{old.get(name)}, is {new[name]}): repeat those, or choose another --out"
+                    f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
                 )
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rssc_tf.cache import cache_folder
 from rssc_tf.weights.files import check_file, check_hash
 from rssc_tf.weights.table import Weights
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
@@ -48,7 +48,7 @@ def fetch(entry: Weights) -> Path:
         reason = getattr(error, "reason", None) or error
         raise RsscError(
             f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
-            f"--weights FILE, or put it at {path}"
+            f"`weights`, or put it at {path}"
         ) from error
     finally:
         aside.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 if TYPE_CHECKING:
     import keras
@@ -111,7 +111,7 @@ def new_weights_path(path: Path, overwrite: bool = False) -> Path:
     if not path.name.endswith(".weights.h5"):
         path = path.with_name(f"{path.name}.weights.h5")
     if path.exists() and not overwrite:
-        raise RsscError(f"{path}: exists: choose another --out, or add --overwrite")
+        raise RsscError(f"{path}: exists: choose another `out`, or add `overwrite=True`")
     return path
 
 

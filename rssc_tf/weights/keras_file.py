@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from rssc_tf.weights.files import open_hdf5
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 # What Keras keeps beside the model's own variables.
 _OPTIMIZER = ("optimizer/", "optimizer_weights/", "_optimizer/")

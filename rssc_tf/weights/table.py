@@ -27,7 +27,7 @@ class Weights:
 
     Attributes:
         name: str. Unique here.
-        backbone: str. What `--backbone` takes.
+        backbone: str. What `backbone` takes.
         pretraining: `"imagenet"` (supervised), `"ssl"` (self-supervised) or `"in-domain"`
             (trained on remote sensing scenes).
         normalization: a mode of `normalization.MODES`, or `"preset"` where the KerasHub preset

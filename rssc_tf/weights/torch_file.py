@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.safe_pickle import check_memo
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.sources.safe_pickle import check_memo
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 

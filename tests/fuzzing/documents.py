@@ -64,7 +64,7 @@ def mutate_json(data: bytes, random_: random.Random) -> bytes:
             else:
                 above[0][above[1]] = odd_values(random_)
     if "sha256" in content and random_.random() < 0.7:
-        from tfrecords_tools.card import _hash
+        from tfrecords_tools.records.card import _hash
 
         del content["sha256"]
         with contextlib.suppress(ValueError, TypeError):
@@ -73,8 +73,8 @@ def mutate_json(data: bytes, random_: random.Random) -> bytes:
 
 
 def card_kind(folder: Path, records: Path) -> Kind:
-    from tfrecords_tools.card import read_card
-    from tfrecords_tools.shards import check_shards
+    from tfrecords_tools.records.card import read_card
+    from tfrecords_tools.records.shards import check_shards
 
     copy = folder / "card"
     copy.mkdir()
@@ -93,7 +93,7 @@ def card_kind(folder: Path, records: Path) -> Kind:
 def settings_kind(folder: Path) -> Kind:
     import yaml
 
-    from rssc_tf.config import TrainConfig, load_config, save_config
+    from rssc_tf.settings import TrainConfig, load_config, save_config
 
     file = folder / "settings.yaml"
     save_config(TrainConfig("dap", "target", "source", epochs=3, learning_rate=1e-3), file)

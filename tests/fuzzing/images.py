@@ -13,7 +13,7 @@ def image_seeds(real: Path | None) -> list[bytes]:
     import tifffile
     from PIL import Image
 
-    from rssc_tf.scenes import draw
+    from rssc_tf.demo.scenes import draw
 
     picture = Image.fromarray(draw("target", "river", 0, 48))
     modes = {
@@ -53,7 +53,7 @@ def image_seeds(real: Path | None) -> list[bytes]:
 def image_kind(folder: Path, real: Path | None) -> Kind:
     import tensorflow as tf
 
-    from tfrecords_tools.images import store
+    from tfrecords_tools.imaging.images import store
 
     def read(data: bytes, random_: random.Random) -> None:
         (folder / "image.bin").write_bytes(data)

@@ -111,8 +111,8 @@ class Count:
 
 def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = None) -> Count:
     """Feeds `count` damaged inputs to one reader; writes those that fail to `keep`."""
-    from tfrecords_tools.errors import RsscError
-    from tfrecords_tools.images import BadImage
+    from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.imaging.images import BadImage
 
     result = Count(kind.name)
     for number in range(count):

@@ -92,9 +92,9 @@ def record_kind(folder: Path, records: Path) -> Kind:
 
     from pipelines.records import explain_damage
     from pipelines.stream import evaluation_batches, training_batches
-    from tfrecords_tools.card import read_card
-    from tfrecords_tools.shards import check_shards
-    from tfrecords_tools.verify import verify
+    from tfrecords_tools.records.card import read_card
+    from tfrecords_tools.records.shards import check_shards
+    from tfrecords_tools.records.verify import verify
 
     copy = folder / "records"
     copy.mkdir()

@@ -27,7 +27,7 @@ def _first_rows(file: Path, root: Path, suffix: str = "") -> bytes:
 
 
 def label_kind(folder: Path, real: Path | None) -> Kind:
-    from tfrecords_tools.label_files import read_label_csv
+    from tfrecords_tools.sources.label_files import read_label_csv
 
     names = [f"tile_{number}.png" for number in range(8)]
     root = _empty_images(folder / "tiles", names)
@@ -48,7 +48,7 @@ def label_kind(folder: Path, real: Path | None) -> Kind:
 
 
 def _split_listing(folder: Path):
-    from tfrecords_tools.readers import read_class_folders
+    from tfrecords_tools.sources.readers import read_class_folders
 
     names = [f"{kind}/{kind}_{number}.jpg" for kind in ("Beach", "Port") for number in range(4)]
     root = _empty_images(folder / "classes", names)
@@ -56,7 +56,7 @@ def _split_listing(folder: Path):
 
 
 def split_kind(folder: Path, real: Path | None) -> Kind:
-    from tfrecords_tools.split_files import apply_split_files
+    from tfrecords_tools.sources.split_files import apply_split_files
 
     names, listing = _split_listing(folder)
     rows = [f"{name},{('train', 'val', 'test')[n % 3]}" for n, name in enumerate(names)]
@@ -121,8 +121,8 @@ def pickle_seeds(names: list[str], canary: Path) -> list[bytes]:
 
 
 def pickle_kind(folder: Path) -> Kind:
-    from tfrecords_tools import safe_pickle
-    from tfrecords_tools.split_files import apply_split_files
+    from tfrecords_tools.sources import safe_pickle
+    from tfrecords_tools.sources.split_files import apply_split_files
 
     names, listing = _split_listing(folder)
     canary = folder / "CANARY"

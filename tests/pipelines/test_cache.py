@@ -12,9 +12,9 @@ from pipelines.cache import available_memory, decode_split, decoded_bytes, is_wa
 from pipelines.images import decode_whole
 from pipelines.records import read, read_epoch
 from pipelines.stream import evaluation_batches, training_batches
-from tfrecords_tools.card import open_records
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.schema import parse
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.schema import parse
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_auto_takes_at_most_half_of_the_free_memory(sharded, monkeypatch):
         assert is_wanted("ram", card, "train")
         assert not is_wanted("none", card, "train")
     monkeypatch.setattr(cache, "available_memory", lambda: needed - 1)
-    with pytest.raises(RsscError, match=r"--cache ram: .* use --cache none"):
+    with pytest.raises(RsscError, match=r"`cache='ram'`: .* use `cache='none'`"):
         is_wanted("ram", card, "train")
 
 

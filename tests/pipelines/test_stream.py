@@ -10,9 +10,9 @@ import tensorflow as tf
 from pipelines.augment import crop_side, draw, random_symmetries, random_windows
 from pipelines.records import count_kept, read_epoch
 from pipelines.stream import evaluation_batches, training_batches
-from tfrecords_tools.card import open_records
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.schema import parse_many
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.schema import parse_many
 
 
 def _digest(batches, count=12) -> str:

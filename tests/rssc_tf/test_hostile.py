@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rssc_tf.config import TrainConfig, load_config
+from rssc_tf.settings import TrainConfig, load_config
 from tests.tiny import SMALL
-from tfrecords_tools.card import read_card
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.images import BadImage, load_rgb
-from tfrecords_tools.readers import refuse_unsafe
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.images import BadImage, load_rgb
+from tfrecords_tools.records.card import read_card
+from tfrecords_tools.sources.readers import refuse_unsafe
 
 ODD_LABELS = ("../../x", "/etc/cron.d/x", "C:\\x", "<b>bold</b>", "a,b|c", "x" * 300)
 
@@ -186,7 +186,7 @@ def test_bombs_are_named_by_every_command(scenes, exported, cli, tmp_path):
 def test_the_exported_model_refuses_bombs(exported, scenes):
     import tensorflow as tf
 
-    from tfrecords_tools.images import MAX_PIXELS
+    from tfrecords_tools.imaging.images import MAX_PIXELS
 
     serve = tf.saved_model.load(str(exported / "1")).signatures["serving_default"]
     whole = next(scenes.rglob("*.jpg")).read_bytes()

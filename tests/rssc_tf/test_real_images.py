@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tfrecords_tools.card import read_card
+from tfrecords_tools.records.card import read_card
 
 pytestmark = [pytest.mark.shared_data, pytest.mark.slow]
 

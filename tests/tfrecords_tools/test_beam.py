@@ -4,7 +4,7 @@ import pytest
 
 from rssc_tf.cli import main
 from tfrecords_tools.convert import convert
-from tfrecords_tools.verify import verify
+from tfrecords_tools.records.verify import verify
 
 pytest.importorskip("apache_beam", reason="needs the extra [beam]")
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from rssc_tf.cli import main
-from tfrecords_tools.card import open_records
+from tfrecords_tools.auditing.leaks import read_examples
+from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.errors import RsscError
-from tfrecords_tools.leaks import read_examples
-from tfrecords_tools.verify import verify
+from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.verify import verify
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_workers_do_not_change_a_byte(class_folders, tmp_path):
 def test_existing_output_is_kept(root, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
-    with pytest.raises(RsscError, match="exists: choose another --out"):
+    with pytest.raises(RsscError, match="exists: choose another `out`"):
         _convert(root, tmp_path / "out")
     assert (tmp_path / "out" / "mine.txt").read_text() == "x"
     _convert(root, tmp_path / "out", overwrite=True)

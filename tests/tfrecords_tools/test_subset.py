@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tfrecords_tools.card import open_records
+from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.verify import verify
 from tfrecords_tools.subset import choose, is_whole, write_subset
-from tfrecords_tools.verify import verify
 
 
 def _ids(records: Path, split: str = "train") -> list[str]:
     import tensorflow as tf
 
-    from tfrecords_tools.schema import parse
+    from tfrecords_tools.records.schema import parse
 
     shards = [str(records / shard.file) for shard in open_records(records).splits[split].shards]
     return [parse(record)["id"].numpy().decode() for record in tf.data.TFRecordDataset(shards)]

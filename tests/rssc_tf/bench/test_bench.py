@@ -9,9 +9,9 @@ import tensorflow as tf
 from pipelines.records import read
 from rssc_tf.bench import pipeline as bench_pipeline
 from rssc_tf.bench.decoders import AugmentedImages, decode_pillow
-from rssc_tf.bench.study import study_batches
-from tfrecords_tools.card import open_records
-from tfrecords_tools.schema import parse
+from rssc_tf.bench.study_pipeline import study_batches
+from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.schema import parse
 
 
 def _variants(result: dict) -> dict:

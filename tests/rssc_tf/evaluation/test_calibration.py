@@ -19,7 +19,7 @@ from rssc_tf.evaluation.calibration import (
 )
 from rssc_tf.evaluation.metrics import multi_label, single_label
 from rssc_tf.evaluation.thresholds import tune_thresholds
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 def _truthful(rng, n: int, classes: int, multi: bool) -> tuple[np.ndarray, np.ndarray]:

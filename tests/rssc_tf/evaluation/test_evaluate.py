@@ -16,7 +16,7 @@ from rssc_tf.evaluation.metrics import single_label
 from rssc_tf.evaluation.thresholds import tune_thresholds
 from rssc_tf.runs import load_model
 from tests.tiny import SMALL
-from tfrecords_tools.card import read_card
+from tfrecords_tools.records.card import read_card
 
 CALIBRATED = {"log_loss", "ece", "brier"}
 

@@ -9,7 +9,7 @@ from rssc_tf.models.backbones import BACKBONES, batch_normalizations, get_backbo
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.resize import Resize, resize
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 9, 7, 3)).astype("float32")
 

@@ -10,7 +10,7 @@ from rasterio import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from tests.rssc_tf.test_full_disk import disk  # noqa: F401, a fixture
-from tfrecords_tools.card import Card, Shard, Split
+from tfrecords_tools.records.card import Card, Shard, Split
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (30, 50, 210)}
 SIDE = 32  # of the training images that the card of `colours` tells of: 28 of them are seen
@@ -49,7 +49,7 @@ def colours(tmp_path_factory) -> Path:
 
     from pipelines.augment import crop_side
     from pipelines.images import evaluation_view
-    from rssc_tf.export.novelty import fit_novelty
+    from rssc_tf.exporting.novelty import fit_novelty
 
     means = np.array(list(COLOURS.values()), np.float32)
 

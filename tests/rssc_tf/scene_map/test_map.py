@@ -16,7 +16,7 @@ from rasterio.warp import transform
 from rssc_tf.scene_map.windows import Axis, seen_part
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
 from tests.rssc_tf.scene_map.test_blend import whole
-from tfrecords_tools.card import Split, read_card
+from tfrecords_tools.records.card import Split, read_card
 
 LAYOUT = ["rrggb", "rrggb", "bbbgr"]
 BLOCK = 64
@@ -337,4 +337,4 @@ def test_without_rasterio_one_line_names_the_extra(colours, scene, cli, tmp_path
 
     monkeypatch.setitem(sys.modules, "rasterio", None)
     err = one_line(cli, colours, scene, "--out", tmp_path / "map.tif")
-    assert "pip install 'rssc-tf[geo]'" in err
+    assert 'pip install "rssc-tf[geo]"' in err

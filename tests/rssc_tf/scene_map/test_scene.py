@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 from rssc_tf.scene_map.ranges import parse_bands, parse_range
 from rssc_tf.scene_map.scene import mirror, open_scene
 from tests.rssc_tf.scene_map.conftest import write_raster
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(1, 256, (3, 20, 30)).astype(np.uint8)
@@ -155,7 +155,7 @@ def test_a_constant_band_is_no_error(tmp_path):
     ],
 )
 def test_a_bad_range_is_one_line(text):
-    with pytest.raises(RsscError, match="--range is LOW,HIGH"):
+    with pytest.raises(RsscError, match="`range` is LOW,HIGH"):
         parse_range(text)
 
 
@@ -168,7 +168,7 @@ def test_bad_bands_are_one_line(tmp_path):
     ):
         with pytest.raises(RsscError, match=words), open_scene(str(path), parse_bands(text)):
             pass
-    with pytest.raises(RsscError, match="--bands is like"):
+    with pytest.raises(RsscError, match="`bands` is like"):
         parse_bands("red")
     complex_ = write_raster(tmp_path / "c.tif", BYTES.astype(np.complex64))
     with pytest.raises(RsscError, match=r"band 1 .* is complex64"), open_scene(str(complex_)):

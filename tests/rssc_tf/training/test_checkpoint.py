@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rssc_tf.training.checkpoint import Checkpointer, Progress
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 def _make(folder: Path, keep: int = 2, units: int = 3):

@@ -22,7 +22,7 @@ from rssc_tf.training import cluster
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution
 from tests.tiny import SMALL
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 TINY = str(Path(tests.tiny.__file__))
 ROOT = Path(__file__).parents[3]

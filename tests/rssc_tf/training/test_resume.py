@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rssc_tf.evaluation.evaluate
-from rssc_tf.config import TrainConfig
+from rssc_tf.settings import TrainConfig
 from rssc_tf.training import loop, stages
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
@@ -19,7 +19,7 @@ from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
 from rssc_tf.training.lock import locked
 from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -215,7 +215,7 @@ def test_other_settings_are_refused_by_name(flags, named, begun, cli):
 @pytest.fixture(scope="module")
 def begun(records, tmp_path_factory):
     """The command and the folder of a run that has been begun."""
-    from tfrecords_tools.card import open_records
+    from tfrecords_tools.records.card import open_records
 
     out = tmp_path_factory.mktemp("begun") / "run"
     config = TrainConfig(

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.schedule import CosineSchedule
 from rssc_tf.training import step as step_module
 from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.training.schedules import CosineSchedule
 from rssc_tf.training.step import build_optimizer, is_compiled, training_step
 from rssc_tf.weights.initial import initialise
 

@@ -17,8 +17,8 @@ from rssc_tf.runs import load_model, open_run
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
 from tests.tiny import SMALL
-from tfrecords_tools.card import read_card
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import read_card
 
 TINY = str(Path(tests.tiny.__file__))
 
@@ -171,7 +171,7 @@ def test_a_shard_cut_between_records_is_found_before_training(records, cli, tmp_
 def test_a_loss_that_is_not_finite_names_its_step():
     progress = Progress(8)
     progress.step = 7
-    with pytest.raises(RsscError, match="the loss is nan at step 6: lower --learning-rate"):
+    with pytest.raises(RsscError, match="the loss is nan at step 6: lower `learning_rate`"):
         _collect(deque([np.float32(1.0), np.float32("nan"), np.float32(1.0)]), progress, "scratch")
 
 

@@ -9,7 +9,7 @@ import pytest
 from rssc_tf.cache import cache_folder
 from rssc_tf.weights.fetch import cached_path, fetch
 from rssc_tf.weights.table import by_name
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 CONTENT = b"\x80\x02}q\x00." + bytes(3_000_000)
 
@@ -73,7 +73,7 @@ def test_a_bad_download_leaves_nothing(server, entry, content, lacking, sha256, 
 
 def test_offline(entry):
     away = dataclasses.replace(entry, url="http://127.0.0.1:9/swav.pth.tar")
-    with pytest.raises(RsscError, match=r"cannot fetch .*--weights FILE, or put it at"):
+    with pytest.raises(RsscError, match=r"cannot fetch .*`weights`, or put it at"):
         fetch(away)
 
 

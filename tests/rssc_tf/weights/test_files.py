@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rssc_tf.weights import files
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 
 def small_model() -> keras.Model:

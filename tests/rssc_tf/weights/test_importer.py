@@ -16,7 +16,7 @@ from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import backbone_of
 from rssc_tf.weights.padding import symmetric_padding
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 NAME = "tiny"
 
@@ -174,7 +174,7 @@ def test_a_truncated_keras_archive(tmp_path, backbone):
 
 def test_a_foreign_file_gets_the_librarys_with_a_warning(tmp_path, backbone):
     backbone.save_weights(tmp_path / "torch_caffe_imagenet.weights.h5")  # names decide nothing
-    with pytest.warns(UserWarning, match=r"assuming tf, as tests\.tiny.*--normalization") as caught:
+    with pytest.warns(UserWarning, match=r"assuming tf, as tests\.tiny.*`normalization`") as caught:
         result = import_file(tmp_path / "torch_caffe_imagenet.weights.h5", NAME)
     assert len([w for w in caught if w.category is UserWarning]) == 1
     assert result.metadata["normalization"] == "tf"
@@ -183,7 +183,7 @@ def test_a_foreign_file_gets_the_librarys_with_a_warning(tmp_path, backbone):
 
 def test_a_file_that_does_not_say_its_backbone(tmp_path, backbone):
     backbone.save_weights(tmp_path / "w.weights.h5")
-    with pytest.raises(RsscError, match="name its --backbone"):
+    with pytest.raises(RsscError, match="name its `backbone`"):
         imported(tmp_path / "w.weights.h5")
 
 

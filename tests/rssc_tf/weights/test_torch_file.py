@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.errors import RsscError
+from tfrecords_tools.common.errors import RsscError
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "stream"])
 

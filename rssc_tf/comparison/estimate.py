@@ -1,0 +1,159 @@
+"""What a grid will cost, from a short measurement of the kinds of runs that it is made of."""
+
+import math
+import time
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.stream import evaluation_batches, training_batches
+from rssc_tf.comparison.grid import Cell, Grid, plan
+from rssc_tf.comparison.results import read_metrics
+from rssc_tf.evaluation.prediction import forward
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.regimes import get_strategy
+from rssc_tf.settings import TrainConfig, with_source_settings
+from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
+from rssc_tf.training.schedules import CosineSchedule
+from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.weights.initial import initialise
+from tfrecords_tools.records.card import Card, open_records
+
+_SECONDS = 5.0  # of measuring steps
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one kind of run: to build and trace it, of a training step, and to evaluate
+    one image."""
+
+    start: float
+    step: float
+    image: float
+
+
+def print_estimate(grid: Grid, out: Path) -> None:
+    """Prints the grid, what of it is done, and an estimate of the time of the rest.
+
+    A round on the source set that runs share is counted once. Nothing is written.
+    """
+    cells = plan(grid, out, write=False)
+    measured = _Measurements()
+    done = {cell.key for cell in cells if read_metrics(out / cell.folder)}
+    rows: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        where = (cell.target, cell.head, f"{cell.fraction:g}", cell.train_images, cell.strategy)
+        rows.setdefault(where, []).append(cell)
+    names = ("target", "head", "fraction", "images", "strategy", "runs", "to do", "minutes")
+    table, total = Table(*names), 0.0
+    for where, members in rows.items():
+        missing = [cell for cell in members if cell.key not in done]
+        seconds = sum(measured.run(cell) for cell in missing)
+        total += seconds
+        cost = f"{seconds / 60:.1f}"
+        table.add_row(*map(str, where), str(len(members)), str(len(missing)), cost)
+    console = Console()
+    console.print(table)
+    rounds = {
+        _round_key(cell.config): cell
+        for cell in cells
+        if cell.key not in done and get_strategy(cell.strategy).source_round
+    }
+    for cell in rounds.values():
+        seconds = measured.source_round(cell)
+        total += seconds
+        console.print(
+            f"source round of {cell.strategy}: {seconds / 60:.1f} minutes, unless it is in the "
+            "cache",
+            highlight=False,
+        )
+    length = f"{total / 3600:.1f} hours" if total > 3600 else f"{total / 60:.1f} minutes"
+    console.print(
+        f"{len(cells)} runs, {len(cells) - len(done)} to do: about {length} here, "
+        f"from {measured.seconds:.0f} seconds of measuring",
+        highlight=False,
+    )
+
+
+def _round_key(config: TrainConfig) -> tuple:
+    return tuple(
+        value
+        for field, value in zip(fields(TrainConfig), astuple(with_source_settings(config)))
+        if field.name != "source_seed"
+    )
+
+
+class _Measurements:
+    """Costs of the kinds of runs of a grid, each measured when it is first asked for."""
+
+    def __init__(self):
+        self._costs: dict[tuple, Cost] = {}
+        self.seconds = 0.0
+
+    def run(self, cell: Cell) -> float:
+        """Seconds of a run, without its source round."""
+        card = open_records(Path(cell.config.target))
+        return self._stage(cell.config, card, cell.train_images)
+
+    def source_round(self, cell: Cell) -> float:
+        """Seconds of the source round of a run."""
+        config = with_source_settings(cell.config)
+        card = open_records(Path(config.target))
+        return self._stage(config, card, card.splits["train"].examples)
+
+    def _stage(self, config: TrainConfig, card: Card, examples: int) -> float:
+        cost = self._cost(config, card)
+        steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
+        looked_at = sum(
+            split.examples * (config.epochs if name == "val" else 1)
+            for name, split in card.splits.items()
+            if name != "train"
+        )
+        return cost.start + steps * cost.step + looked_at * cost.image
+
+    def _cost(self, config: TrainConfig, card: Card) -> Cost:
+        kind = (card.name, config.backbone, config.image_size, config.batch_size)
+        kind += (config.head, config.precision, config.distribute)
+        if kind not in self._costs:
+            started = time.monotonic()
+            self._costs[kind] = measure(config, card)
+            self.seconds += time.monotonic() - started
+        return self._costs[kind]
+
+
+def measure(config: TrainConfig, card: Card) -> Cost:
+    """Builds the network from random weights, and times some of its steps on real batches."""
+    records = Path(config.target)
+    started = time.monotonic()
+    distribution = get_distribution(config.distribute)
+    batch = global_batch(config.batch_size, card.splits["train"].examples, distribution)
+    with distribution.scope(), dtype_policy(config.precision):
+        backbone, normalization, _ = initialise(config.backbone, "random")
+        frozen = config.head == "linear"
+        model = build_classifier(
+            backbone, normalization, len(card.classes), config.image_size, frozen=frozen, seed=0
+        )
+        optimizer = build_optimizer(model, CosineSchedule(1e-3, 100), config.precision)
+    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+
+    def pipeline(context) -> object:
+        size = context.get_per_replica_batch_size(batch)
+        return training_batches(records, card, size, seed=0, threads=config.workers)
+
+    batches = iter(distribution.distribute_datasets_from_function(pipeline))
+    float(step(next(batches)))
+    ready = time.monotonic()
+    steps = 0
+    while steps < 2 or time.monotonic() - ready < _SECONDS:
+        float(step(next(batches)))
+        steps += 1
+    per_step = (time.monotonic() - ready) / steps
+    evaluate = forward(model)
+    images = [images for images, *_ in evaluation_batches(records, card, "test", batch).take(2)]
+    evaluate(images[0])
+    before = time.monotonic()
+    evaluate(images[-1])
+    per_image = (time.monotonic() - before) / len(images[-1])
+    return Cost(ready - started, per_step, per_image)

@@ -1,0 +1,225 @@
+"""A grid of runs as data: targets x seeds x fractions x heads x strategies."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.augment import crop_side
+from rssc_tf.regimes import STRATEGIES, get_strategy
+from rssc_tf.runs import MODEL
+from rssc_tf.settings import FREE, HEADS, PROCEDURE, TrainConfig, load_yaml, resolve
+from rssc_tf.weights.files import sha256_of
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import Card, open_records
+from tfrecords_tools.subset import is_whole, training_share, write_subset
+
+# What the grid itself decides for each run.
+DECIDED = ("strategy", "target", "head", "seed", "source_seed")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared.
+
+    Attributes:
+        targets: record folders.
+        strategies: names of `STRATEGIES`.
+        seeds: number of seeds, from 0.
+        fractions: shares of all images of a target to train on, nested; empty: its training
+            split as it is.
+        heads: of `HEADS`.
+        settings: fields of `TrainConfig` that all runs share, without `DECIDED`.
+        by_strategy, by_fraction: fields that differ for a strategy or a fraction, such as
+            `{"scratch": {"learning_rate": 1e-3}}` or `{0.05: {"epochs": 40}}`.
+    """
+
+    targets: tuple[str, ...]
+    strategies: tuple[str, ...]
+    seeds: int = 1
+    fractions: tuple[float, ...] = ()
+    heads: tuple[str, ...] = ("finetune",)
+    settings: dict = field(default_factory=dict)
+    by_strategy: dict[str, dict] = field(default_factory=dict)
+    by_fraction: dict[float, dict] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("targets", "strategies", "fractions", "heads"):
+            values = getattr(self, name)
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice or not (values or name == "fractions"):
+                raise RsscError(f"--{name}: {f'{twice[0]} is given twice' if twice else 'empty'}")
+        for name in (*self.strategies, *self.by_strategy):
+            get_strategy(name)
+        for name in self.heads:
+            if name not in HEADS:
+                raise RsscError(f"`head` is one of {', '.join(HEADS)}. Received: {name!r}")
+        if self.seeds < 1:
+            raise RsscError(f"`seeds` is how many, at least 1. Received: {self.seeds}")
+        if self.settings.get("distribute") == "multiworker":
+            raise RsscError("a grid is divided by `shard`, not by `distribute='multiworker'`")
+        for fraction in self.by_fraction:
+            if fraction not in self.fractions:
+                raise RsscError(f"there are settings for the fraction {fraction}, not in the grid")
+        known = {setting.name for setting in fields(TrainConfig)} - set(DECIDED)
+        overrides = [*self.by_strategy.values(), *self.by_fraction.values()]
+        for name in (name for settings in (self.settings, *overrides) for name in settings):
+            if name not in known:
+                raise RsscError(f"{name!r} is no setting that the runs of a grid can be given")
+
+
+def load_grid(file: Path) -> dict:
+    """Reads a grid from YAML: fields of `Grid`; anything else is a setting of the runs.
+
+    Lists may be YAML lists or comma-separated text. `by_strategy` and `by_fraction` are mappings
+    to settings.
+    """
+    content = load_yaml(file)
+    grid = {
+        name.name: content.pop(name.name)
+        for name in fields(Grid)
+        if name.name in content and name.name != "settings"
+    }
+    for name in ("by_strategy", "by_fraction"):
+        parts = grid.get(name, {})
+        if not isinstance(parts, dict) or not all(isinstance(p, dict) for p in parts.values()):
+            raise RsscError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
+        grid[name] = {
+            key: {setting.replace("-", "_"): value for setting, value in part.items()}
+            for key, part in parts.items()
+        }
+    return {**grid, "settings": content}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        target: name of the target, from its card.
+        head, fraction, strategy, seed: its place in the grid.
+        train_images: number of training images.
+        config: the settings, resolved.
+        folder: the run folder, below the comparison's.
+        key: hash of all that defines the run.
+    """
+
+    target: str
+    head: str
+    fraction: float
+    train_images: int
+    strategy: str
+    seed: int
+    config: TrainConfig
+    folder: Path
+    key: str
+
+    @property
+    def place(self) -> tuple:
+        """What identifies the cell in a table, and sorts it."""
+        return place(self.target, self.head, self.fraction, self.strategy, self.seed)
+
+
+def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> tuple:
+    """The order of a table of runs: target, head, fraction, strategy as in `STRATEGIES`, seed."""
+    return target, HEADS.index(head), round(fraction, 6), list(STRATEGIES).index(strategy), seed
+
+
+def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
+    """The runs of a grid, in the order in which they are made: whole seeds first, so that a grid
+    that is stopped early compares all strategies.
+
+    Args:
+        grid: what is compared.
+        out: folder of the comparison.
+        write: whether to write the subsets of records that are not there yet, to
+            `OUT/records/`.
+
+    Raises:
+        RsscError: bad records, or a fraction that the training split does not have.
+    """
+    source = grid.settings.get("source")
+    source_card = open_records(Path(source)) if source else None
+    targets: dict[str, list[_Part]] = {}
+    for records in grid.targets:
+        card = open_records(Path(records))
+        if "train" not in card.splits:
+            raise RsscError(f"{records} has no training split: convert with `train_fraction`")
+        if "test" not in card.splits:
+            raise RsscError(
+                f"{records} has no test split, and a comparison without one says nothing: "
+                "convert with `train_fraction` and `val_fraction` that leave some images"
+            )
+        if card.name in targets:
+            raise RsscError(f"two targets are called {card.name!r}: convert one with `dataset`")
+        targets[card.name] = [
+            _part(records, card, fraction, out, write)
+            for fraction in grid.fractions or (training_share(card),)
+        ]
+    return [
+        _cell(grid, part, source_card, head, strategy, seed)
+        for parts in targets.values()
+        for seed in range(grid.seeds)
+        for part in parts
+        for head in grid.heads
+        for strategy in grid.strategies
+    ]
+
+
+class _Part(NamedTuple):
+    """A target at one fraction: its records, their card, and how many images it trains on."""
+
+    fraction: float
+    records: str
+    card: Card
+    examples: int
+
+
+def _part(records: str, card: Card, fraction: float, out: Path, write: bool) -> _Part:
+    """The target itself, or a subset of it."""
+    if is_whole(card, fraction):
+        return _Part(fraction, records, card, card.splits["train"].examples)
+    folder = out / "records" / f"{card.name}-f{fraction:g}"
+    if folder.is_dir():
+        subset = open_records(folder)
+        if subset.made.get("subset_of") != card.sha256:
+            raise RsscError(
+                f"{folder} is a part of other records than {records}: choose another `out`"
+            )
+    elif write:
+        subset = write_subset(Path(records), folder, fraction)
+    else:
+        total = sum(split.examples for split in card.splits.values())
+        return _Part(fraction, records, card, int(total * fraction + 0.5))
+    return _Part(fraction, str(folder), subset, subset.splits["train"].examples)
+
+
+def _cell(
+    grid: Grid, part: _Part, source: Card | None, head: str, strategy: str, seed: int
+) -> Cell:
+    name, fraction, card = part.card.name, part.fraction, part.card
+    settings = dict(grid.settings)
+    settings |= grid.by_fraction.get(fraction, {}) | grid.by_strategy.get(strategy, {})
+    config = TrainConfig(
+        **settings, strategy=strategy, target=part.records, head=head, seed=seed, source_seed=0
+    )
+    config = resolve(config, crop_side(card.side))
+    defined = {key: value for key, value in asdict(config).items() if key not in FREE}
+    defined |= {"procedure": PROCEDURE, "records": card.sha256, "weights": _content(config.weights)}
+    if get_strategy(strategy).source_round:
+        defined["source"] = source.sha256
+    text = json.dumps(defined, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = Path("runs", name, f"{head}-f{fraction:g}", f"{strategy}-{seed}")
+    return Cell(name, head, fraction, part.examples, strategy, seed, config, folder, key)
+
+
+def _content(weights: str | None) -> str | None:
+    """What a weights file holds counts, not what it is called."""
+    if weights is None:
+        return None
+    path = Path(weights) / MODEL if Path(weights).is_dir() else Path(weights)
+    if not path.is_file():
+        raise RsscError(f"weights {path} does not exist")
+    return sha256_of(path)

@@ -1,0 +1,323 @@
+"""A comparison's folder, read back: its table of runs and what each run predicted."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from rssc_tf.comparison.results import DONE, read_results
+from rssc_tf.evaluation import statistics
+from rssc_tf.evaluation.metrics import THRESHOLD, headline
+from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
+from rssc_tf.regimes import STRATEGIES
+from rssc_tf.runs import CONFIG, STAGES
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import Card, read_card
+
+# Metrics that have intervals, the one that counts first; names are those of metrics.json.
+INTERVALS: dict[bool, dict[str, Callable]] = {
+    False: {"top1": statistics.accuracy, "macro_f1": statistics.macro_f1},
+    True: {
+        "micro_f1": statistics.micro_f1,
+        "macro_f1": statistics.macro_f1,
+        "map": statistics.mean_average_precision,
+    },
+}
+
+
+class Outcome:
+    """One finished run.
+
+    Attributes:
+        row: its row of the table.
+        folder: the run folder.
+        labels: int `(n,)` or 0/1 `(n, classes)`; shared by all runs of a target.
+        probabilities: float32 `(n, classes)`.
+    """
+
+    def __init__(self, row: dict, folder: Path, labels: np.ndarray, probabilities: np.ndarray):
+        self.row, self.folder = row, folder
+        self.labels, self.probabilities = labels, probabilities
+        self._draws: dict[Callable, np.ndarray] = {}
+
+    @property
+    def multi(self) -> bool:
+        return self.labels.ndim == 2
+
+    def draws(self, metric: Callable) -> np.ndarray:
+        """`statistics.bootstrap` of a metric, computed once."""
+        if metric not in self._draws:
+            # Sorting makes mAP slow, and a standard error from 300 resamples is good to 4%.
+            slow = metric is statistics.mean_average_precision
+            replicates = 300 if slow else statistics.REPLICATES
+            self._draws[metric] = bootstrap(
+                metric, self.probabilities, self.labels, replicates=replicates
+            )
+        return self._draws[metric]
+
+    @cached_property
+    def decisions(self) -> np.ndarray:
+        """What was predicted: classes `(n,)`, or bool `(n, classes)`."""
+        if self.multi:
+            return self.probabilities >= THRESHOLD
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """bool `(n,)`: whether the class, or the whole set of labels, is right."""
+        right = self.decisions == self.labels
+        return right.all(axis=1) if self.multi else right
+
+    @cached_property
+    def settings(self) -> dict:
+        """`config.yaml`; empty where it cannot be read."""
+        try:
+            return dict(yaml.safe_load((self.folder / CONFIG).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, yaml.YAMLError):
+            return {}
+
+    @cached_property
+    def stages(self) -> list[dict]:
+        """`stages.json`: where the weights came from; empty where it cannot be read."""
+        return self._json(STAGES) or []
+
+    @cached_property
+    def environment(self) -> dict:
+        """`environment.json`; empty where it cannot be read."""
+        return self._json("environment.json") or {}
+
+    def _json(self, name: str):
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+
+@dataclass
+class Group:
+    """The runs that differ in strategy and seed only.
+
+    Attributes:
+        head, fraction, train_images: what they have in common.
+        runs: strategy to seed to run.
+    """
+
+    head: str
+    fraction: float
+    train_images: int
+    runs: dict[str, dict[int, Outcome]] = field(default_factory=dict)
+
+    @property
+    def strategies(self) -> list[str]:
+        return [name for name in STRATEGIES if name in self.runs]
+
+    @property
+    def multi(self) -> bool:
+        return next(self.all_runs()).multi
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts."""
+        return headline(self.multi)
+
+    @property
+    def source(self) -> str:
+        """What the source set is called."""
+        stages = (stage for run in self.all_runs() for stage in run.stages)
+        names = (stage.get("records") for stage in stages if stage.get("stage") == "source")
+        return next((str(name) for name in names if name), "the source set")
+
+    def all_runs(self) -> Iterator[Outcome]:
+        return (run for name in self.strategies for run in self.runs[name].values())
+
+    def score(self, strategy: str, metric: str | None = None) -> Estimate:
+        """Mean score of a strategy over its seeds; by default of the metric that counts."""
+        runs = list(self.runs[strategy].values())
+        function = INTERVALS[self.multi][metric or self.metric]
+        found = estimate(np.array([run.draws(function) for run in runs]), len(runs[0].labels))
+        return _within(found, 0, 1)
+
+    def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
+        """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
+        function = INTERVALS[self.multi][metric or self.metric]
+        pairs = self.pairs(strategy, against)
+        draws = [one.draws(function) - two.draws(function) for one, two in pairs]
+        if not draws:
+            return None
+        return _within(estimate(np.array(draws), len(next(self.all_runs()).labels)), -1, 1)
+
+    def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
+        """Difference in F1 of every class; `None` where the test split has none of it."""
+        draws = np.array(
+            [
+                one.draws(statistics.class_f1) - two.draws(statistics.class_f1)
+                for one, two in self.pairs(strategy, against)
+            ]
+        )
+        counts = self.class_counts()
+        return [
+            _within(estimate(draws[:, :, number], int(count)), -1, 1)
+            if len(draws) and count
+            else None
+            for number, count in enumerate(counts)
+        ]
+
+    def class_counts(self) -> np.ndarray:
+        """int `(classes,)`: how many test images carry each class."""
+        run = next(self.all_runs())
+        if run.multi:
+            return run.labels.sum(axis=0)
+        return np.bincount(run.labels, minlength=run.probabilities.shape[1])
+
+    def pairs(self, strategy: str, against: str) -> list[tuple[Outcome, Outcome]]:
+        """Runs of two strategies with the same seed."""
+        ours, theirs = self.runs[strategy], self.runs[against]
+        return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+
+    def tests(self, strategy: str, against: str) -> list[McNemar]:
+        """McNemar's test of every pair, on images (all of whose labels must be right)."""
+        return [mcnemar(one.right, two.right) for one, two in self.pairs(strategy, against)]
+
+    @property
+    def best(self) -> str:
+        """The strategy with the highest mean."""
+        return max(self.strategies, key=lambda name: self.score(name).value)
+
+    @property
+    def reference(self) -> str | None:
+        """What the best is held against: scratch or ImageNet where there is one."""
+        others = [name for name in self.strategies if name != self.best]
+        known = [name for name in ("scratch", "imagenet") if name in others]
+        return (known or others or [None])[0]
+
+
+def _within(found: Estimate, low: float, high: float) -> Estimate:
+    """The same with an interval that stays where the metric can be."""
+    ends = np.clip((found.low, found.high), low, high)
+    return replace(found, low=float(ends[0]), high=float(ends[1]))
+
+
+@dataclass
+class Target:
+    """A target set and its groups, in grid order."""
+
+    name: str
+    card: Card
+    ids: np.ndarray
+    labels: np.ndarray
+    split: str
+    groups: list[Group] = field(default_factory=list)
+
+    def of_head(self, head: str) -> list[Group]:
+        return [group for group in self.groups if group.head == head]
+
+    @property
+    def heads(self) -> list[str]:
+        return list(dict.fromkeys(group.head for group in self.groups))
+
+    @property
+    def main(self) -> Group:
+        """The group that is shown in detail: fine-tuned, with the most images."""
+        return self.of_head(self.heads[0])[-1]
+
+
+@dataclass
+class Study:
+    """A comparison.
+
+    Attributes:
+        out: its folder.
+        table: what `read_results` gives.
+        targets: with the runs that can be used.
+        unusable: the others, as `(row, reason)`: failed, or their files are gone or odd.
+    """
+
+    out: Path
+    table: pd.DataFrame
+    targets: list[Target]
+    unusable: list[tuple[dict, str]]
+
+    @property
+    def runs(self) -> list[Outcome]:
+        return [run for t in self.targets for group in t.groups for run in group.all_runs()]
+
+
+def read_study(out: Path) -> Study:
+    """Reads the table of a comparison and the predictions of its runs.
+
+    A run whose files are gone, damaged or of other test images is set aside with the reason.
+
+    Raises:
+        RsscError: `out` is no comparison.
+    """
+    out = Path(out)
+    table = read_results(out)
+    targets: dict[str, Target] = {}
+    unusable = []
+    for row in table.to_dict("records"):
+        if row["status"] != DONE:
+            unusable.append((row, row["error"] or row["status"]))
+            continue
+        try:
+            _add(row, out / row["run"], targets)
+        except _Unusable as error:
+            unusable.append((row, str(error)))
+    return Study(out, table, list(targets.values()), unusable)
+
+
+class _Unusable(Exception):
+    """Why a run cannot be used."""
+
+
+def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
+    if not folder.is_dir():
+        raise _Unusable(f"{folder} is gone: the same rssc-tf compare makes it again")
+    try:
+        card = read_card(folder)
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+    except RsscError as error:
+        raise _Unusable(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise _Unusable(f"{folder}/predictions.parquet is gone or damaged") from error
+    ids, labels, probabilities = _arrays(predictions, card, folder)
+    target = targets.setdefault(
+        row["target"], Target(row["target"], card, ids, labels, row["split"])
+    )
+    if card.classes != target.card.classes or not (
+        np.array_equal(ids, target.ids) and np.array_equal(labels, target.labels)
+    ):
+        raise _Unusable(f"{folder} was tested on other images than the first run of its target")
+    group = next(
+        (g for g in target.groups if (g.head, g.fraction) == (row["head"], row["fraction"])), None
+    )
+    if group is None:
+        group = Group(row["head"], row["fraction"], int(row["train_images"]))
+        target.groups.append(group)
+    outcome = Outcome(row, folder, target.labels, probabilities)
+    group.runs.setdefault(row["strategy"], {})[row["seed"]] = outcome
+
+
+def _arrays(
+    predictions: pd.DataFrame, card: Card, folder: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, labels and probabilities of a table of predictions."""
+    label = "labels" if card.multi_label else "label"
+    columns = [f"p_{name}" for name in card.classes]
+    absent = [name for name in ("id", label, *columns) if name not in predictions]
+    if absent:
+        raise _Unusable(f"{folder}/predictions.parquet has no column {absent[0]!r}")
+    probabilities = predictions[columns].to_numpy(np.float32)
+    if not len(probabilities) or not np.isfinite(probabilities).all():
+        raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")
+    if card.multi_label:
+        labels = np.zeros(probabilities.shape, np.int8)
+        for number, present in enumerate(predictions[label]):
+            labels[number, np.asarray(present, int)] = 1
+    else:
+        labels = predictions[label].to_numpy(int)
+    return predictions["id"].to_numpy(), labels, probabilities

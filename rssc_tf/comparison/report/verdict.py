@@ -1,0 +1,119 @@
+"""The answer in a sentence or two, each claim with its interval."""
+
+from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.report.wording import interval, metric_name, points, score
+from rssc_tf.comparison.summary import comparisons
+from rssc_tf.evaluation.statistics import Estimate
+
+# (strategy, against, claim): the first whose two strategies are there is made. What pre-training
+# is worth ...
+_WORTH = (
+    ("imagenet", "scratch", "ImageNet pre-training is worth {} over scratch"),
+    ("ssl", "scratch", "self-supervised ImageNet pre-training is worth {} over scratch"),
+    ("in-domain", "scratch", "pre-training on {source} is worth {} over scratch"),
+    ("dap", "scratch", "ImageNet weights adapted on {source} are worth {} over scratch"),
+    (
+        "dap-ssl",
+        "scratch",
+        "self-supervised ImageNet weights adapted on {source} are worth {} over scratch",
+    ),
+)
+# ... and what can be added to it.
+_ADDED = (
+    ("dap", "imagenet", "adapting ImageNet weights on {source} adds {}"),
+    ("dap-ssl", "ssl", "adapting self-supervised weights on {source} adds {}"),
+    ("ssl", "imagenet", "self-supervised instead of supervised ImageNet weights add {}"),
+    ("in-domain", "imagenet", "pre-training on {source} instead of ImageNet adds {}"),
+    ("dap", "in-domain", "starting from ImageNet weights before {source} adds {}"),
+    ("dap-ssl", "imagenet", "self-supervised weights adapted on {source} add {} to ImageNet's"),
+)
+
+ONE_SEED = (
+    "Where there is one seed, the interval covers the choice of test images, not the chance in "
+    "training."
+)
+
+
+def verdict(study: Study) -> list[str]:
+    """The sentences: for each target one for its fewest and one for its most labelled images.
+
+    Only what was computed is said: a difference whose interval holds zero is called so, a
+    comparison without an interval is not made.
+    """
+    if not study.targets:
+        return ["No run has ended with predictions that can be used."]
+    several = len(study.targets) > 1
+    sentences = [sentence for target in study.targets for sentence in _of_target(target, several)]
+    if any(_has_one_seed(group) for target in study.targets for group in shown(target)):
+        sentences.append(ONE_SEED)
+    return sentences
+
+
+def _has_one_seed(group: Group) -> bool:
+    """Whether a score of the group, or a difference, is of one seed."""
+    pairs = (group.pairs(*names) for names in comparisons(group))
+    return any(len(runs) == 1 for runs in [*group.runs.values(), *pairs])
+
+
+def shown(target: Target) -> list[Group]:
+    """The groups that the verdict is about: fewest and most images, fine-tuned if any."""
+    groups = target.of_head(target.heads[0])
+    return groups if len(groups) < 2 else [groups[0], groups[-1]]
+
+
+def _of_target(target: Target, named: bool) -> list[str]:
+    sentences = []
+    for group in shown(target):
+        what = _claims(group) or [_score_of_best(group)]
+        where = f"On {target.name}, with" if named else "With"
+        if target.split != "test":
+            where = f"On the {target.split} split of {target.name}, with"
+        images = f"{group.train_images:,} labelled images"
+        sentences.append(f"{where} {images}, {'; '.join(what)}.")
+    return sentences
+
+
+def _claims(group: Group) -> list[str]:
+    """At most two clauses."""
+    claims, made = [], None
+    for table in (_WORTH, _ADDED):
+        for strategy, against, text in table:
+            clause = _clause(group, strategy, against, text, first=not claims)
+            if clause:
+                if (made, strategy) == ("imagenet", "dap"):
+                    clause = clause.replace("adapting ImageNet weights", "adapting it", 1)
+                claims.append(clause)
+                made = strategy
+                break
+    if not claims and group.reference:
+        text = "{strategy} is worth {} over {against}"
+        claims = [_clause(group, group.best, group.reference, text)]
+    return [claim for claim in claims if claim]
+
+
+def _clause(group: Group, strategy: str, against: str, text: str, first: bool = True) -> str | None:
+    if strategy not in group.runs or against not in group.runs:
+        return None
+    found = group.difference(strategy, against)
+    if found is None or found.low != found.low:
+        return None
+    value = _gain(found, metric_name(group.metric) if first and group.multi else "")
+    places = {"source": group.source, "strategy": strategy, "against": against}
+    return text.format(value, **places) + _doubt(found)
+
+
+def _gain(found: Estimate, metric: str) -> str:
+    unit = f"points of {metric}" if metric else "points"
+    return f"{points(found.value)} {unit} {interval(found, points)}"
+
+
+def _doubt(found: Estimate) -> str:
+    if not found.differs:
+        return " (not shown to differ from zero)"
+    return " (a loss)" if found.high < 0 else ""
+
+
+def _score_of_best(group: Group) -> str:
+    found = group.score(group.best)
+    sure = interval(found, score)
+    return f"{group.best} reaches {score(found.value)}% {metric_name(group.metric)} {sure}".strip()

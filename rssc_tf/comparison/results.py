@@ -1,0 +1,138 @@
+"""`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
+
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from rssc_tf.comparison.grid import Cell, place
+from rssc_tf.runs import METRICS
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
+
+RESULTS = "results.csv"
+DONE, FAILED = "done", "failed"
+
+# The columns that every table has; the metrics follow.
+COLUMNS = (
+    "key",
+    "target",
+    "head",
+    "fraction",
+    "train_images",
+    "strategy",
+    "seed",
+    "status",
+    "error",
+    "run",
+    "split",
+    "examples",
+    "headline",
+)
+_TEXT = ("key", "target", "head", "strategy", "status", "error", "run", "split", "headline")
+
+
+def file_name(shard: tuple[int, int]) -> str:
+    """The table that shard `(number from 1, count)` of a grid writes."""
+    return RESULTS if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}.csv"
+
+
+def read_results(out: Path) -> pd.DataFrame:
+    """All rows of a comparison's folder, those of its shards included, in grid order.
+
+    Returns:
+        `COLUMNS`, then one float column a metric in 0..1; texts are empty where there is
+        nothing to say.
+
+    Raises:
+        RsscError: there is no table, or one that is not of a comparison.
+    """
+    files = sorted(Path(out).glob("results*.csv"))
+    if not files:
+        raise RsscError(f"{out} holds no {RESULTS}: make a comparison with rssc-tf compare")
+    rows: dict[tuple, dict] = {}
+    for file in files:
+        for row in _read(file).to_dict("records"):
+            where = _place(row)
+            known = rows.setdefault(where, row)
+            if known["key"] != row["key"]:
+                raise RsscError(
+                    f"{file}: {_name(row)} was made with other settings than in {files[0]}"
+                )
+            if row["status"] == DONE:  # a shard may have mended what failed elsewhere
+                rows[where] = row
+    return _in_order(list(rows.values()))
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), float_precision="round_trip")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise RsscError(f"{file} cannot be read ({error}): move it away") from error
+    absent = [name for name in COLUMNS if name not in table.columns]
+    if absent:
+        raise RsscError(
+            f"{file} is no table of a comparison (it has no column {absent[0]!r}): choose "
+            "another `out`, or move it away"
+        )
+    table[list(_TEXT)] = table[list(_TEXT)].fillna("")
+    try:
+        table["seed"] = table["seed"].astype(int)
+        for row in table.to_dict("records"):
+            _place(row)
+    except (ValueError, TypeError) as error:
+        raise RsscError(f"{file} has a row that is no run of a grid ({error})") from error
+    return table
+
+
+def _place(row: dict) -> tuple:
+    return place(row["target"], row["head"], row["fraction"], row["strategy"], row["seed"])
+
+
+def _name(row: dict) -> str:
+    return f"{row['strategy']}, {row['head']}, fraction {row['fraction']:g}, seed {row['seed']}"
+
+
+def _in_order(rows: list[dict]) -> pd.DataFrame:
+    rows.sort(key=_place)
+    metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *metrics])
+
+
+def write_results(rows: list[dict], file: Path) -> None:
+    """Writes a table whole; the order of `rows` does not matter."""
+    with new_file(file) as aside:
+        _in_order(rows).to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
+
+
+def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
+    """The row of a finished run, or of one that failed with `error`."""
+    row = {
+        "key": cell.key,
+        "target": cell.target,
+        "head": cell.head,
+        "fraction": cell.fraction,
+        "train_images": cell.train_images,
+        "strategy": cell.strategy,
+        "seed": cell.seed,
+        "status": FAILED if error else DONE,
+        "error": error,
+        "run": cell.folder.as_posix(),
+        "split": "",
+        "examples": 0,
+        "headline": "",
+    }
+    for name, value in (metrics or {}).items():
+        if name in row or isinstance(value, float):
+            row[name] = value
+    return row
+
+
+def read_metrics(folder: Path) -> dict | None:
+    """`metrics.json` of a run folder, or `None` where the run is not finished."""
+    file = folder / METRICS
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except ValueError as error:
+        raise RsscError(f"{file} is damaged ({error}): remove {folder}") from error

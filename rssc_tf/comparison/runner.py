@@ -1,0 +1,155 @@
+"""Makes the runs of a grid that are missing, one after the other, each in its own folder."""
+
+import csv
+import gc
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import yaml
+
+from rssc_tf.comparison.grid import Cell, Grid, plan
+from rssc_tf.comparison.results import (
+    DONE,
+    FAILED,
+    file_name,
+    read_metrics,
+    read_results,
+    row_of,
+    write_results,
+)
+from rssc_tf.evaluation.prediction import NotFinite
+from rssc_tf.runs import CONFIG
+from rssc_tf.settings import changed_setting
+from rssc_tf.training.stages import run_regime
+from rssc_tf.version import __version__
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
+
+COMMAND, TIMES = "compare.json", "times.csv"
+
+
+def compare(
+    grid: Grid,
+    out: Path,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    retry_failed: bool = False,
+    command: str = "",
+) -> None:
+    """Makes the runs that are missing in `out`, and the table of all.
+
+    A run whose loss diverges becomes a failed row and the grid goes on. A killed call loses at
+    most what the run in progress had done since its last checkpoint.
+
+    Args:
+        grid: what is compared.
+        out: folder of the comparison; what it holds already is kept.
+        shard: `(number from 1, count)`: make every `count`-th run only.
+        retry_failed: make failed runs again.
+        command: how this was asked for, for the report.
+
+    Raises:
+        RsscError: bad records or settings, or `out` holds runs made with other settings.
+        Stopped: a signal came; the run's checkpoint is written.
+    """
+    out = Path(out)
+    _check_folder(out)
+    cells = plan(grid, out)
+    mine = cells[shard[0] - 1 :: shard[1]]
+    table = out / file_name(shard)
+    rows = {row["key"]: row for row in _rows(out)}
+    _check_settings(cells, rows, out)
+    with new_file(out / COMMAND) as aside:
+        aside.write_text(json.dumps({"command": command, "version": __version__}, indent=1) + "\n")
+    for number, cell in enumerate(mine, 1):
+        row = rows.get(cell.key)
+        metrics = read_metrics(out / cell.folder)
+        if metrics:
+            rows[cell.key] = row_of(cell, metrics)
+            continue
+        if row and row["status"] == FAILED and not retry_failed:
+            continue
+        if row and row["status"] == DONE:
+            print(f"{out / cell.folder} is gone: making it again", file=sys.stderr)
+        print(
+            f"--- run {number} of {len(mine)}: {cell.strategy} on {cell.train_images} images of "
+            f"{cell.target} ({cell.head}, seed {cell.seed})",
+            flush=True,
+        )
+        rows[cell.key] = _make(cell, out)
+        write_results(_kept(rows, cells, mine, shard), table)
+    write_results(_kept(rows, cells, mine, shard), table)
+
+
+def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int]) -> list[dict]:
+    """A shard's table holds its own runs; the whole grid's also those of earlier, larger grids."""
+    if shard[1] == 1:
+        return list(rows.values())
+    return [rows[cell.key] for cell in mine if cell.key in rows]
+
+
+def _make(cell: Cell, out: Path) -> dict:
+    started = time.monotonic()
+    # Names of layers count up in a process, and graphs pile up; a run must not know of the others.
+    keras.backend.clear_session()
+    gc.collect()
+    try:
+        row = row_of(cell, run_regime(cell.config, out / cell.folder))
+    except NotFinite as error:
+        print(f"rssc-tf: warning: {error}; going on with the grid", file=sys.stderr)
+        row = row_of(cell, None, str(error))
+    _note_time(out, cell.key, time.monotonic() - started)
+    return row
+
+
+def _note_time(out: Path, key: str, seconds: float) -> None:
+    new = not (out / TIMES).exists()
+    with open(out / TIMES, "a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(["key", "seconds", "finished"])
+        writer.writerow([key, round(seconds, 1), datetime.now(UTC).isoformat(timespec="seconds")])
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise RsscError(f"{out} is a file: choose another `out`")
+    if (
+        out.is_dir()
+        and any(out.iterdir())
+        and not any((out / name).exists() for name in ("runs", "records", COMMAND))
+    ):
+        if any(out.glob("results*.csv")):
+            read_results(out)  # a foreign table is named
+        raise RsscError(f"{out} is not empty and no comparison: choose another `out`")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RsscError(f"cannot write {out}: {error.strerror}") from error
+
+
+def _rows(out: Path) -> list[dict]:
+    return read_results(out).to_dict("records") if any(out.glob("results*.csv")) else []
+
+
+def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None:
+    """Refuses cells that are there already, but were made with other settings or records."""
+    made = {row["run"]: row["key"] for row in rows.values()}
+    for cell in cells:
+        config = out / cell.folder / CONFIG
+        changed = None
+        if config.is_file():
+            changed = changed_setting(
+                yaml.safe_load(config.read_text(encoding="utf-8")), cell.config
+            )
+        if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
+            changed = "the records or the weights are others"
+        if changed:
+            raise RsscError(
+                f"{out / cell.folder} was made with other settings ({changed}): repeat those, or "
+                "choose another `out`"
+            )

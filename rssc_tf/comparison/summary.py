@@ -1,0 +1,95 @@
+"""The tables of a comparison: every score and every difference with its interval."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from rssc_tf.comparison.outcomes import INTERVALS, Group, Study
+from rssc_tf.comparison.results import COLUMNS
+from tfrecords_tools.common.atomic import new_file
+
+SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
+# What the runs of a group have in common.
+PLACE = ("target", "head", "fraction", "train_images")
+# What every strategy is held against, where it is there.
+_REFERENCES = ("scratch", "imagenet")
+
+
+def comparisons(group: Group) -> list[tuple[str, str]]:
+    """Pairs `(strategy, against)` of a group that have a seed in common.
+
+    Each strategy against scratch and against ImageNet; where neither is there, each against the
+    first.
+    """
+    present = group.strategies
+    references = [name for name in _REFERENCES if name in present] or present[:1]
+    return [
+        (strategy, against)
+        for against in references
+        for strategy in present
+        if strategy not in references[: references.index(against) + 1]
+        and group.pairs(strategy, against)
+    ]
+
+
+def summarise(study: Study) -> pd.DataFrame:
+    """Mean and spread over seeds of every metric of every cell of the grid.
+
+    Returns:
+        One row for each target, head, fraction, strategy and metric: `seeds`, `mean`, `sd` over
+        the seeds (empty for one), and `low`, `high`, the 95% interval of the metrics that have
+        one (`INTERVALS`). Metrics are in the unit of `metrics.json`.
+    """
+    metrics = [name for name in study.table.columns if name not in COLUMNS]
+    rows = []
+    for target in study.targets:
+        for group in target.groups:
+            for strategy in group.strategies:
+                runs = group.runs[strategy].values()
+                for metric in metrics:
+                    values = pd.Series([run.row[metric] for run in runs], dtype=float).dropna()
+                    if values.empty:
+                        continue
+                    row = {**_place(target.name, group), "strategy": strategy, "metric": metric}
+                    row |= {"seeds": len(values), "mean": values.mean(), "sd": values.std()}
+                    if metric in INTERVALS[group.multi]:
+                        found = group.score(strategy, metric)
+                        row |= {"low": found.low, "high": found.high}
+                    rows.append(row)
+    columns = [*PLACE, "strategy", "metric", "seeds", "mean", "sd", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def differences(study: Study) -> pd.DataFrame:
+    """Differences between strategies, each with its 95% interval.
+
+    Returns:
+        One row for each of `comparisons` and metric: `difference` (`strategy` minus `against`,
+        over the `seeds` that both have), `low`, `high`, `differs` (zero is not in the interval),
+        and of McNemar's test on images, run against run of the same seed: `mcnemar_p` (one a
+        pair, separated by spaces).
+    """
+    rows = []
+    for target in study.targets:
+        for group in target.groups:
+            for strategy, against in comparisons(group):
+                tests = " ".join(f"{test.p_value:.3g}" for test in group.tests(strategy, against))
+                for metric in INTERVALS[group.multi]:
+                    found = group.difference(strategy, against, metric)
+                    row = {**_place(target.name, group), "strategy": strategy, "against": against}
+                    row |= {"metric": metric, "seeds": found.seeds, "difference": found.value}
+                    row |= {"low": found.low, "high": found.high, "differs": found.differs}
+                    rows.append(row | {"mcnemar_p": tests})
+    columns = [*PLACE, "strategy", "against", "metric", "seeds", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "differs", "mcnemar_p"])
+
+
+def _place(target: str, group: Group) -> dict:
+    return dict(zip(PLACE, (target, group.head, group.fraction, group.train_images), strict=True))
+
+
+def write_tables(study: Study, summary: pd.DataFrame) -> None:
+    """Writes `summary.csv` (of `summarise`) and `differences.csv` to the comparison's folder."""
+    for name, table in ((SUMMARY, summary), (DIFFERENCES, differences(study))):
+        with new_file(Path(study.out) / name) as aside:
+            table.to_csv(aside, index=False)

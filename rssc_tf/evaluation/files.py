@@ -1,0 +1,83 @@
+"""The files of one evaluation: tables of predictions and scores, and their pictures."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rssc_tf.evaluation.metrics import confusion, display_name, per_class
+from rssc_tf.evaluation.prediction import Predictions
+from rssc_tf.evaluation.reliability import reliability
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.records.card import Card
+
+
+def write_metrics(metrics: dict, path: Path) -> None:
+    """Writes metrics as JSON, NaN as null."""
+    defined = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in metrics.items()
+    }
+    with new_file(path) as aside:
+        aside.write_text(json.dumps(defined, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_tables(
+    found: Predictions, probabilities: np.ndarray, card: Card, folder: Path, stem: str
+) -> None:
+    """Writes `predictions.parquet`, `per_class.csv` and `confusion.csv`.
+
+    Args:
+        found: what the model says; the decisions and the ranking are taken from it.
+        probabilities: float `(n, classes)`, calibrated where there is a calibration.
+        card: of the records.
+        folder: where the files go.
+        stem: prefix of their names.
+    """
+    classes = list(card.classes)
+    table = pd.DataFrame({"id": found.ids})
+    if card.multi_label:
+        table["labels"] = [list(row.nonzero()[0]) for row in found.labels]
+    else:
+        table["label"] = found.labels
+    for number, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, number]
+    with new_file(folder / f"{stem}predictions.parquet") as aside:
+        table.to_parquet(aside, index=False)
+    arguments = (found.probabilities, found.labels, classes, card.multi_label)
+    scores, counts = per_class(*arguments), confusion(*arguments)
+    for name, frame, index in (("per_class", scores, False), ("confusion", counts, True)):
+        with new_file(folder / f"{stem}{name}.csv") as aside:
+            frame.to_csv(aside, index=index)
+
+
+def draw(
+    found: Predictions,
+    probabilities: np.ndarray,
+    card: Card,
+    folder: Path,
+    stem: str,
+    metrics: dict,
+) -> None:
+    """Draws `confusion.png` and the reliability diagram `calibration.png`; arguments as for
+    `write_tables`, and the metrics for the titles."""
+    from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores, plot_reliability
+
+    arguments = (found.probabilities, found.labels, list(card.classes), card.multi_label)
+    name, about = metrics["headline"], f"{card.name}, {metrics['split']}"
+    title = f"{about}: {display_name(name)} {metrics[name]:.3f}"
+    if card.multi_label:
+        plot_label_scores(per_class(*arguments), folder / f"{stem}confusion.png", title)
+    else:
+        plot_confusion(confusion(*arguments), folder / f"{stem}confusion.png", title)
+    curves = {}
+    if "temperature" in metrics:
+        before = f"as trained: ECE {metrics['ece_uncalibrated']:.3f}"
+        curves[before] = reliability(found.probabilities, found.labels, card.multi_label)
+        label = f"temperature {metrics['temperature']:.2f}: ECE {metrics['ece']:.3f}"
+    else:
+        label = f"as trained: ECE {metrics['ece']:.3f}"
+    curves[label] = reliability(probabilities, found.labels, card.multi_label)
+    plot_reliability(curves, folder / f"{stem}calibration.png", about, card.multi_label)

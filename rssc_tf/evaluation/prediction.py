@@ -1,0 +1,50 @@
+"""A model over a whole split: every example once, in record order."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+
+
+class NotFinite(RsscError):
+    """Training has diverged: a loss or a logit is no longer a finite number."""
+
+
+class Predictions(NamedTuple):
+    """Attributes: `ids` str `(n,)`; `labels` int `(n,)` or 0/1 `(n, classes)`; `probabilities`
+    and `logits` float32 `(n, classes)`."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    logits: np.ndarray
+
+
+def to_probabilities(logits: tf.Tensor, multi_label: bool, temperature: float = 1.0) -> tf.Tensor:
+    """Sigmoid for multi-label, softmax for single-label logits `(..., classes)`, which are divided
+    by `temperature` before."""
+    scaled = logits / temperature
+    return tf.sigmoid(scaled) if multi_label else tf.nn.softmax(scaled)
+
+
+def forward(model):
+    """`images -> model(images)` for inference as one graph for batches of any size."""
+    return tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+
+
+def predict(
+    apply, batches: tf.data.Dataset, multi_label: bool, title: str = "", total: int = 0
+) -> Predictions:
+    """Runs `apply` (images to logits, see `forward`) over `evaluation_batches`."""
+    parts = []
+    with progress_bar(title, total) as advance:
+        for images, labels, ids in batches:
+            logits = apply(images)
+            probabilities = to_probabilities(logits, multi_label)
+            parts.append((ids.numpy(), labels.numpy(), probabilities.numpy(), logits.numpy()))
+            advance(len(parts[-1][0]))
+    ids, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Predictions(np.char.decode(ids.astype(bytes), "utf-8"), *arrays)

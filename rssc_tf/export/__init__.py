@@ -1,5 +1,0 @@
-"""A run -> something that others can use without this project: SavedModel, TFLite, ONNX."""
-
-from rssc_tf.export.folder import VERSION, export
-
-__all__ = ["VERSION", "export"]

@@ -1,0 +1,56 @@
+"""A run -> an export folder in TensorFlow Serving's layout."""
+
+import os
+import warnings
+from pathlib import Path
+
+from rssc_tf.evaluation.grad_cam import has_feature_map
+from rssc_tf.exporting import saved_model
+from rssc_tf.exporting.model_card import model_card
+from rssc_tf.exporting.novelty import write_novelty
+from rssc_tf.exporting.records import image_files, own_records
+from rssc_tf.exporting.warmup import BATCHES, write_warmup
+from rssc_tf.runs import Run
+from rssc_tf.write_errors import writing
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import CARD_NAME
+
+VERSION = "1"
+
+
+def export(run: Run, out: Path, overwrite: bool = False) -> None:
+    """Writes `OUT/1/` (the SavedModel, in TensorFlow Serving's layout, with warm-up requests),
+    `OUT/labels.txt`, `OUT/dataset.json`, `OUT/model_card.md` and `OUT/novelty.npz` (features of
+    the training images, to tell what is unlike them).
+
+    Where the run's records can no longer be read, which is a warning, the warm-up requests hold a
+    drawn image, and there is no `novelty.npz`.
+
+    Args:
+        run: a finished run.
+        out: export folder; appears when it is whole. Its name is the model's when it is served.
+        overwrite: replace an existing one.
+
+    Raises:
+        RsscError: `out` exists or cannot be written.
+    """
+    with new_folder(out, overwrite) as folder:
+        try:
+            records = own_records(run)
+            images = image_files(records, run, max(BATCHES))
+            write_novelty(run, records, folder)
+        except RsscError as error:
+            warnings.warn(f"exporting without the run's records: {error}", stacklevel=2)
+            images = []
+        with writing(out):
+            saved_model.save(run, folder / VERSION)
+            write_warmup(folder / VERSION, Path(os.path.abspath(out)).name, images)
+        describe(run, folder, model_card(run, has_feature_map(run.model)))
+
+
+def describe(run: Run, folder: Path, card: str) -> None:
+    """Writes what lies beside a model: its card (Markdown), `labels.txt` and `dataset.json`."""
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / "labels.txt").write_text("\n".join(run.card.classes) + "\n", encoding="utf-8")
+    (folder / CARD_NAME).write_text(run.card.to_json(), encoding="utf-8")

@@ -1,0 +1,150 @@
+"""The model card: what a user of an exported model has to know, as Markdown."""
+
+import json
+
+from pipelines.augment import crop_side
+from rssc_tf.evaluation.calibration import read_calibration
+from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.runs import METRICS, Run
+from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
+from tfrecords_tools.imaging.images import MAX_PIXELS
+
+_SAVED_MODEL = f"""- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXELS:,} pixels, GIF up
+  to {MAX_GIF_BYTES >> 10} KiB) to the signature `serving_default`, or decoded uint8 images to
+  `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP and images of 16 bits
+  go through `rssc-tf predict`.
+- Output: `probabilities`, `class_names`, `predicted`, `features`, `valid` (false for a file that
+  is no image; it harms no other of its batch)"""
+
+_EXPLAIN = """
+- `explain`: image files and a class for each to `heat`, where the model sees the evidence for the
+  class (Grad-CAM), and `view`, the part of the picture that the map covers"""
+
+_IMPORTS = {
+    "tflite": """import numpy as np
+import tensorflow as tf  # or only: from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+""",
+    "onnx": """import numpy as np
+import onnxruntime
+from PIL import Image
+""",
+}
+
+_PREPARE = """
+image = Image.open("photo.jpg").convert("RGB")
+image = image.resize([min(side, {size}) for side in image.size], Image.BILINEAR)
+w, h = (round(side * 256 / 292) for side in image.size)  # the central share, as in evaluation
+left, top = (image.width - w) // 2, (image.height - h) // 2
+image = image.crop((left, top, left + w, top + h)).resize(({side}, {side}), Image.BILINEAR)
+images = np.asarray(image)[None]  # uint8 (1, {side}, {side}, 3)
+"""
+
+_CLASSIFY = {
+    "tflite": """
+run = tf.lite.Interpreter("model.tflite").get_signature_runner()
+probabilities = run(images=images)["probabilities"][0]
+""",
+    "onnx": """
+session = onnxruntime.InferenceSession("model.onnx")
+probabilities = session.run(["probabilities"], {"images": images})[0][0]
+""",
+}
+
+_NAMES = """names = open("labels.txt", encoding="utf-8").read().splitlines()
+"""
+_TOP = """print(names[probabilities.argmax()], probabilities.max())
+"""
+_LABELS = """print([name for name, p in zip(names, probabilities) if p >= 0.5])
+"""
+
+
+def model_card(run: Run, explains: bool) -> str:
+    """The card of a SavedModel; `explains`: it has the signature `explain`."""
+    return _card(run, _SAVED_MODEL + (_EXPLAIN if explains else ""))
+
+
+def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str:
+    """The card of a `model.tflite` or `model.onnx`; `found` is what `agreement.json` holds."""
+    side = crop_side(run.card.side)
+    batch = "1" if kind == "tflite" else "n"
+    prepare = _PREPARE.format(size=run.card.size, side=side)
+    last = _LABELS if run.card.multi_label else _TOP
+    code = _IMPORTS[kind] + prepare + _CLASSIFY[kind] + _NAMES + last
+    classes = len(run.card.classes)
+    usage = f"""- File: `model.{kind}`, {"float32" if quantize == "none" else "int8"}
+- Input: `images`, uint8 RGB `({batch}, {side}, {side}, 3)`, decoded and cut as below. The resize
+  to the backbone's size, the normalisation and the temperature are inside.
+- Output: `probabilities`, float32 `({batch}, {classes})`, in the order of `labels.txt`"""
+    return _card(run, usage, f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n")
+
+
+def _card(run: Run, usage: str, more: str = "") -> str:
+    config, card = run.config, run.card
+    metrics = {}
+    if (run.folder / METRICS).is_file():
+        metrics = json.loads((run.folder / METRICS).read_text(encoding="utf-8"))
+    scores = "\n".join(
+        f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
+    )
+    trained = f"{config['strategy']}; head: {config['head']}; {config['epochs']} epochs"
+    measured = f"{metrics.get('examples', 0)} images of the {metrics.get('split', 'test')} split"
+    sizes = ", ".join(f"{split.examples} {name}" for name, split in card.splits.items())
+    return f"""# {card.name}: {config["backbone"]}, {config["strategy"]}
+
+A {card.task} scene classifier for overhead photographs, made with rssc-tf.
+
+- Classes ({len(card.classes)}): {", ".join(card.classes)}
+- Trained on: {card.name} ({sizes} images), card sha256 `{card.sha256}`
+- Pre-training: {trained}; seed {config["seed"]}
+{usage}
+{more}
+The run's own model, on {measured}:
+
+| metric | value |
+| --- | --- |
+{scores}
+
+{_describe_calibration(run)}
+
+Photographs from another sensor, season or region than the training images may be classified worse
+than these figures say.
+"""
+
+
+def _describe_agreement(found: dict | None) -> str:
+    if found is None:
+        return (
+            "**This file was not compared with the run's model**: the run's records could not be "
+            "read when it was made."
+        )
+    metric = display_name(found["metric"])
+    compared = f"{found['examples']} of the {found['of']} images of the {found['split']} split"
+    return f"""This file, run by {found["runtime"]}, against the run's own model, on {compared}:
+
+| | |
+| --- | --- |
+| the same answer | {found["agreement"]:.2%} |
+| {metric} of this file | {found["of_the_file"]:.4f} |
+| {metric} of the run's model | {found["of_the_run"]:.4f} |
+| largest difference of a probability | {found["max_difference"]:.2g} |
+| mean difference of a probability | {found["mean_difference"]:.2g} |"""
+
+
+def _describe_calibration(run: Run) -> str:
+    found = read_calibration(run.folder, run.card.classes)
+    if found is None:
+        return "The probabilities are not calibrated."
+    text = (
+        f"The probabilities are calibrated: the logits are divided by a temperature of "
+        f"{found.temperature:.4g}, fitted on {found.examples} validation images (log loss "
+        f"{found.log_loss_before:.4f} before, {found.log_loss_after:.4f} after)."
+    )
+    if found.thresholds is None:
+        return text
+    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in found.thresholds.items())
+    return (
+        f"{text}\n\n`predicted` names a label from its own threshold upwards, the one with the "
+        "highest F1 on the same images. The scores `tuned_...` above are at these thresholds, the "
+        f"others at 0.5.\n\n| label | threshold |\n| --- | --- |\n{rows}"
+    )

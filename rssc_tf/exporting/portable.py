@@ -1,0 +1,154 @@
+"""A run as one file for other runtimes: TensorFlow Lite or ONNX, float or int8.
+
+Decoding and cropping are left to the caller, because neither runtime decodes files. From there on
+it is the run's model: resize, normalisation and temperature are inside.
+"""
+
+import warnings
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipelines.augment import crop_side
+from rssc_tf.evaluation.calibration import read_calibration
+from rssc_tf.evaluation.files import write_metrics
+from rssc_tf.evaluation.prediction import to_probabilities
+from rssc_tf.exporting import agreement, to_onnx, to_tflite
+from rssc_tf.exporting.folder import describe
+from rssc_tf.exporting.model_card import portable_card
+from rssc_tf.exporting.records import own_records, views
+from rssc_tf.runs import Run, load_model
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.tensorflow import hold_stderr
+
+FORMATS = {"tflite": to_tflite, "onnx": to_onnx}
+QUANTIZATIONS = ("none", "int8")
+REPRESENTATIVE = 200  # training images that the int8 ranges are taken from
+COMPARED = 1000  # images at most on which the file is compared with the run's model
+AGREEMENT = "agreement.json"
+_POOR = 0.9  # agreement below which an export is warned about
+
+
+class Portable(tf.Module):
+    """A run's model from decoded views to probabilities, in float32 throughout.
+
+    Args:
+        run: a finished run.
+
+    Attributes:
+        side: int. Height and width of the images that it takes, in pixels.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__("rssc_tf")
+        self.side = crop_side(run.card.side)
+        # A copy: a run trained in mixed precision keeps its own.
+        model = load_model(run.folder)
+        for layer in model._flatten_layers():
+            layer.dtype_policy = "float32"
+        self.weights = [variable.value for variable in model.variables]
+        calibration = read_calibration(run.folder, run.card.classes)
+        temperature = calibration.temperature if calibration else 1.0
+        self._call = lambda images: to_probabilities(
+            model(images, training=False), run.card.multi_label, temperature
+        )
+
+    def function(self, batch: int | None):
+        """A tf.function `{"probabilities": f(images)}`: uint8 `(batch, side, side, 3)` to float32
+        `(batch, classes)`."""
+        spec = tf.TensorSpec([batch, self.side, self.side, 3], tf.uint8, name="images")
+        return tf.function(
+            lambda images: {"probabilities": self._call(images)}, input_signature=[spec]
+        )
+
+
+def export_portable(
+    run: Run, out: Path, kind: str, quantize: str = "none", overwrite: bool = False
+) -> dict | None:
+    """Writes `OUT/model.tflite` or `OUT/model.onnx`, and what describes it.
+
+    Beside the model: `model_card.md`, `labels.txt`, `dataset.json` and, where the run's records
+    can be read, `agreement.json`: how far the file, run by its own runtime, agrees with the run's
+    model on the test split. An agreement below 0.9 is a warning.
+
+    Args:
+        run: a finished run.
+        out: folder; appears when it is whole.
+        kind: a name of `FORMATS`.
+        quantize: `"none"` (float32) or `"int8"`: weights and activations in 8 bits, with ranges
+            taken from training images.
+        overwrite: replace an existing folder.
+
+    Returns:
+        The content of `agreement.json`, or `None` where the records cannot be read.
+
+    Raises:
+        RsscError: no such kind or quantization, `out` exists or cannot be written, a package is
+            missing, the model cannot be converted, or int8 is wanted and the records cannot be
+            read.
+    """
+    if kind not in FORMATS or quantize not in QUANTIZATIONS:
+        raise RsscError(
+            f"an export is one of {', '.join(FORMATS)}, quantized {' or '.join(QUANTIZATIONS)}. "
+            f"Received: {kind!r}, {quantize!r}"
+        )
+    format_ = FORMATS[kind]
+    format_.require()
+    with new_folder(out, overwrite) as folder:
+        records, samples, found = _records(run, quantize), None, None
+        if quantize == "int8":
+            samples, _ = views(records, run, "train", REPRESENTATIVE)
+        path = folder / f"model.{kind}"
+        portable = Portable(run)
+        classify = _convert(portable, format_, path, samples)
+        if records:
+            found = agreement.compare(run, classify, records, COMPARED)
+            found = {
+                "format": kind,
+                "quantize": quantize,
+                "bytes": path.stat().st_size,
+                "runtime": format_.runtime(),
+                **found,
+            }
+            write_metrics(found, folder / AGREEMENT)
+        describe(run, folder, portable_card(run, kind, quantize, found))
+    if found and found["agreement"] < _POOR:
+        instead = "`quantize='none'`" if quantize == "int8" else "the SavedModel"
+        warnings.warn(
+            f"{out / path.name} agrees with the run's model on only {found['agreement']:.1%} of "
+            f"{found['examples']} {found['split']} images: use {instead} "
+            "where that matters",
+            stacklevel=2,
+        )
+    return found
+
+
+def _convert(portable: Portable, format_, path: Path, samples):
+    """Writes the file, and opens it in its runtime, which may not know an op that the converter
+    let pass."""
+    with hold_stderr():
+        try:
+            path.write_bytes(format_.convert(portable, samples))
+            return format_.load(path)
+        except OSError:
+            raise
+        except Exception as error:  # they raise nearly anything
+            failed = error
+    reason = (str(failed).strip().splitlines() or [type(failed).__name__])[0]
+    raise RsscError(
+        f"this model cannot be written as {path.name}, {'float' if samples is None else 'int8'} "
+        f"({reason}): choose another `format` or `quantize`"
+    ) from failed
+
+
+def _records(run: Run, quantize: str) -> Path | None:
+    try:
+        return own_records(run)
+    except RsscError as error:
+        if quantize == "int8":
+            raise RsscError(
+                f"`quantize='int8'` takes the range of every layer from training images: {error}"
+            ) from error
+        warnings.warn(f"the file is not compared with the run's model: {error}", stacklevel=3)
+        return None

@@ -1,0 +1,139 @@
+"""What a probe looks through: the frozen backbone of a run, a weights file, or its library."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipelines.augment import crop_side
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.runs import MODEL, open_run
+from rssc_tf.settings import PRECISIONS, TrainConfig
+from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.weights.importer import import_file
+from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.padding import paddings
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import Card
+
+WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A classifier of which only the backbone counts.
+
+    Attributes:
+        model: keras.Model, images to logits, as `build_classifier` makes it.
+        name: for people and folder names: `imagenet-mobilenet_v2`, a run's or a file's name.
+        definition: JSON-ready dict, equal for equal features of equal images: `backbone`,
+            `image_size`, `precision`, `weights_sha256` (of normalisation, padding and values).
+    """
+
+    model: keras.Model
+    name: str
+    definition: dict
+
+
+def open_encoder(
+    weights: str | Path,
+    card: Card,
+    *,
+    backbone: str | None = None,
+    image_size: int | None = None,
+    normalization: str | None = None,
+    precision: str | None = None,
+    seed: int = 0,
+) -> Encoder:
+    """The backbone of a run, of a weights file, or with a library's own weights.
+
+    Args:
+        weights: folder of a finished run; a file, as `weights` of `rssc-tf train`; or one
+            of `WORDS` (a file of that name is `./imagenet`).
+        card: of the records that it will see; decides the default of `image_size`.
+        backbone: a name of `BACKBONES`. Defaults to what the weights say, for a word to ResNet-50.
+        image_size: side at which the backbone sees images, in pixels. Defaults to the crop.
+        normalization: one of `normalization.MODES`; overrides what a file says.
+        precision: dtype policy of Keras. Defaults to `"float32"`.
+        seed: int >= 0, of `random` weights.
+
+    Raises:
+        RsscError: the weights are missing, damaged, or of another backbone; or a setting is given
+            that a run has of its own.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise RsscError(f"`precision` is one of {', '.join(PRECISIONS)}. Received: {precision!r}")
+    if image_size is not None and image_size < 8:
+        raise RsscError(f"`image_size` is at least 8. Received: {image_size}")
+    word, path = str(weights) in WORDS, Path(weights)
+    if not word and (path.is_dir() or path.name == MODEL):
+        own = {"image-size": image_size, "normalization": normalization, "precision": precision}
+        return _of_run(path if path.is_dir() else path.parent, backbone, own)
+    precision, image_size = precision or "float32", image_size or crop_side(card.side)
+    keras.utils.set_random_seed(seed)
+    with dtype_policy(precision):
+        if word:
+            backbone = backbone or TrainConfig.backbone
+            model, layer, _ = _own_weights(backbone, str(weights), normalization)
+            name = f"{weights}-{backbone}"
+        else:
+            imported = import_file(path, backbone, normalization)
+            model, layer = imported.model, imported.normalization
+            backbone = imported.metadata["backbone"]
+            name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+        # The head is not used; one class is the smallest.
+        classifier = build_classifier(model, layer, 1, image_size, frozen=True)
+    return _encoder(classifier, name, backbone, image_size, precision)
+
+
+def _own_weights(backbone: str, word: str, normalization: str | None):
+    try:
+        return initialise(backbone, word, None, normalization)
+    except RsscError as error:
+        # The flag is that of `train`.
+        message = str(error).replace("with `weights`", f"in the place of {word!r}")
+        raise RsscError(message) from error
+
+
+def _of_run(folder: Path, backbone: str | None, own: dict) -> Encoder:
+    run = open_run(folder)
+    said = run.config["backbone"]
+    if backbone not in (None, said):
+        raise RsscError(f"{folder} is a run of {said}, not of {backbone}: leave out `backbone`")
+    for flag, value in own.items():
+        if value is not None:
+            raise RsscError(
+                f"{folder} is a run and has its own {flag.replace('-', ' ')}: leave out `{flag}`"
+            )
+    image_size, precision = run.config["image_size"], run.config["precision"]
+    return _encoder(run.model, folder.resolve().name, said, image_size, precision)
+
+
+def _encoder(
+    model: keras.Model, name: str, backbone: str, image_size: int, precision: str
+) -> Encoder:
+    definition = {
+        "backbone": backbone,
+        "image_size": image_size,
+        "precision": precision,
+        "weights_sha256": weights_sha256(model),
+    }
+    return Encoder(model, name.replace(":", "-"), definition)
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """Hash of what turns a classifier's pixels into features: normalisation, padding, weights.
+
+    By value: a run, the weights file it began with (if nothing was trained) and a copy of either
+    under another name have the same.
+    """
+    layer, backbone = model.get_layer("normalization"), model.get_layer("backbone")
+    facts = [layer.scale, layer.offset, layer.bgr, paddings(backbone)]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for value in backbone.get_weights():
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

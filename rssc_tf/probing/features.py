@@ -1,0 +1,130 @@
+"""Pooled features of a frozen backbone: computed once for a split, kept, found again.
+
+A file of features is named by all that defines them: the values of the weights (not where they
+lie), normalisation, image size and precision on one side, the split's shards on the other. Sets
+that share a test split share its features.
+"""
+
+import hashlib
+import json
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from pipelines.records import explain_damage
+from pipelines.stream import evaluation_batches
+from rssc_tf.cache import cache_folder
+from rssc_tf.evaluation.prediction import forward
+from rssc_tf.probing.encoder import Encoder
+from rssc_tf.version import __version__
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import Card
+
+_BATCH = 64
+
+
+class Features(NamedTuple):
+    """Attributes: `ids` str `(n,)`; `labels` int32 `(n,)` class indices or float32 `(n, classes)`
+    of 0 and 1; `values` float32 `(n, d)`, pooled and not standardised."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    values: np.ndarray
+
+
+def extract_features(
+    model: keras.Model, records: Path, card: Card, split: str, most: int | None = None
+) -> Features:
+    """Pooled features of every example of a split, by its central crop, in record order.
+
+    The same to the bit in every computation on one CPU; on a GPU where
+    `tf.config.experimental.enable_op_determinism()` was called.
+
+    Args:
+        model: a classifier, as `runs.load_model` or `build_classifier` returns it.
+        records: record folder.
+        card: its card.
+        split: name of a split.
+        most: stop after so many examples; records are shuffled, so that these are a sample.
+
+    Raises:
+        RsscError: no such split, damaged records, or a feature that is not finite.
+    """
+    pooled = forward(keras.Model(model.input, model.get_layer("pool").output))
+    batches = evaluation_batches(records, card, split, _BATCH)
+    examples = min(card.splits[split].examples, most or sys.maxsize)
+    batches = batches.take(-(-examples // _BATCH))
+    parts = []
+    with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
+        for images, labels, ids in batches:
+            parts.append((ids.numpy(), labels.numpy(), pooled(images).numpy()))
+            advance(len(parts[-1][0]))
+    columns = zip(*parts, strict=True)
+    ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
+    found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
+    bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
+    if len(bad):
+        raise RsscError(
+            f"the features of {len(bad)} of {len(ids)} {split} images are not finite (first: "
+            f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
+        )
+    return found
+
+
+def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Features:
+    """`extract_features`, from the cache where they are there; says which on standard error.
+
+    A file that is damaged is computed again, with a warning.
+    """
+    file = feature_file(encoder, card, split)
+    if file.is_file():
+        try:
+            found = _read(file, card.splits[split].examples)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split())
+            warnings.warn(f"{file} is damaged ({reason}): computing it again", stacklevel=2)
+        else:
+            print(f"features of {split}: found in {file}", file=sys.stderr)
+            return found
+    found = extract_features(encoder.model, records, card, split)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(file) as aside:
+            np.savez(aside, **found._asdict())
+    except OSError as error:
+        raise RsscError(
+            f"cannot write {file}: {error.strerror or error} (RSSC_TF_CACHE names another folder)"
+        ) from error
+    print(f"features of {split}: kept in {file}", file=sys.stderr)
+    return found
+
+
+def feature_file(encoder: Encoder, card: Card, split: str) -> Path:
+    """Where the features of a split are kept; the file need not be there."""
+    if split not in card.splits:
+        raise RsscError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
+    view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
+    shards = [shard.sha256 for shard in card.splits[split].shards]
+    definition = {**encoder.definition, **view, "shards": shards, "version": __version__}
+    text = json.dumps(definition, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    backbone = encoder.definition["backbone"].replace(":", "-")
+    return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
+
+
+def _read(file: Path, examples: int) -> Features:
+    """Features from a file; `ValueError` says what is wrong with its content."""
+    with np.load(file, allow_pickle=False) as content:  # checks the checksum of every array
+        found = Features(*(content[name] for name in Features._fields))
+    if not len(found.ids) == len(found.labels) == len(found.values) == examples:
+        raise ValueError(f"{len(found.values)} images, not {examples}")
+    if found.values.ndim != 2 or not np.isfinite(found.values).all():
+        raise ValueError("it holds values that are no features")
+    return found

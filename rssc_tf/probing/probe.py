@@ -1,0 +1,277 @@
+"""Probes: what a frozen backbone's features are worth on a target, in seconds.
+
+A setting (C, k) is chosen on the validation split by the metric of `metrics.headline`; where the
+records have none, by stratified cross-validation of the training split, so that a small set needs
+no images of its own for that. The classifier is always fitted on the training split alone, also
+when the choice is made: it then has seen the very labels that a fine-tuned run has.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from rssc_tf.evaluation.files import write_metrics, write_tables
+from rssc_tf.evaluation.metrics import headline, score
+from rssc_tf.probing.encoder import Encoder
+from rssc_tf.probing.features import Features, kept_features
+from rssc_tf.probing.heads import (
+    C_GRID,
+    K_GRID,
+    STUDY_EPOCHS,
+    Classifier,
+    knn,
+    linear,
+    study_head,
+)
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import Card
+from tfrecords_tools.splitting.stratify import iterative_folds
+
+METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One classifier on frozen features.
+
+    Attributes:
+        method: `"linear"`, `"knn"` or `"paper"` (the study's linear head).
+        chosen: its setting: `{"C": 0.01}`, `{"k": 10}`, or nothing.
+        chosen_by: what decided: `"val"`, `"5-fold cross-validation of train"`, `"given"`, or
+            `"the study"`.
+        validation: the score of every setting of the grid: `[{"C": 0.0001, "top1": 0.71}, ...]`.
+        split: the split that the following are of.
+        metrics: of `metrics.score`.
+        ids, labels: as in `features.Features`.
+        probabilities: float32 `(n, classes)`.
+    """
+
+    method: str
+    chosen: dict
+    chosen_by: str
+    validation: list[dict]
+    split: str
+    metrics: dict
+    ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def probe(
+    encoder: Encoder,
+    records: Path,
+    card: Card,
+    *,
+    method: str = "both",
+    protocol: str = "default",
+    c: float | None = None,
+    k: int | None = None,
+    seed: int = 0,
+) -> list[Probe]:
+    """Fits classifiers on the pooled features of a target's training split, and evaluates them.
+
+    Args:
+        encoder: see `encoder.open_encoder`.
+        records: record folder of the target, single- or multi-label.
+        card: its card.
+        method: one of `METHODS`.
+        protocol: `"paper"` has the study's head for the linear probe.
+        c: fixes C of the linear probe.
+        k: fixes k of kNN.
+        seed: int >= 0, of the study's head and of folds.
+
+    Returns:
+        The linear probe and kNN, or the one that was asked for. Metrics are of the test split;
+        where there is none of the validation split, which then chooses nothing.
+
+    Raises:
+        RsscError: a setting out of range; no training split, or nothing to test on; training
+            images of one class only; too few to choose by; features that are not finite.
+    """
+    check_settings(method, protocol, c, k, seed)
+    if "train" not in card.splits:
+        raise RsscError(f"{records} has no training split: convert with `train_fraction` above 0")
+    tested = next((name for name in ("test", "val") if name in card.splits), None)
+    if tested is None:
+        raise RsscError(f"{records} has neither a test nor a val split: convert with fractions")
+    present = np.count_nonzero(card.splits["train"].class_counts)
+    if present < 2 and not card.multi_label:
+        raise RsscError(f"{records}: all training images are of one class, a probe needs two")
+    examples = card.splits["train"].examples
+    if k is not None and k > examples:
+        raise RsscError(f"`k` is at most the {examples} training images. Received: {k}")
+
+    train = kept_features(encoder, records, card, "train")
+    linear_is_open = method != "knn" and protocol == "default" and c is None
+    knn_is_open = method != "linear" and k is None
+    val = folds = None
+    if linear_is_open or knn_is_open:
+        if "val" in card.splits and tested != "val":
+            val = kept_features(encoder, records, card, "val")
+        else:
+            folds = _folds(train, records, seed)
+    test = kept_features(encoder, records, card, tested)
+    data = _Data(train, val, folds, test, len(card.classes))
+
+    found = {}
+    if method != "knn" and protocol == "paper":
+        found["paper"] = _study(data, seed)
+    elif method != "knn" and c is None:
+        found["linear"] = _select(linear, "C", C_GRID, data)
+    elif method != "knn":
+        found["linear"] = _fix(linear, "C", c, data)
+    if method != "linear":
+        grid = tuple(size for size in K_GRID if size <= data.fitted)
+        found["knn"] = _select(knn, "k", grid, data) if k is None else _fix(knn, "k", k, data)
+    probes = []
+    for name, (*choice, probabilities) in found.items():
+        metrics = score(probabilities, test.labels, card.multi_label)
+        probabilities = probabilities.astype(np.float32)
+        probes.append(Probe(name, *choice, tested, metrics, test.ids, test.labels, probabilities))
+    return probes
+
+
+def check_settings(method: str, protocol: str, c: float | None, k: int | None, seed: int) -> None:
+    """Raises `RsscError` for settings of `probe` that are out of range or contradict each other."""
+    for name, value, choices in (("method", method, METHODS), ("protocol", protocol, PROTOCOLS)):
+        if value not in choices:
+            raise RsscError(f"--{name} is one of {', '.join(choices)}. Received: {value!r}")
+    if protocol == "paper" and method == "knn":
+        raise RsscError("`protocol='paper'` is a linear probe: leave it or `method='knn'` out")
+    if c is not None and (method == "knn" or protocol == "paper"):
+        raise RsscError("`c` is for the logistic regression of `method='linear'`: leave it out")
+    if k is not None and method == "linear":
+        raise RsscError("`k` is for `method='knn'` or both: leave it out")
+    if c is not None and not 0 < c < np.inf:
+        raise RsscError(f"`c` is above 0. Received: {c:g}")
+    if k is not None and k < 1:
+        raise RsscError(f"`k` is at least 1. Received: {k}")
+    if seed < 0:
+        raise RsscError(f"`seed` is at least 0. Received: {seed}")
+
+
+class _Data(NamedTuple):
+    train: Features
+    val: Features | None  # what to choose by ...
+    folds: np.ndarray | None  # ... or the fold of every training image, or neither
+    test: Features
+    classes: int
+
+    @property
+    def fitted(self) -> int:
+        """The fewest images that a classifier is fitted on."""
+        held = 0 if self.folds is None else np.bincount(self.folds).max()
+        return len(self.train.ids) - held
+
+
+def _folds(train: Features, records: Path, seed: int) -> np.ndarray:
+    """The fold of every training image, stratified."""
+    multi = train.labels.ndim == 2
+    folds = min(_FOLDS, len(train.ids) if multi else np.bincount(train.labels).max())
+    if folds < 2:
+        raise RsscError(
+            f"{records} has one training image a class and no val split to choose C and k by: "
+            "give `c` and `k` (1.0 and 1, for instance)"
+        )
+    if multi:
+        return iterative_folds(train.labels.astype(int), folds, seed)
+    fold = np.zeros(len(train.ids), int)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its advice on classes with few members
+        for number, (_, held) in enumerate(splitter.split(train.values, train.labels)):
+            fold[held] = number
+    return fold
+
+
+def _select(classify: Classifier, setting: str, grid: Sequence, data: _Data) -> tuple:
+    """The best setting of a grid: `chosen`, `chosen_by`, `validation`, test probabilities."""
+    train, val, folds, test, classes = data
+    rounds = 1 if folds is None else len(np.unique(folds))
+    with progress_bar(f"choosing {setting}", len(grid) * rounds, unit="fits") as advance:
+
+        def fit(rows, query):
+            for probabilities in classify(
+                train.values[rows], train.labels[rows], query, classes, grid
+            ):
+                advance()
+                yield probabilities
+
+        if val is not None:
+            query = np.concatenate([val.values, test.values])
+            found = list(fit(slice(None), query))
+            labels, chosen_by = val.labels, "val"
+            validated = [probabilities[: len(labels)] for probabilities in found]
+        else:
+            labels, chosen_by = train.labels, f"{rounds}-fold cross-validation of train"
+            validated = [np.zeros((len(labels), classes)) for _ in grid]
+            for number in np.unique(folds):
+                held = folds == number
+                for whole, part in zip(validated, fit(~held, train.values[held]), strict=True):
+                    whole[held] = part
+    multi = labels.ndim == 2
+    name = headline(multi)
+    # F1 is undefined where nothing is positive and nothing was found.
+    scores = [np.nan_to_num(score(one, labels, multi)[name]) for one in validated]
+    best = int(np.argmax(scores))  # the first of equals, the strongest regularisation
+    validation = [
+        {setting: one, name: float(value)} for one, value in zip(grid, scores, strict=True)
+    ]
+    if val is not None:
+        probabilities = found[best][len(labels) :]
+    else:
+        probabilities = _fix(classify, setting, grid[best], data)[-1]
+    return {setting: grid[best]}, chosen_by, validation, probabilities
+
+
+def _fix(classify: Classifier, setting: str, value: float, data: _Data) -> tuple:
+    """What `_select` returns, for a given setting."""
+    train, query = data.train, data.test.values
+    probabilities = next(classify(train.values, train.labels, query, data.classes, [value]))
+    return {setting: value}, "given", [], probabilities
+
+
+def _study(data: _Data, seed: int) -> tuple:
+    train, query = data.train, data.test.values
+    with progress_bar("the study's head", STUDY_EPOCHS, unit="epochs") as advance:
+        probabilities = study_head(train.values, train.labels, query, data.classes, seed, advance)
+    return {}, "the study", [], probabilities
+
+
+def write_probes(
+    found: list[Probe], encoder: Encoder, card: Card, out: Path, overwrite: bool = False
+) -> None:
+    """Writes a folder with `METHOD-metrics.json`, `METHOD-predictions.parquet`,
+    `METHOD-per_class.csv` and `METHOD-confusion.csv` of every probe.
+
+    All are as a run has them; the metrics end with `method`, `chosen`, `chosen_by`, `validation`
+    and the encoder's definition.
+
+    Raises:
+        RsscError: `out` exists or cannot be written.
+    """
+    with new_folder(out, overwrite) as folder:
+        for each in found:
+            write_tables(each, each.probabilities, card, folder, f"{each.method}-")
+            metrics = {
+                "records": card.name,
+                "card_sha256": card.sha256,
+                "split": each.split,
+                "examples": len(each.ids),
+                "headline": headline(card.multi_label),
+                **each.metrics,
+                "method": each.method,
+                "chosen": each.chosen,
+                "chosen_by": each.chosen_by,
+                "validation": each.validation,
+                "encoder": {"name": encoder.name, **encoder.definition},
+            }
+            write_metrics(metrics, folder / f"{each.method}-metrics.json")

@@ -1,0 +1,50 @@
+"""The files of a map: their names, and what may not be overwritten."""
+
+import os
+from pathlib import Path
+
+from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.errors import RsscError
+
+_TIFF = (".tif", ".tiff")
+
+
+def plan_files(
+    out: Path, scene: str, polygons: Path | None, probabilities: Path | None, overwrite: bool
+) -> dict[str, Path]:
+    """The files of a map, by what they hold: `classes` (which is `out`), `style` (`.qml`) and
+    `picture` (`.png`) beside it, and `polygons` and `probabilities` where they are wanted.
+
+    Raises:
+        RsscError: a name of the wrong kind, a folder that is not there, one file asked for twice
+            or one that is the scene, or one that exists and may not be replaced.
+    """
+    files = {
+        "classes": Path(out),
+        "style": Path(out).with_suffix(".qml"),
+        "picture": Path(out).with_suffix(".png"),
+    }
+    if polygons:
+        files["polygons"] = Path(polygons)
+    if probabilities:
+        files["probabilities"] = Path(probabilities)
+    for kind, flag, suffixes in (
+        ("classes", "`out`", _TIFF),
+        ("polygons", "`polygons`", (".geojson", ".json")),
+        ("probabilities", "`probabilities`", _TIFF),
+    ):
+        path = files.get(kind)
+        if path and path.suffix.lower() not in suffixes:
+            raise RsscError(f"{flag} ends in {' or '.join(suffixes)}. Received: {path}")
+    places = [os.path.realpath(path) for path in files.values()]
+    for path, place in zip(files.values(), places, strict=True):
+        if place == os.path.realpath(scene):
+            raise RsscError(f"{path} is the scene itself: choose another name")
+        if places.count(place) > 1:
+            raise RsscError(f"{path} is to hold two things: choose another name for one")
+        if not path.parent.is_dir():
+            raise RsscError(f"{path.parent} is no folder: make it, or choose another")
+        refuse_existing(path, overwrite)
+        if path.is_dir():
+            raise RsscError(f"{path} is a folder: choose another name")
+    return files

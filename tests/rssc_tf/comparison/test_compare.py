@@ -1,0 +1,217 @@
+"""`rssc-tf compare` through the command line, with a backbone of a second."""
+
+import filecmp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests import tiny
+
+ROOT = Path(__file__).parents[3]
+GRID = ("--strategies", "scratch,in-domain", "--seeds", 2, "--fractions", "0.2,0.5")
+
+
+@pytest.fixture(scope="session")
+def source(records, tmp_path_factory) -> Path:
+    """Other scenes of the same classes."""
+    from PIL import Image
+
+    from rssc_tf.cli import main
+    from rssc_tf.demo.scenes import draw
+
+    root = tmp_path_factory.mktemp("source")
+    for name in ("forest", "parking"):
+        (root / "other" / name).mkdir(parents=True)
+        for index in range(8):
+            picture = Image.fromarray(draw("source", name, index, 48))
+            picture.save(root / "other" / name / f"{index}.jpg")
+    out = root / "records"
+    flags = ("--train-fraction", "0.8", "--val-fraction", "0")
+    assert main(["convert", str(root / "other"), "--out", str(out), *flags]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def arguments(records, source):
+    """Everything but `--out`."""
+    flags = ["compare", "--target", records, "--source", source, *GRID, *tiny.SMALL]
+    return [str(flag) for flag in [*flags, "--source-epochs", 1]]
+
+
+@pytest.fixture(scope="session")
+def compared(arguments, tmp_path_factory) -> Path:
+    """A finished comparison of eight runs."""
+    from rssc_tf.cli import main
+
+    out = tmp_path_factory.mktemp("compared") / "out"
+    assert main([*arguments, "--out", str(out)]) == 0
+    return out
+
+
+def test_every_run_has_its_row_and_folder(compared):
+    table = pd.read_csv(compared / "results.csv")
+    assert list(table["train_images"]) == [8] * 4 + [20] * 4
+    assert list(table["strategy"]) == (["scratch"] * 2 + ["in-domain"] * 2) * 2
+    assert list(table["seed"]) == [0, 1] * 4
+    assert set(table["status"]) == {"done"}
+    assert table["key"].is_unique
+    for row in table.to_dict("records"):
+        metrics = json.loads((compared / row["run"] / "metrics.json").read_text())
+        assert row["top1"] == metrics["top1"]
+    assert "over scratch" in (compared / "report.html").read_text()
+
+
+def test_runs_share_the_test_and_the_source_round(compared):
+    table = pd.read_csv(compared / "results.csv")
+    tested = [
+        tuple(pd.read_parquet(compared / run / "predictions.parquet")["id"]) for run in table["run"]
+    ]
+    assert len(set(tested)) == 1
+    rounds = set()
+    for run in table["run"][table["strategy"] == "in-domain"]:
+        stages = json.loads((compared / run / "stages.json").read_text())
+        rounds.add(stages[-1]["folder"])
+    assert len(rounds) == 1
+
+
+def test_a_run_of_a_grid_is_an_ordinary_run(compared, cli, tmp_path):
+    """Two runs earlier in the process leave no trace in the third."""
+    run = compared / "runs/scenes/finetune-f0.5/scratch-1"
+    assert cli("train", "--config", run / "config.yaml", "--out", tmp_path / "run")[0] == 0
+    for name in ("history.csv", "metrics.json", "predictions.parquet"):
+        assert filecmp.cmp(run / name, tmp_path / "run" / name, shallow=False), name
+
+
+def test_a_second_call_makes_only_what_is_missing(compared, arguments, cli, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(compared, out)
+    before = (out / "results.csv").read_bytes()
+    shutil.rmtree(out / "runs/scenes/finetune-f0.2/scratch-1")
+    code, printed, errors = cli(*arguments, "--out", out)
+    assert code == 0
+    assert printed.count("--- run") == 1
+    assert "scratch-1 is gone" in errors
+    assert (out / "results.csv").read_bytes() == before
+    assert len(pd.read_csv(out / "times.csv")) == 9
+
+
+def test_a_grid_can_grow(compared, arguments, cli, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(compared, out)
+    fewer = [*arguments, "--out", out, "--strategies", "scratch", "--seeds", "3"]
+    assert cli(*fewer)[0] == 0
+    table = pd.read_csv(out / "results.csv")
+    assert len(table) == 10  # the runs of the larger grid stay
+    assert (table["strategy"] == "in-domain").sum() == 4
+
+
+def test_a_changed_setting_is_refused_by_name(compared, arguments, cli):
+    before = (compared / "results.csv").read_bytes()
+    code, _, errors = cli(*arguments, "--out", compared, "--batch-size", 4)
+    assert code == 1
+    assert "--batch-size was 8, is 4" in errors
+    assert (compared / "results.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_shards_make_the_same_table(compared, arguments, cli, tmp_path):
+    out = tmp_path / "out"
+    for part in ("1/2", "2/2"):
+        assert cli(*arguments, "--out", out, "--shard", part)[0] == 0
+    parts = [pd.read_csv(out / f"results-{number}-of-2.csv") for number in (1, 2)]
+    assert [len(part) for part in parts] == [4, 4]
+    code, printed, _ = cli(*arguments, "--out", out)
+    assert (code, printed.count("--- run")) == (0, 0)
+    assert (out / "results.csv").read_bytes() == (compared / "results.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_grid_ends_with_the_same_table(compared, arguments, tmp_path):
+    out = tmp_path / "out"
+    program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *arguments, "--out", out]
+    first = out / "runs/scenes/finetune-f0.2/in-domain-0/metrics.json"
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+    assert (out / "results.csv").read_bytes() == (compared / "results.csv").read_bytes()
+
+
+def test_a_diverging_run_is_a_failed_row(records, cli, tmp_path):
+    config = tmp_path / "grid.yaml"
+    settings = {
+        "targets": [str(records)],
+        "strategies": "scratch",
+        "seeds": 1,
+        "fractions": [0.2, 0.5],
+        "by_fraction": {0.2: {"learning_rate": 9.9, "epochs": 9}},
+    }
+    config.write_text(yaml.safe_dump(settings))
+    words = ["compare", "--config", config, "--out", tmp_path / "out", *tiny.SMALL]
+    words += ["--backbone", "tiny_explosive"]
+    code, _, errors = cli(*words)
+    assert code == 0, errors
+    assert "going on with the grid" in errors
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert list(table["status"]) == ["failed", "done"]
+    assert "at step" in table["error"][0]
+    assert "--- run" not in cli(*words)[1]  # the same seed would fail again
+    assert cli(*words, "--retry-failed")[1].count("--- run") == 1
+
+
+def test_dry_run_writes_nothing(arguments, cli, tmp_path):
+    code, printed, _ = cli(*arguments, "--out", tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert "8 runs, 8 to do" in printed
+    assert "source round of in-domain" in printed
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--fractions", "0.9"), "at most 0.5"),
+        (("--fractions", "0.2,0.2"), "given twice"),
+        (("--strategies", "scratch,dino"), "unknown strategy 'dino'"),
+        (("--seeds", "0"), "--seeds is how many"),
+        (("--head", "round"), "--head is one of"),
+        (("--distribute", "multiworker"), "divided by --shard"),
+        (("--weights", "absent.h5"), "absent.h5"),
+        (("--target", "absent"), "absent is no record folder"),
+    ],
+)
+def test_bad_grids_are_one_line(arguments, cli, tmp_path, flags, message):
+    code, _, errors = cli(*arguments, "--out", tmp_path / "out", *flags)
+    assert code == 1
+    assert message in errors
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_foreign_table_is_refused_and_kept(arguments, cli, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.csv").write_text("model,accuracy\nvit,0.99\n")
+    code, _, errors = cli(*arguments, "--out", out)
+    assert code == 1
+    assert "no column 'key'" in errors
+    assert [path.name for path in out.iterdir()] == ["results.csv"]
+
+
+def test_a_target_without_test_images_is_refused(scenes, cli, tmp_path):
+    all_ = ("--train-fraction", 0.8, "--val-fraction", 0.2)
+    assert cli("convert", scenes, "--out", tmp_path / "records", *all_)[0] == 0
+    code, _, errors = cli("compare", "--target", tmp_path / "records", "--out", tmp_path / "out")
+    assert code == 1
+    assert "no test split" in errors

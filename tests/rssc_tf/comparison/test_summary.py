@@ -1,0 +1,197 @@
+"""Tables and the verdict, from drawn predictions whose truth is known."""
+
+import re
+import shutil
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.report.verdict import verdict
+from rssc_tf.comparison.summary import comparisons, differences, summarise
+from rssc_tf.regimes import STRATEGIES
+from tests.rssc_tf.comparison.conftest import draw_card
+from tfrecords_tools.common.errors import RsscError
+
+ALL = {"scratch": 1.0, "imagenet": 3.0, "ssl": 3.0, "in-domain": 2.0, "dap": 3.1, "dap-ssl": 3.1}
+# Every difference in a sentence is followed by its interval.
+CLAIM = r"[+−]\d+\.\d points( of micro-F1)? \[−?\d+\.\d, −?\d+\.\d\]"
+
+
+def test_summary_agrees_with_the_table_of_runs(draw_comparison):
+    out = draw_comparison({"scratch": 1, "dap": 3}, fractions=(0.1, 0.4))
+    table = pd.read_csv(out / "results.csv")
+    summary = summarise(read_study(out))
+    groups = table.groupby(["fraction", "strategy"])
+    for metric in ("top1", "macro_f1", "ece"):
+        ours = summary[summary["metric"] == metric].set_index(["fraction", "strategy"])
+        np.testing.assert_allclose(ours["mean"].sort_index(), groups[metric].mean())
+        np.testing.assert_allclose(ours["sd"].sort_index(), groups[metric].std())
+        assert (ours["seeds"] == 3).all()
+        assert set(ours["train_images"]) == {100, 400}
+    sure = summary[summary["metric"].isin(["top1", "macro_f1"])]
+    assert (sure["low"] < sure["mean"]).all() and (sure["mean"] < sure["high"]).all()
+    assert summary[summary["metric"] == "ece"]["low"].isna().all()
+
+
+def test_differences_agree_with_the_table_of_runs(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3, "dap": 3})
+    found = differences(read_study(out))
+    means = pd.read_csv(out / "results.csv").groupby("strategy")["top1"].mean()
+    top1 = found[found["metric"] == "top1"]
+    pairs = [("imagenet", "scratch"), ("dap", "scratch"), ("dap", "imagenet")]
+    assert list(zip(top1["strategy"], top1["against"], strict=True)) == pairs
+    for row in top1.itertuples():
+        assert row.difference == pytest.approx(means[row.strategy] - means[row.against])
+        assert row.low < row.difference < row.high
+        assert len(row.mcnemar_p.split()) == 3
+    assert list(top1["differs"]) == [True, True, False]
+    assert all(float(p) < 0.05 for p in top1.iloc[0]["mcnemar_p"].split())
+
+
+def test_comparisons_without_scratch_or_imagenet(draw_comparison):
+    out = draw_comparison({"in-domain": 2, "dap": 3, "dap-ssl": 3}, seeds=1)
+    group = read_study(out).targets[0].main
+    assert comparisons(group) == [("dap", "in-domain"), ("dap-ssl", "in-domain")]
+
+
+def test_verdict_of_the_usual_case(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3, "dap": 3})
+    (sentence,) = verdict(read_study(out))
+    assert re.fullmatch(
+        rf"With 200 labelled images, ImageNet pre-training is worth {CLAIM} over scratch; "
+        rf"adapting it on world adds {CLAIM} \(not shown to differ from zero\)\.",
+        sentence,
+    )
+    assert "worth +" in sentence
+
+
+def test_a_loss_is_called_one(draw_comparison):
+    (sentence,) = verdict(read_study(draw_comparison({"scratch": 3, "imagenet": 1})))
+    assert re.search(rf"worth {CLAIM} over scratch \(a loss\)", sentence)
+    assert "worth −" in sentence
+
+
+def test_every_subset_of_strategies_has_a_verdict(draw_comparison):
+    study = read_study(draw_comparison(ALL, seeds=2))
+    group = study.targets[0].main
+    every = dict(group.runs)
+    for size in range(1, len(ALL) + 1):
+        for subset in combinations(STRATEGIES, size):
+            group.runs = {name: every[name] for name in subset}
+            (sentence,) = verdict(study)
+            assert sentence.count("points") == len(re.findall(CLAIM, sentence))
+            assert ("points" in sentence) == (size > 1)
+            named = "|".join(STRATEGIES)
+            if size == 1:
+                pattern = rf"({named}) reaches \d+\.\d% top-1 accuracy \[\d+\.\d, \d+\.\d\]\."
+                assert re.search(pattern, sentence)
+
+
+def test_fewest_and_most_images_of_the_fine_tuned_runs(draw_comparison):
+    out = draw_comparison(
+        {"scratch": 1, "imagenet": 3}, fractions=(0.05, 0.2, 0.8), heads=("finetune", "linear")
+    )
+    study = read_study(out)
+    assert [sentence.split(",")[0] for sentence in verdict(study)] == [
+        "With 50 labelled images",
+        "With 800 labelled images",
+    ]
+    assert study.targets[0].main.head == "finetune"
+    assert len(study.targets[0].groups) == 6
+
+
+def test_one_seed_is_said_to_be_one(draw_comparison):
+    sentences = verdict(read_study(draw_comparison({"scratch": 1, "imagenet": 3}, seeds=1)))
+    assert len(sentences) == 2
+    assert "not the chance in training" in sentences[1]
+
+
+def test_multi_label(draw_comparison):
+    card = draw_card("coast", multi=True)
+    out = draw_comparison({"scratch": 0.5, "imagenet": 1.5}, card=card)
+    study = read_study(out)
+    (sentence,) = verdict(study)
+    assert re.search(r"worth \+\d+\.\d points of micro-F1 \[\d+\.\d, \d+\.\d\] over", sentence)
+    table = pd.read_csv(out / "results.csv").groupby("strategy")["map"].mean()
+    found = differences(study).set_index("metric")
+    assert set(found.index) == {"micro_f1", "macro_f1", "map"}
+    assert found.loc["map", "difference"] == pytest.approx(table["imagenet"] - table["scratch"])
+
+
+def test_several_targets_are_named(draw_comparison):
+    draw_comparison({"scratch": 1, "imagenet": 3})
+    out = draw_comparison({"scratch": 1, "imagenet": 3}, card=draw_card("town"))
+    assert [sentence.split(",")[0] for sentence in verdict(read_study(out))] == [
+        "On coast",
+        "On town",
+    ]
+
+
+def test_runs_that_cannot_be_used_are_set_aside(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3}, seeds=5)
+    runs = out / "runs/coast/finetune-f0.2"
+    shutil.rmtree(runs / "scratch-0")
+    (runs / "scratch-1/predictions.parquet").write_bytes(b"PAR1 no more")
+    table = pd.read_parquet(runs / "scratch-2/predictions.parquet")
+    table.loc[3, "p_beach"] = np.nan
+    table.to_parquet(runs / "scratch-2/predictions.parquet")
+    table = pd.read_parquet(runs / "imagenet-3/predictions.parquet")
+    table[::-1].to_parquet(runs / "imagenet-3/predictions.parquet")
+    table.drop(columns="p_forest").to_parquet(runs / "imagenet-4/predictions.parquet")
+    study = read_study(out)
+    reasons = {(row["strategy"], row["seed"]): reason for row, reason in study.unusable}
+    for run, word in {
+        ("scratch", 0): "is gone",
+        ("scratch", 1): "damaged",
+        ("scratch", 2): "NaN",
+        ("imagenet", 3): "other images",
+        ("imagenet", 4): "p_forest",
+    }.items():
+        assert word in reasons.pop(run)
+    assert not reasons
+    # Scratch is left with seeds 3 and 4, ImageNet with 0 to 2: nothing can be paired.
+    group = study.targets[0].main
+    assert group.difference("imagenet", "scratch") is None
+    (sentence,) = verdict(study)
+    assert "imagenet reaches" in sentence
+    assert differences(study).empty
+
+
+def test_failed_runs(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3}, seeds=2)
+    table = pd.read_csv(out / "results.csv")
+    table["error"] = table["error"].astype(object)
+    table.loc[0, ["status", "error"]] = ["failed", "the loss is NaN at step 7"]
+    table.loc[0, ["top1", "macro_f1"]] = np.nan
+    table.to_csv(out / "results.csv", index=False)
+    study = read_study(out)
+    assert [reason for _, reason in study.unusable] == ["the loss is NaN at step 7"]
+    assert study.targets[0].main.difference("imagenet", "scratch").seeds == 1
+    table["status"], table["error"] = "failed", "no"
+    table.to_csv(out / "results.csv", index=False)
+    assert verdict(read_study(out)) == ["No run has ended with predictions that can be used."]
+
+
+def test_a_class_without_test_images_has_no_gain(draw_comparison):
+    card = draw_card("coast", images=200)
+    ids = np.array([f"{number}.jpg" for number in range(200)])
+    labels = np.arange(200) % 3  # none is a meadow
+    out = draw_comparison({"scratch": 1, "imagenet": 3}, card=card, examples=(ids, labels))
+    gains = read_study(out).targets[0].main.class_gains("imagenet", "scratch")
+    assert gains[3] is None
+    assert all(gain.low < gain.value < gain.high for gain in gains[:3])
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [("a,b\n1,2\n", "column 'key'"), ("", "cannot be read"), (None, "no results.csv")],
+)
+def test_a_foreign_table_is_refused_in_one_line(tmp_path, content, named):
+    if content is not None:
+        (tmp_path / "results.csv").write_text(content)
+    with pytest.raises(RsscError, match=named) as error:
+        read_study(tmp_path)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,84 @@
+"""What an export keeps to tell what is unknown."""
+
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from rssc_tf.exporting.novelty import fit_novelty, read_novelty
+
+RNG = np.random.default_rng(0)
+CENTRES = RNG.normal(size=(4, 16))
+
+
+def around(centres, count):
+    points = centres[RNG.integers(len(centres), size=count)]
+    return (points + RNG.normal(0, 0.2, points.shape)) * RNG.uniform(1, 5, (count, 1))
+
+
+def test_the_distance_is_that_of_scikit_learns_neighbours():
+    training, new = around(CENTRES, 300), around(CENTRES, 50)
+    found = fit_novelty(training, around(CENTRES, 200))
+    neighbours = NearestNeighbors(n_neighbors=found.k, metric="cosine").fit(training)
+    expected = neighbours.kneighbors(new)[0][:, -1]
+    np.testing.assert_allclose(found.distance(new), expected, atol=2e-3)  # kept as float16
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_twentieth_of_the_known_is_beyond_the_threshold_and_nearly_all_else(validated):
+    training, validation = around(CENTRES, 400), around(CENTRES, 400)
+    found = fit_novelty(training, validation if validated else None)
+    known, other = around(CENTRES, 1000), around(RNG.normal(size=(40, 16)), 1000)
+    assert 0.02 < found.is_unknown(known).mean() < 0.1
+    assert found.is_unknown(other).mean() > 0.9
+    distances = np.concatenate([found.distance(known), found.distance(other)])
+    assert roc_auc_score(np.arange(2000) >= 1000, distances) > 0.97
+
+
+def test_a_handful_of_images_is_enough():
+    for count in (2, 3, 7):
+        found = fit_novelty(around(CENTRES, count))
+        assert found.k == min(5, count - 1)
+        assert np.isfinite(found.threshold)
+
+
+def test_an_export_keeps_the_features_of_its_training_images(exported, trained, records):
+    from rssc_tf.probing.features import extract_features
+    from rssc_tf.runs import open_run
+
+    run = open_run(trained)
+    found = read_novelty(exported)
+    features = extract_features(run.model, records, run.card, "train").values
+    expected = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.features, expected, atol=1e-3)
+    validation = extract_features(run.model, records, run.card, "val").values
+    assert found.threshold == pytest.approx(np.quantile(found.distance(validation), 0.95))
+
+
+def test_a_sample_of_the_features_is_their_beginning(trained, records):
+    from rssc_tf.probing.features import extract_features
+    from rssc_tf.runs import open_run
+
+    run = open_run(trained)
+    whole, some = (
+        extract_features(run.model, records, run.card, "train", most) for most in (None, 7)
+    )
+    assert some.ids.tolist() == whole.ids[:7].tolist()
+    np.testing.assert_allclose(some.values, whole.values[:7], atol=1e-6)
+
+
+def test_without_records_an_export_says_so_and_has_none(trained, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    lines = [
+        f"target: {tmp_path}/gone" if line.startswith("target:") else line
+        for line in text.splitlines()
+    ]
+    (run / "config.yaml").write_text("\n".join(lines))
+    code, _, err = cli("export", run, "--out", tmp_path / "export")
+    assert code == 0
+    assert len(err.strip().splitlines()) == 1
+    assert "gone is no record folder" in err
+    assert not (tmp_path / "export" / "novelty.npz").exists()

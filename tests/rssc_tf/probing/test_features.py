@@ -1,0 +1,200 @@
+"""Features: what they are, when two are the same, and how they are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.stream import evaluation_batches
+from rssc_tf.probing.encoder import open_encoder, weights_sha256
+from rssc_tf.probing.features import (
+    Features,
+    extract_features,
+    feature_file,
+    kept_features,
+)
+from rssc_tf.runs import load_model
+from tests.tiny import SMALL
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import read_card
+
+OWN = {"backbone": "tiny", "image_size": 32}
+
+
+@pytest.fixture(scope="module")
+def card(records):
+    return read_card(records)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _assert_same(one: Features, two: Features) -> None:
+    for name, array, other in zip(Features._fields, one, two, strict=True):
+        np.testing.assert_array_equal(array, other, err_msg=name)
+        assert array.dtype == other.dtype, name
+
+
+def test_features_are_what_the_classifiers_head_sees(trained, records, card):
+    model = load_model(trained)
+    found = extract_features(model, records, card, "test")
+    assert found.values.shape == (12, 16)
+    assert found.values.dtype == np.float32
+    images, labels, ids = next(iter(evaluation_batches(records, card, "test", 12)))
+    np.testing.assert_array_equal(found.labels, labels)
+    assert list(found.ids) == [name.decode() for name in ids.numpy()]
+    kernel, bias = model.get_layer("logits").get_weights()
+    logits = model(images, training=False).numpy()
+    np.testing.assert_allclose(found.values @ kernel + bias, logits, atol=1e-5)
+
+
+def test_labels_of_a_multi_label_set(multi_records):
+    card = read_card(multi_records)
+    found = extract_features(open_encoder("random", card, **OWN).model, multi_records, card, "val")
+    assert found.labels.shape == (card.splits["val"].examples, 3)
+    assert tuple(found.labels.sum(axis=0)) == card.splits["val"].class_counts
+
+
+def test_a_second_computation_has_the_same_bits(records, card):
+    first, second = (
+        extract_features(open_encoder("random", card, **OWN).model, records, card, "train")
+        for _ in range(2)
+    )
+    _assert_same(first, second)
+
+
+def test_what_makes_features_the_same(trained, records, card, cli, tmp_path):
+    run = open_encoder(trained, card)
+    assert run.definition["image_size"] == 32
+    assert run.definition == open_encoder(trained / "model.keras", card).definition
+    weights = tmp_path / "other name.weights.h5"
+    assert cli("weights", "import", trained, "--out", weights)[0] == 0
+    assert run.definition == open_encoder(weights, card, image_size=32).definition
+    # A subset of the training images, as learning curves have it, shares the test split.
+    subset = replace(card, splits={**card.splits, "train": card.splits["val"]}, made={})
+    assert feature_file(run, subset, "test") == feature_file(run, card, "test")
+    assert feature_file(run, subset, "train") != feature_file(run, card, "train")
+
+
+def test_what_makes_features_others(records, card):
+    encoders = [
+        open_encoder("random", card, **{**OWN, **change})
+        for change in (
+            {},
+            {"seed": 1},
+            {"image_size": 40},
+            {"precision": "mixed_bfloat16"},
+            {"normalization": "lite"},
+            {"backbone": "tiny_without_dropout"},
+        )
+    ]
+    files = {feature_file(encoder, card, "test") for encoder in encoders}
+    files.add(feature_file(encoders[0], replace(card, size=64), "test"))
+    files.add(feature_file(encoders[0], card, "val"))
+    assert len(files) == 8
+
+
+def test_every_weight_counts(card):
+    model = open_encoder("random", card, **OWN).model
+    before = weights_sha256(model)
+    model.get_layer("logits").bias.assign_add([1.0])  # the head does not
+    assert weights_sha256(model) == before
+    variable = model.get_layer("backbone").weights[-1]
+    variable.assign_add(np.full(variable.shape, 1e-6))
+    assert weights_sha256(model) != before
+
+
+def test_features_are_kept_and_found(records, card, cache, capsys):
+    encoder = open_encoder("random", card, **OWN)
+    first = kept_features(encoder, records, card, "test")
+    file = feature_file(encoder, card, "test")
+    assert file.is_relative_to(cache)
+    assert f"kept in {file}" in capsys.readouterr().err
+    without_model = replace(encoder, model=None)
+    _assert_same(first, kept_features(without_model, records, card, "test"))
+    assert f"found in {file}" in capsys.readouterr().err
+    assert [path.name for path in cache.rglob("*.npz")] == [file.name]
+
+
+def _flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_flip, lambda data: data[:-100], lambda data: b"", lambda data: b"no features"],
+    ids=["one bit", "cut", "empty", "other content"],
+)
+def test_a_damaged_file_is_computed_again(damage, records, card, cache):
+    encoder = open_encoder("random", card, **OWN)
+    first = kept_features(encoder, records, card, "val")
+    file = feature_file(encoder, card, "val")
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    with pytest.warns(UserWarning, match="is damaged .* computing it again"):
+        _assert_same(first, kept_features(encoder, records, card, "val"))
+    assert file.read_bytes() == whole
+
+
+def test_a_file_of_other_images_is_computed_again(records, card, cache):
+    encoder = open_encoder("random", card, **OWN)
+    first = kept_features(encoder, records, card, "val")
+    file = feature_file(encoder, card, "val")
+    np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
+    with pytest.warns(UserWarning, match="7 images, not 8"):
+        _assert_same(first, kept_features(encoder, records, card, "val"))
+
+
+def test_features_that_are_not_finite_are_refused(records, card, cache):
+    encoder = open_encoder("random", card, **OWN)
+    kernel = encoder.model.get_layer("backbone").weights[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(RsscError, match="features of 12 of 12 test images are not finite"):
+        kept_features(encoder, records, card, "test")
+    assert not list(cache.rglob("*.npz"))
+
+
+BAD_ENCODERS = {
+    "missing": ("{tmp}/none.h5", {}, "none.h5: no such weights file"),
+    "unfinished": ("{tmp}/begun", {}, "is not finished"),
+    "no run": ("{tmp}", {}, "is no run folder"),
+    "size of a run": ("{run}", {"image_size": 64}, "its own image size: leave out --image-size"),
+    "precision of a run": ("{run}", {"precision": "float32"}, "leave out --precision"),
+    "backbone of a run": ("{run}", {"backbone": "resnet18"}, "a run of tiny, not of resnet18"),
+    "backbone of a file": (
+        "{tmp}/w.weights.h5",
+        {"backbone": "resnet18"},
+        "holds weights of tiny, not of resnet18",
+    ),
+    "backbone": ("random", {"backbone": "vgg"}, "unknown backbone 'vgg'"),
+    "precision": ("random", {"precision": "half"}, "--precision is one of float32"),
+    "size": ("random", {"backbone": "tiny", "image_size": 0}, "--image-size is at least 8"),
+    "ssl": ("ssl", {"backbone": "resnet18"}, "in the place of 'ssl'"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD_ENCODERS))
+def test_bad_weights_are_one_line(case, trained, records, card, cli, tmp_path):
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.yaml").write_text((trained / "config.yaml").read_text())
+    if "{tmp}/w" in BAD_ENCODERS[case][0]:
+        assert cli("weights", "import", trained, "--out", tmp_path / "w.weights.h5")[0] == 0
+    weights, settings, message = BAD_ENCODERS[case]
+    with pytest.raises(RsscError) as error:
+        open_encoder(weights.format(tmp=tmp_path, run=trained), card, **settings)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_in_bfloat16_keeps_its_precision(records, card, cli, tmp_path):
+    words = ("--target", records, "--out", tmp_path / "run", "--precision", "mixed_bfloat16")
+    assert cli("train", "--strategy", "scratch", *words, *SMALL)[0] == 0
+    encoder = open_encoder(tmp_path / "run", card)
+    assert encoder.definition["precision"] == "mixed_bfloat16"
+    found = extract_features(encoder.model, records, card, "val")
+    assert found.values.dtype == np.float32

@@ -1,0 +1,101 @@
+"""Output is whole or absent."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
+from tfrecords_tools.common.errors import RsscError
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    with new_folder(tmp_path / "out") as aside:
+        (aside / "x").write_text("x")
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [RsscError("x"), KeyboardInterrupt(), ValueError("x")])
+def test_a_failure_leaves_nothing(tmp_path, error):
+    with pytest.raises(type(error)), new_folder(tmp_path / "out") as aside:
+        (aside / "x").write_text("x")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_keeps_what_was_there(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
+        pass
+    with pytest.raises(ValueError), new_folder(tmp_path / "out", overwrite=True):
+        raise ValueError
+    assert (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_a_killed_process_leftover_is_removed(tmp_path):
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "half").write_text("x")
+    with new_folder(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_is_replaced_when_it_is_whole(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("old")
+    with pytest.raises(ValueError), new_file(path) as aside:
+        aside.write_text("half")
+        raise ValueError
+    assert path.read_text() == "old"
+    with new_file(path) as aside:
+        assert aside.suffix == ".csv"
+        aside.write_text("new")
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "x").write_text("earlier")
+    (tmp_path / ".out.partial").mkdir()
+    with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out" / "x").read_text() == "earlier"
+    with new_folder(tmp_path / "out", overwrite=True) as aside:
+        (aside / "x").write_text("new")
+    assert (tmp_path / "out" / "x").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_error_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").write_text("earlier")
+    rename = Path.rename
+
+    def fails(self, target):
+        if self.name == ".out.partial":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(RsscError, match=r"cannot write .*out: Input/output error"):
+        with new_folder(tmp_path / "out", overwrite=True):
+            pass
+    assert (tmp_path / "out" / "x").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_errors_of_the_file_system_name_the_file(tmp_path):
+    with pytest.raises(RsscError, match=r"cannot write .*x\.csv: No space left"):
+        with new_file(tmp_path / "x.csv") as aside:
+            aside.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(RsscError, match=r"elsewhere\.jpg: No such file"):
+        with new_folder(tmp_path / "out"):
+            (tmp_path / "elsewhere.jpg").read_bytes()
+    with pytest.raises(RsscError, match=r"cannot write .*: File name too long"):
+        refuse_existing(tmp_path / ("x" * 300))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,128 @@
+"""Published lists, `folds.csv` and the study's pickles."""
+
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import LabelEncoder
+
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.sources.label_files import read_label_csv
+from tfrecords_tools.sources.readers import read_class_folders
+from tfrecords_tools.sources.split_files import apply_split_files, write_folds
+from tfrecords_tools.splitting.splits import SplitPlan, assign_splits
+
+
+@pytest.fixture
+def listing(class_folders):
+    return read_class_folders(class_folders({"a": 2, "b": 2}))
+
+
+def _write(folder, **files) -> list:
+    paths = []
+    for name, text in files.items():
+        paths.append(folder / f"{name}.csv")
+        paths[-1].write_text(text)
+    return paths
+
+
+def test_lists_named_train_val_test(listing, tmp_path):
+    files = _write(
+        tmp_path,
+        x_train="a/a_00.jpg,a\nb/b_00.jpg,b\n",
+        x_val="image,class\na/a_01.jpg,a\n",
+        x_test="b_01\n",
+    )
+    assert apply_split_files(listing, files) == []
+    assert list(listing.table["split"]) == ["train", "val", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/a_00.jpg\na/a_00.jpg\n", "is already in 'train'"),
+        ("a/a_00.jpg\na/a_09.jpg\n", "1 of 2 listed images are not there"),
+        ("a/a_00.jpg\na/a_01.jpg\nb/b_00.jpg\n", "1 of 4 images are in no split file"),
+        ("/data/a/a_00.jpg\n", "absolute path"),
+        ("../../x.jpg\n", "leads out"),
+        ("z/z_00.jpg\n", "1 of 1 listed images are not there"),
+        ("", "cannot read"),
+    ],
+)
+def test_bad_lists_give_one_line(listing, tmp_path, text, message):
+    with pytest.raises(RsscError, match=message) as error:
+        apply_split_files(listing, _write(tmp_path, x_train=text))
+    assert "\n" not in str(error.value)
+
+
+def test_one_image_in_two_splits(listing, tmp_path):
+    files = _write(tmp_path, x_train="a/a_00.jpg\n", x_test="b/b_00.jpg\na/a_00.jpg\n")
+    with pytest.raises(RsscError, match=r"x_test.csv: row 2: 'a/a_00.jpg' is already in 'train'"):
+        apply_split_files(listing, files)
+
+
+def test_a_name_that_says_no_split(listing, tmp_path):
+    with pytest.raises(RsscError, match="ends in train, val or test"):
+        apply_split_files(listing, _write(tmp_path, list="a/a_00.jpg\n"))
+
+
+def test_ignore_unlisted_and_missing(listing, tmp_path):
+    files = _write(tmp_path, x_train="a/a_00.jpg\nc/c_00.jpg\nb/b_00.jpg\n")
+    missing = apply_split_files(listing, files, ignore_unlisted=True, ignore_missing=True)
+    assert [line.rpartition(": ")[2] for line in missing] == ["c/c_00.jpg"]
+    assert list(listing.table["id"]) == ["a/a_00.jpg", "b/b_00.jpg"]
+    assert len(listing.notes) == 2
+
+
+def test_folds_csv_gives_the_same_splits_again(class_folders, tmp_path):
+    root = class_folders({"a": 9, "Ünï,cödé": 7})
+    first, second = read_class_folders(root), read_class_folders(root)
+    assign_splits(first, SplitPlan(0.5, 0.2), seed=3)
+    write_folds(first, tmp_path / "folds.csv")
+    apply_split_files(second, [tmp_path / "folds.csv"])
+    assert second.table.equals(first.table)
+
+
+def test_folds_csv_with_an_unknown_split(listing, tmp_path):
+    file = tmp_path / "folds.csv"
+    file.write_text("id,split\na/a_00.jpg,training\na/a_01.jpg,holdout\n")
+    with pytest.raises(RsscError, match="Received: 'holdout'"):
+        apply_split_files(listing, [file])
+
+
+def test_the_studys_pickles(listing, tmp_path):
+    split = {
+        "train": {"filename": ["a/a_00.jpg", "b/b_00.jpg"], "class": ["a", "b"]},
+        "test": {"filename": np.array(["a/a_01.jpg", "b/b_01.jpg"]), "class": ["a", "b"]},
+    }
+    (tmp_path / "x20-split.pkl").write_bytes(pickle.dumps(split))
+    (tmp_path / "x20-le.pkl").write_bytes(pickle.dumps(LabelEncoder().fit(["a", "b"])))
+    apply_split_files(listing, [tmp_path / "x20-split.pkl", tmp_path / "x20-le.pkl"])
+    assert list(listing.table["split"]) == ["train", "test"] * 2
+    (tmp_path / "x20-le.pkl").write_bytes(pickle.dumps(LabelEncoder().fit(["a", "z"])))
+    with pytest.raises(RsscError, match="classes differ from the images' in b, z"):
+        apply_split_files(listing, [tmp_path / "x20-le.pkl"])
+
+
+@pytest.mark.shared_data
+def test_published_aid_lists_resolve(shared):
+    listing = read_class_folders(shared / "aid")
+    files = [shared / "aitlas_splits" / f"aid_{split}.csv" for split in ("train", "val", "test")]
+    with pytest.raises(RsscError, match="3000 of 10000 listed images are not there"):
+        apply_split_files(listing, files)
+    missing = apply_split_files(listing, files, ignore_missing=True)
+    assert len(missing) == 3000
+    assert Counter(listing.table["split"]) == {"train": 4179, "val": 1411, "test": 1410}
+
+
+@pytest.mark.shared_data
+def test_published_aid_multi_label_lists_resolve(shared):
+    root = shared / "aid_multilabel"
+    names = ("train", "val", "test")
+    listing = read_label_csv(root / "images", [root / f"{name}.csv" for name in names])
+    lists = [shared / "aitlas_splits" / f"aidmultilabel_{name}.csv" for name in names]
+    theirs = read_label_csv(root / "images", lists)
+    assert theirs.table["labels"].equals(listing.table["labels"])
+    assert apply_split_files(listing, lists) == []
+    assert Counter(listing.table["split"]) == {"train": 1917, "val": 483, "test": 600}

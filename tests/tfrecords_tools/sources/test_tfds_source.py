@@ -1,0 +1,52 @@
+"""TensorFlow Datasets as a source; the network is replaced by a dataset made here."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.sources.readers import read_class_folders
+from tfrecords_tools.sources.tfds_source import fetch_class_folders
+
+INSTALLED = importlib.util.find_spec("tensorflow_datasets") is not None
+
+
+@pytest.mark.skipif(INSTALLED, reason="tests what is said without the extra [tfds]")
+def test_says_which_extra_is_missing():
+    with pytest.raises(RsscError, match=r"pip install 'rssc-tf\[tfds\]'"):
+        fetch_class_folders("uc_merced")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs the extra [tfds]")
+def test_a_builder_becomes_class_folders(tmp_path, monkeypatch):
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    images = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), np.uint8)
+    labels = np.arange(6) % 2
+    examples = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(16, 16, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=["sea", "sand"]),
+        }
+    )
+    made = tfds.dataset_builders.store_as_tfds_dataset(
+        name="tiny_scenes",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": examples},
+        data_dir=str(tmp_path),
+    )
+    monkeypatch.setattr(tfds, "builder", lambda name: made)
+    listing = read_class_folders(fetch_class_folders("tiny_scenes"))
+    assert listing.classes == ["sand", "sea"]
+    assert len(listing.table) == 6
+    assert fetch_class_folders("tiny_scenes").is_dir()  # the second time it is only found
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs the extra [tfds]")
+def test_an_unknown_name():
+    with pytest.raises(RsscError, match="has no usable 'no_such_set'"):
+        fetch_class_folders("no_such_set")

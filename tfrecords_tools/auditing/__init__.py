@@ -1,0 +1,1 @@
+"""Whether a set can be trusted: findings, duplicates, leaks, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""What all three packages use: errors, whole-or-absent files, progress, worker processes."""

@@ -1,0 +1,1 @@
+"""What a record folder is: card, schema, shards, and their verification."""

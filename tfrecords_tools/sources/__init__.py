@@ -1,0 +1,1 @@
+"""Where images and labels come from: folders, label files, split files, TFDS, the catalogue."""

@@ -1,0 +1,180 @@
+"""Published splits: CSV and TSV lists, our own `folds.csv`, and the study's pickles."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import SPLITS
+from tfrecords_tools.sources.label_files import read_csv
+from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe
+from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
+
+FOLDS = "folds.csv"
+
+# The words that lists use for our three splits.
+_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_MISSING_SHOWN = 3
+
+
+def write_folds(listing: Listing, path: Path) -> None:
+    """Writes the split as a small text file: `id,split,labels`, labels joined with `|`.
+
+    `split_file=folds.csv` reads it back and gives the same splits again.
+    """
+    table = listing.table
+    names = ["|".join(listing.classes[number] for number in labels) for labels in table["labels"]]
+    frame = pd.DataFrame({"id": table["id"], "split": table["split"], "labels": names})
+    with new_file(path) as aside:
+        frame.to_csv(aside, index=False, lineterminator="\n")
+
+
+def apply_split_files(
+    listing: Listing,
+    files: list[Path],
+    ignore_unlisted: bool = False,
+    ignore_missing: bool = False,
+) -> list[str]:
+    """Fills `split` from published lists, in place.
+
+    A table with a `split` column names the split of every row; the file name of any other must
+    end in train, val or test (`aid_train.csv`). Rows name an image in their first column; a
+    header row is recognised because no image has its name. A pickle as the study wrote it
+    (`*-split.pkl`) holds its splits under their names; a `*-le.pkl` beside it only names the
+    classes, and is checked against them.
+
+    Args:
+        listing: images; its `table` and `notes` change.
+        files: the lists.
+        ignore_unlisted: leave out images that no list names, with a note.
+        ignore_missing: go on without the listed images that are not there, with a note.
+
+    Returns:
+        What the lists name and the folder lacks, one `FILE: NAME` each.
+
+    Raises:
+        RsscError: a list that names a missing image (unless `ignore_missing`) or one image
+            twice, a file that names no split, an absolute path, or images in no list (unless
+            `ignore_unlisted`).
+    """
+    table = listing.table
+    find, splits = NameIndex(list(table["id"])), {}
+    missing: list[str] = []
+    listed = 0
+    for file in map(Path, files):
+        for number, (name, split) in enumerate(_read(file, listing)):
+            refuse_unsafe(name, file)
+            found = find(name, file)
+            if found is None and number == 0 and _is_header(name):
+                continue
+            listed += 1
+            if found is None:
+                missing.append(f"{file}: {name}")
+            elif found in splits:
+                raise RsscError(
+                    f"{file}: row {number + 1}: {name!r} is already in {splits[found]!r}: an "
+                    "image belongs to one split, once"
+                )
+            else:
+                splits[found] = split
+    if missing and not ignore_missing:
+        raise RsscError(
+            f"{len(missing)} of {listed} listed images are not there, the first is {missing[0]}: "
+            "add them, or pass `ignore_missing=True` to go on without them"
+        )
+    if missing:
+        listing.notes.append(
+            f"listed, but not there: {len(missing)} of {listed} images, the first is {missing[0]}"
+        )
+    if not splits:
+        raise RsscError(f"{files[0]} names none of the {len(table)} images: is it another set's?")
+    table["split"] = table["id"].map(splits).astype(object)
+    unlisted = table["id"][table["split"].isna()]
+    if len(unlisted) and not ignore_unlisted:
+        raise RsscError(
+            f"{len(unlisted)} of {len(table)} images are in no split file, the first is "
+            f"{unlisted.iloc[0]}: complete the lists, or pass "
+            "`ignore_unlisted=True` to leave them out"
+        )
+    if len(unlisted):
+        listing.notes.append(f"left out: {len(unlisted)} images that no split file lists")
+        listing.table = table[table["split"].notna()].reset_index(drop=True)
+    return missing
+
+
+def _is_header(name: str) -> bool:
+    """A header's first cell has no folder and no extension, unlike every list's first image."""
+    return "/" not in name and "." not in name
+
+
+def _read(file: Path, listing: Listing) -> list[tuple[str, str]]:
+    if file.suffix.lower() in (".pkl", ".pickle"):
+        return _read_pickle(file, listing)
+    frame = read_csv(file, header=None)
+    header = [cell.strip().lower() for cell in frame.iloc[0]]
+    if "split" in header:
+        column = frame[header.index("split")].str.strip()[1:]
+        unknown = sorted(set(column.str.lower()) - set(_WORDS))
+        if unknown:
+            raise RsscError(f"{file}: a split is train, val or test. Received: {unknown[0]!r}")
+        return list(zip(frame[0][1:], column.str.lower().map(_WORDS), strict=True))
+    for split in SPLITS:
+        if file.stem.lower().endswith(split):
+            return [(name, split) for name in frame[0]]
+    raise RsscError(f"{file}: the name of a split file ends in train, val or test (aid_train.csv)")
+
+
+def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
+    content = read_pickle(file)
+    if isinstance(content, Encoder):
+        _check_encoder(file, content, listing)
+        return []
+    if not isinstance(content, dict) or not content:
+        raise RsscError(f"{file}: expected a dict of splits, as the study wrote it")
+    rows = []
+    for word, part in content.items():
+        word = word if isinstance(word, str) else type(word).__name__
+        split = _WORDS.get(word.lower())
+        names = part.get("filename") if isinstance(part, dict) else None
+        if split is None or not _is_text(names):
+            raise RsscError(
+                f"{file}: expected splits named train and test, each with a list `filename`. "
+                f"Received: {word[:40]!r}"
+            )
+        rows += [(str(name), split) for name in names]
+    return rows
+
+
+def _is_text(values: Any) -> bool:
+    """Whether it is a list or a flat array of text, the only thing that is safe to spell out."""
+    return (
+        isinstance(values, list | tuple | np.ndarray)
+        and getattr(values, "ndim", 1) == 1
+        and all(isinstance(value, str) for value in values)
+    )
+
+
+def _check_encoder(file: Path, encoder: Encoder, listing: Listing) -> None:
+    if not _is_text(encoder.classes_):
+        raise RsscError(
+            f"{file}: expected class names. Received: {type(encoder.classes_).__name__}"
+        )
+    theirs = [str(name) for name in encoder.classes_]
+    odd = sorted(set(theirs) ^ set(listing.classes))
+    if odd and theirs:
+        raise RsscError(
+            f"{file}: its classes differ from the images' in {', '.join(odd[:_MISSING_SHOWN])}"
+            f"{' and more' if len(odd) > _MISSING_SHOWN else ''}: is it another set's?"
+        )

@@ -1,0 +1,71 @@
+"""Datasets that TensorFlow Datasets carries, laid out as class folders (extra `[tfds]`)."""
+
+import os
+from pathlib import Path
+
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.tensorflow import import_tensorflow
+
+TFDS = "tfds:"
+
+
+def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
+    """Downloads and prepares `name` with TFDS, once, and lays its images out as class folders.
+
+    The encoded bytes are kept as TFDS stores them, so nothing is compressed twice.
+
+    Args:
+        name: a TFDS name, such as `uc_merced`, `eurosat` or `resisc45`.
+        folder: where; by default `images/` in the TFDS data folder.
+
+    Returns:
+        The folder of class folders.
+
+    Raises:
+        RsscError: the extra is not installed, no such dataset, it has no image and label, or it
+            cannot be downloaded.
+    """
+    try:
+        import_tensorflow()
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise MissingExtra(f"tfds:{name}", "tfds", "tensorflow_datasets") from error
+    try:
+        builder = tfds.builder(name)
+    except Exception as error:  # TFDS raises its own errors for a name it does not know
+        reason = str(error).strip().splitlines()[0]
+        raise RsscError(f"TensorFlow Datasets has no usable {name!r}: {reason}") from error
+    features = builder.info.features or {}
+    if not {"image", "label"} <= set(features):
+        raise RsscError(f"tfds:{name} has no image and label: it has {', '.join(features)}")
+    folder = Path(folder or Path(builder.data_dir) / "images")
+    if folder.is_dir():
+        return folder
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # network, checksum, manual download: the message says which
+        reason = str(error).strip().splitlines()[0]
+        raise RsscError(f"tfds:{name} cannot be fetched: {reason}") from error
+    _lay_out(builder, tfds, folder)
+    return folder
+
+
+def _lay_out(builder, tfds, folder: Path) -> None:
+    label = builder.info.features["label"]
+    with new_folder(folder) as aside:
+        for split in sorted(builder.info.splits):
+            dataset = builder.as_dataset(
+                split=split,
+                decoders={"image": tfds.decode.SkipDecoding()},
+                read_config=tfds.ReadConfig(add_tfds_id=True),
+                shuffle_files=False,
+            )
+            for number, example in enumerate(dataset.as_numpy_iterator()):
+                name = label.int2str(int(example["label"]))
+                if os.sep in name or name.startswith("."):
+                    raise RsscError(f"tfds:{builder.name}: class {name!r} is no folder name")
+                data = example["image"]
+                suffix = ".png" if data.startswith(b"\x89PNG") else ".jpg"
+                (aside / name).mkdir(exist_ok=True)
+                (aside / name / f"{split}_{number:06d}{suffix}").write_bytes(data)

@@ -1,0 +1,225 @@
+"""Stratified splits from a seed: sorted names and the seed decide, nothing else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import SPLITS
+from tfrecords_tools.sources.readers import MULTI, Listing
+from tfrecords_tools.splitting.stratify import assign_groups, iterative_cut, iterative_folds
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How images are divided.
+
+    Attributes:
+        train: share of all images for training, in (0, 1].
+        val: share of all images for validation, in [0, 1); the rest is the test split.
+        per_class: few-shot: this many training images a class instead of `train`. In a
+            multi-label set: until every label has that many positives, if it has them.
+        folds: cross-validation: one of this many equal parts is the test split, `val` of all
+            images the validation split, the rest trains.
+        fold: which part, from 0.
+    """
+
+    train: float = 0.2
+    val: float = 0.1
+    per_class: int | None = None
+    folds: int | None = None
+    fold: int = 0
+
+    def check(self) -> None:
+        """Raises `RsscError` if the numbers contradict each other."""
+        by_share = not (self.per_class or self.folds)
+        train = self.train if by_share else 0.0
+        if (
+            (by_share and not 0 < train <= 1)
+            or not 0 <= self.val < 1
+            or train + self.val > 1 + 1e-9
+        ):
+            raise RsscError(
+                "`train_fraction` is in (0, 1], `val_fraction` in [0, 1), and their sum at most "
+                f"1. Received: {self.train:g} and {self.val:g}"
+            )
+        if self.per_class is not None and self.per_class < 1:
+            raise RsscError(f"`per_class` is at least 1. Received: {self.per_class}")
+        if self.per_class and self.folds:
+            raise RsscError("`per_class` and `folds` are two kinds of split: give one of them")
+        if self.folds is not None and self.folds < 2:
+            raise RsscError(f"`folds` is at least 2. Received: {self.folds}")
+        if self.folds and not 0 <= self.fold < self.folds:
+            raise RsscError(
+                f"`fold` is from 0 to {self.folds - 1} with `folds={self.folds}`. "
+                f"Received: {self.fold}"
+            )
+        if self.folds and self.val > 1 - 1 / self.folds - 1e-9:
+            raise RsscError(
+                f"`val_fraction={self.val:g}` leaves nothing to train on beside one of "
+                f"{self.folds} folds: lower it"
+            )
+
+    def facts(self) -> dict:
+        """What the card keeps of it."""
+        if self.folds:
+            return {"folds": self.folds, "fold": self.fold, "val_fraction": self.val}
+        if self.per_class:
+            return {"per_class": self.per_class, "val_fraction": self.val}
+        return {"train_fraction": self.train, "val_fraction": self.val}
+
+
+def assign_splits(
+    listing: Listing, plan: SplitPlan, seed: int, groups: list[str] | None = None
+) -> None:
+    """Fills `split` with train, val and test, in place.
+
+    Single-label: every class is permuted by (seed, class) and cut at the same shares, so every
+    class keeps its share and the training set of a small fraction is part of a larger one's.
+    Multi-label: iterative stratification (Sechidis et al. 2011), from iterative-stratification.
+    With groups: whole groups, largest first, each to the split that then fits its shares best.
+
+    Args:
+        listing: images in sorted order.
+        plan: the shares.
+        seed: int >= 0.
+        groups: name of the group of each image; images of one group stay together.
+
+    Raises:
+        RsscError: shares out of range, or fewer groups than splits.
+    """
+    plan.check()
+    if groups is not None:
+        split = _grouped(listing, plan, seed, groups)
+    elif listing.task == MULTI:
+        split = _multi_label(listing, plan, seed)
+    else:
+        split = _per_class(listing, plan, seed)
+    listing.table["split"] = pd.Series(split, index=listing.table.index, dtype=object)
+
+
+def check_splits(listing: Listing) -> None:
+    """Raises `RsscError` where a class of a single-label set has no training image.
+
+    In a multi-label set a rare label may lack one (AID's `mobile-home` has two positives in
+    all); that is a note, because the other labels still train.
+    """
+    table = listing.table
+    trained = {label for labels in table["labels"][table["split"] == "train"] for label in labels}
+    absent = [name for number, name in enumerate(listing.classes) if number not in trained]
+    if not absent:
+        return
+    if listing.task == MULTI:
+        listing.notes.append(f"labels without a training image: {', '.join(absent)}")
+        return
+    number = listing.classes.index(absent[0])
+    count = int(table["labels"].map(lambda labels: number in labels).sum())
+    raise RsscError(
+        f"class {absent[0]!r} ({count} images) has no training image (of {len(listing.classes)} "
+        f"classes {len(absent)} have none): raise `train_fraction` or add images"
+    )
+
+
+def limit(listing: Listing, count: int, seed: int) -> None:
+    """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
+    table = listing.table
+    first = table["labels"].map(lambda labels: labels[0] if labels else -1).to_numpy()
+    turn = np.empty(len(table), int)
+    for label in np.unique(first):
+        where = np.flatnonzero(first == label)
+        turn[_generator(seed, label).permutation(where)] = np.arange(len(where))
+    kept = np.sort(np.lexsort((first, turn))[:count])
+    listing.table = table.iloc[kept].reset_index(drop=True)
+    listing.notes.append(f"limited to {len(kept)} of {len(table)} images")
+
+
+def _generator(seed: int, label: int) -> np.random.Generator:
+    return np.random.default_rng([seed, int(label) + 1])
+
+
+def _per_class(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:
+    labels = np.array([labels[0] for labels in listing.table["labels"]])
+    split = np.full(len(labels), "test", dtype=object)
+    offset = 0
+    for label in np.unique(labels):
+        where = _generator(seed, label).permutation(np.flatnonzero(labels == label))
+        if plan.folds:
+            # Classes start at different folds, so that remainders do not all fall on the first.
+            fold = (np.arange(len(where)) + offset) % plan.folds
+            offset += len(where)
+            where = where[fold != plan.fold]
+            second = int((len(where) + (fold == plan.fold).sum()) * plan.val + 0.5)
+            split[where[:second]], split[where[second:]] = "val", "train"
+            continue
+        if plan.per_class:
+            first = plan.per_class
+            if first > len(where):
+                raise RsscError(
+                    f"class {listing.classes[label]!r} has {len(where)} images, `per_class` asks "
+                    f"for {first}: lower it or add images"
+                )
+            second = first + int((len(where) - first) * plan.val + 0.5)
+        else:
+            first = int(len(where) * plan.train + 0.5)
+            second = int(len(where) * (plan.train + plan.val) + 0.5)
+        split[where[:first]], split[where[first:second]] = "train", "val"
+    return split
+
+
+def _positives(listing: Listing) -> np.ndarray:
+    """0/1 int `(images, classes)`."""
+    positive = np.zeros((len(listing.table), len(listing.classes)), int)
+    for row, labels in enumerate(listing.table["labels"]):
+        positive[row, list(labels)] = 1
+    return positive
+
+
+def _multi_label(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:
+    positive = _positives(listing)
+    everything = np.arange(len(positive))
+    split = np.full(len(everything), "test", dtype=object)
+    if plan.folds:
+        fold = iterative_folds(positive, plan.folds, seed)
+        training = everything[fold != plan.fold]
+        share = plan.val / (1 - 1 / plan.folds)
+        validation, training = iterative_cut(training, positive, share, seed)
+    elif plan.per_class:
+        training = _few_shot(positive, plan.per_class, seed)
+        rest = np.setdiff1d(everything, training)
+        validation, _ = iterative_cut(rest, positive, plan.val, seed)
+    else:
+        training, rest = iterative_cut(everything, positive, plan.train, seed)
+        share = plan.val / (1 - plan.train) if plan.train < 1 else 0
+        validation, _ = iterative_cut(rest, positive, share, seed)
+    split[training], split[validation] = "train", "val"
+    return split
+
+
+def _few_shot(positive: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Rows in which every label has `count` positives if it has them: rarest labels first."""
+    order = np.random.default_rng([seed, 0]).permutation(len(positive))
+    chosen = np.zeros(len(positive), bool)
+    for label in np.argsort(positive.sum(0), kind="stable"):
+        lacking = count - int(positive[chosen, label].sum())
+        candidates = order[(positive[order, label] == 1) & ~chosen[order]]
+        chosen[candidates[: max(lacking, 0)]] = True
+    return np.flatnonzero(chosen)
+
+
+def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) -> np.ndarray:
+    positive = _positives(listing)
+    if plan.per_class:
+        raise RsscError("`per_class` takes single images, `group` whole groups: give one of them")
+    names = np.array(groups)
+    if plan.folds:
+        fold = assign_groups(positive, names, [1 / plan.folds] * plan.folds, seed)
+        split = np.where(fold == plan.fold, "test", "train").astype(object)
+        share = plan.val / (1 - 1 / plan.folds)
+        training = np.flatnonzero(fold != plan.fold)
+        if share > 0:
+            part = assign_groups(positive[training], names[training], [1 - share, share], seed)
+            split[training[part == 1]] = "val"
+        return split
+    shares = [plan.train, plan.val, max(0.0, 1 - plan.train - plan.val)]
+    return np.array(SPLITS, dtype=object)[assign_groups(positive, names, shares, seed)]

@@ -1,0 +1,130 @@
+"""Stratification where images carry several labels, or belong to groups that stay together."""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.sources.label_files import TEXT_TABLES, read_csv
+from tfrecords_tools.sources.readers import Listing, NameIndex
+
+
+def iterative_cut(
+    rows: np.ndarray, positive: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts `rows` into a part with `share` of them and the rest, stratified by all labels.
+
+    Args:
+        rows: row numbers.
+        positive: 0/1 int `(images, labels)` of all images.
+        share: in [0, 1].
+        seed: int >= 0.
+    """
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
+    if share <= 0 or share >= 1 - 1e-9 or len(rows) < 2:
+        return (rows, rows[:0]) if share >= 1 - 1e-9 else (rows[:0], rows)
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 - share, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its advice on classes with one member
+        first, second = next(splitter.split(rows[:, None], positive[rows]))
+    return rows[first], rows[second]
+
+
+def iterative_folds(positive: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Number of the fold of each image, stratified by all labels."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+    fold = np.zeros(len(positive), int)
+    splitter = MultilabelStratifiedKFold(folds, shuffle=True, random_state=seed)
+    try:
+        for number, (_, test) in enumerate(splitter.split(positive[:, :1], positive)):
+            fold[test] = number
+    except ValueError as error:
+        raise RsscError(f"cannot make {folds} folds of {len(positive)} images: {error}") from error
+    return fold
+
+
+def assign_groups(
+    positive: np.ndarray, groups: np.ndarray, shares: list[float], seed: int
+) -> np.ndarray:
+    """Number of the part of each image; every group lies in one part.
+
+    Greedy: the largest group first (ties in an order that the seed decides) goes where the
+    counts of all labels then come closest to the shares.
+
+    Raises:
+        RsscError: fewer groups than parts.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    wanted_parts = sum(share > 0 for share in shares)
+    if len(names) < wanted_parts:
+        raise RsscError(
+            f"{len(names)} groups ({names[0]}, ...) cannot fill {wanted_parts} splits: name "
+            "smaller groups with `group`"
+        )
+    counts = np.zeros((len(names), positive.shape[1] + 1))
+    np.add.at(counts, group, np.column_stack([positive, np.ones(len(positive))]))
+    wanted = np.outer(shares, counts.sum(0))
+    weight = 1 / np.maximum(counts.sum(0), 1)  # a rare label counts as much as a common one
+    order = np.random.default_rng([seed, 0]).permutation(len(names))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    filled, part = np.zeros_like(wanted), np.zeros(len(names), int)
+    for number in order:
+        lack = (wanted - filled) * weight
+        # How much nearer to its share a part comes if it takes this group, summed over labels.
+        gain = (np.abs(lack) - np.abs(lack - counts[number] * weight)).sum(1)
+        gain[[share <= 0 for share in shares]] = -np.inf
+        part[number] = int(np.argmax(gain))
+        filled[part[number]] += counts[number]
+    return part[group]
+
+
+def read_groups(listing: Listing, by: str) -> list[str]:
+    """The group of each image, from a regular expression or a CSV column.
+
+    Args:
+        listing: the images.
+        by: `FILE.csv:COLUMN`, whose first column names the image, or a regular expression that
+            is searched in the id; its first group (or all that it matched) names the group.
+
+    Raises:
+        RsscError: no such column, a bad expression, or an image without a group.
+    """
+    ids = list(listing.table["id"])
+    file, colon, column = by.rpartition(":")
+    if colon and Path(file).suffix.lower() in TEXT_TABLES:
+        found = _column(Path(file), column, ids)
+    else:
+        try:
+            pattern = re.compile(by)
+        except re.error as error:
+            raise RsscError(f"`group` {by!r} is no regular expression: {error}") from error
+        matches = {name: pattern.search(name) for name in ids}
+        found = {
+            name: match.group(1) if pattern.groups else match.group()
+            for name, match in matches.items()
+            if match and (not pattern.groups or match.group(1) is not None)
+        }
+    absent = [name for name in ids if not found.get(name)]
+    if absent:
+        raise RsscError(
+            f"`group` {by!r} names no group for {len(absent)} of {len(ids)} images, the first is "
+            f"{absent[0]}"
+        )
+    return [found[name] for name in ids]
+
+
+def _column(file: Path, column: str, ids: list[str]) -> dict[str, str]:
+    frame = read_csv(file)
+    frame.columns = [str(name).strip() for name in frame.columns]
+    if column not in frame.columns:
+        raise RsscError(f"{file} has no column {column!r}: it has {', '.join(frame.columns)}")
+    find = NameIndex(ids)
+    return {
+        name: group.strip()
+        for name, group in zip((find(n, file) for n in frame.iloc[:, 0]), frame[column])
+        if name is not None
+    }
