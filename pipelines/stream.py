@@ -39,6 +39,7 @@ def training_batches(
     shard: tuple[int, int] = (0, 1),
     exclude: Sequence[str] = (),
     cache: str = "none",
+    epochs: tf.data.Dataset | None = None,
 ) -> tf.data.Dataset:
     """Endless augmented batches of one training run.
 
@@ -60,6 +61,8 @@ def training_batches(
         exclude: ids of examples to leave out (leaks, for instance).
         cache: `"none"`; `"ram"` to decode the split once, into memory; `"auto"` for the latter if
             it takes at most half of the free memory.
+        epochs: numbers of epochs, int64 scalars: these are gone through, and not all without end.
+            The last batch may then be smaller.
 
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
@@ -75,12 +78,14 @@ def training_batches(
 
     def order(epoch):
         if decoded:
-            return decoded.epoch(card.splits[split], seed, epoch, exclude)
-        return read_epoch(records, card, split, seed, epoch, exclude)
+            found = decoded.epoch(card.splits[split], seed, epoch, exclude)
+        else:
+            found = read_epoch(records, card, split, seed, epoch, exclude)
+        return found.enumerate(epoch * examples)
 
     def prepare_block(positions, found):
         example = decoded.examples(found) if decoded else parse_many(found)
-        draws = draw(seed, positions[0], _BLOCK * shard[1])[:: shard[1]]
+        draws = draw(seed, positions[0], _BLOCK * shard[1])[:: shard[1]][: tf.shape(positions)[0]]
         windows = random_windows(draws, example["height"], example["width"])
         targets = _targets(example["labels"], card)
         return example["image"], windows, random_symmetries(draws), targets
@@ -92,10 +97,12 @@ def training_batches(
     def prepare_batch(images, symmetries, targets):
         return apply_symmetries(images, symmetries), targets
 
-    dataset = tf.data.Dataset.range(start // examples, 1 << 40).flat_map(order)
-    dataset = dataset.skip(start % examples).enumerate(start).shard(shard[1], shard[0])
-    dataset = dataset.batch(_BLOCK, drop_remainder=True).map(prepare_block).unbatch()
-    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    endless = epochs is None
+    if endless:
+        epochs = tf.data.Dataset.range(start // examples, 1 << 40)
+    dataset = epochs.flat_map(order).skip(start % examples).shard(shard[1], shard[0])
+    dataset = dataset.batch(_BLOCK, drop_remainder=endless).map(prepare_block).unbatch()
+    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=endless)
     return _finish(dataset.map(prepare_batch, tf.data.AUTOTUNE), threads)
 
 

@@ -136,6 +136,9 @@ class TrainConfig:
         return _RATE_RANDOM if random else _RATE_PRETRAINED
 
 
+Settings = TrainConfig
+
+
 def _check_type(name: str, value: object, kind: type) -> None:
     """A YAML file can hold anything; `kind` is a type of `TrainConfig`'s fields."""
     kinds = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -15,6 +15,7 @@ from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.regimes import get_strategy
 from rssc_tf.settings import TrainConfig, with_source_settings
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
 from rssc_tf.training.schedules import CosineSchedule
 from rssc_tf.training.step import build_optimizer, training_step
@@ -136,7 +137,7 @@ def measure(config: TrainConfig, card: Card) -> Cost:
             backbone, normalization, len(card.classes), config.image_size, frozen=frozen, seed=0
         )
         optimizer = build_optimizer(model, CosineSchedule(1e-3, 100), config.precision)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+    step = training_step(model, optimizer, distribution, batch, task_of(card))
 
     def pipeline(context) -> object:
         size = context.get_per_replica_batch_size(batch)

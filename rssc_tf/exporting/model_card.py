@@ -69,7 +69,7 @@ def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str
     side = crop_side(run.card.side)
     batch = "1" if kind == "tflite" else "n"
     prepare = _PREPARE.format(size=run.card.size, side=side)
-    last = _LABELS if run.card.multi_label else _TOP
+    last = _TOP if run.task.exclusive else _LABELS
     code = _IMPORTS[kind] + prepare + _CLASSIFY[kind] + _NAMES + last
     classes = len(run.card.classes)
     usage = f"""- File: `model.{kind}`, {"float32" if quantize == "none" else "int8"}

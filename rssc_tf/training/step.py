@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from rssc_tf.models.fused_norm import fused_batch_normalization
+from rssc_tf.tasks import Task
 
 
 def build_optimizer(
@@ -32,32 +33,23 @@ def training_step(
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
     batch: int,
-    multi_label: bool,
+    task: Task,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
-
-    Softmax cross-entropy, or for multi-label the mean over labels of sigmoid cross-entropy.
 
     Args:
         model: images to logits.
         optimizer: built for the model's trainable variables.
         distribution: devices.
         batch: examples in a global batch.
-        multi_label: whether labels are float32 `(n, classes)` of 0 and 1, or int32 `(n,)`.
+        task: has the loss.
     """
-    if multi_label:
-
-        def losses(labels, logits):
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
-
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
 
     def replica_step(images, labels):
         with tf.GradientTape() as tape, fused_batch_normalization(model):
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
-            loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
+            loss = tf.reduce_sum(task.losses(labels, model(images, training=True))) / batch
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
