@@ -214,8 +214,8 @@ def test_the_method_defines_every_score_and_column(trained):
 
     uniform, labels = np.full((6, 6), 1 / 6), np.arange(6)
     one_hot, classes = np.eye(6, dtype=int), list("abcdef")
-    names = set(score(uniform, labels, False)) | set(score(uniform, one_hot, True))
-    names |= set(per_class(uniform, one_hot, classes, True).columns) | set(COLUMNS)
+    names = set(score(uniform, labels)) | set(score(uniform, one_hot))
+    names |= set(per_class(uniform, one_hot, classes).columns) | set(COLUMNS)
     empty = Study(Path(), pd.DataFrame(columns=COLUMNS), [], [])
     names |= set(summarise(empty).columns) | set(differences(empty).columns)
     names |= {field.name for field in fields(Calibration)}

@@ -1,8 +1,17 @@
-"""A dataset, a backbone or a regime is one row in one registry: the command line, the training and
-the report need no other place to know it."""
+"""A dataset, a backbone, a regime or a metric is one row in one registry: the command line, the
+training and the report need no other place to know it."""
 
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rssc_tf.evaluation.metrics import METRICS, Metric
+from rssc_tf.evaluation.statistics import class_f1
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.regimes import STRATEGIES, Strategy
+from rssc_tf.tasks import SINGLE_LABEL
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
 from tfrecords_tools.sources import catalogue_data
@@ -68,3 +77,37 @@ def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_pa
     arguments = ("--target", records, "--source", records, *SMALL, "--out", tmp_path / "run")
     code, _, error = cli("train", "--strategy", "lonely", *arguments)
     assert code == 1 and "rssc_tf/regimes.py" in error
+
+
+def _worst(probabilities, labels, weights) -> np.ndarray:
+    """The lowest F1 of a class, under each row of weights."""
+    return np.nan_to_num(class_f1(probabilities, labels, weights)).min(axis=1)
+
+
+def test_a_metric_is_a_row(cli, records, tmp_path, monkeypatch):
+    row = Metric(
+        "worst_f1",
+        "worst F1",
+        (SINGLE_LABEL,),
+        lambda p, labels, task: _worst(p, labels, np.ones((1, len(labels))))[0],
+        interval=_worst,
+    )
+    monkeypatch.setitem(METRICS, "worst_f1", row)
+    out = tmp_path / "comparison"
+    arguments = ("--target", records, *SMALL, "--epochs", 1, "--seeds", 1, "--out", out)
+    code, _, error = cli("compare", "--strategies", "scratch", *arguments)
+    assert code == 0, error
+    run = next(out.glob("runs/*/*/scratch-0"))
+    found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["worst_f1"]
+    classes = pd.read_csv(run / "per_class.csv")
+    assert found == pytest.approx(classes["f1"].fillna(0).min())
+    assert "val_worst_f1" in pd.read_csv(run / "history.csv")
+    assert pd.read_csv(out / "results.csv")["worst_f1"].tolist() == [pytest.approx(found)]
+    summary = pd.read_csv(out / "summary.csv").set_index("metric").loc["worst_f1"]
+    assert summary["mean"] == pytest.approx(found)
+    assert summary["low"] <= found <= summary["high"]
+    assert "worst F1" in (out / "report.html").read_text(encoding="utf-8")
+    code, said, error = cli(
+        "probe", run, "--target", records, "--method", "knn", "--out", out / "p"
+    )
+    assert code == 0 and "worst F1" in said, error

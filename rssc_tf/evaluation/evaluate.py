@@ -153,8 +153,8 @@ def _predict(apply, records: Records, split: str) -> Predictions:
     odd = ~np.isfinite(found.logits).all(axis=1)
     if odd.any():
         raise NotFinite(
-            f"the model gives {str(found.ids[odd][0])!r} of {records.path} a logit that is not finite: "
-            "train again with a lower `learning_rate`, or with `precision='float32'`"
+            f"the model gives {str(found.ids[odd][0])!r} of {records.path} a logit that is not "
+            "finite: train again with a lower `learning_rate`, or with `precision='float32'`"
         )
     return found
 

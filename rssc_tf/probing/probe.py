@@ -141,7 +141,7 @@ def probe(
 
 
 def check_settings(method: str, protocol: str, c: float | None, k: int | None, seed: int) -> None:
-    """Raises `SettingError` for a setting of `probe` that is out of range, and `DataError` where two
+    """Raises `SettingError` for a setting of `probe` out of range, `DataError` where two of them
     contradict each other."""
     for name, value, choices in (("method", method, METHODS), ("protocol", protocol, PROTOCOLS)):
         if value not in choices:

@@ -115,7 +115,7 @@ def _download(backbone: Backbone) -> keras.Model:
         with warnings.catch_warnings():
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
-            model = backbone.build(True)
+            model = backbone.build(backbone.name not in PACKAGED)
         if backbone.name in PACKAGED:
             PACKAGED[backbone.name](model)
         return model
