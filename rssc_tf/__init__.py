@@ -45,6 +45,7 @@ _DEFINED = {
     "predict_files": "rssc_tf.predict",
     "map_scene": "rssc_tf.scene_map.run",
     # Something to try it with.
+    "SETS": "rssc_tf.demo.scenes",
     "draw": "rssc_tf.demo.scenes",
     "draw_mosaic": "rssc_tf.demo.scenes",
     "write_set": "rssc_tf.demo.scenes",
@@ -55,6 +56,8 @@ _DEFINED = {
     "SettingError": "tfrecords_tools.common.errors",
     "MissingExtra": "tfrecords_tools.common.errors",
 }
+# What an extra brings, and its name.
+_EXTRAS = {"rasterio": "geo"}
 # Modules that do without TensorFlow.
 _LIGHT = {
     "rssc_tf.demo.scenes",
@@ -77,7 +80,15 @@ def __getattr__(name: str):
         from tfrecords_tools.common.tensorflow import import_tensorflow
 
         import_tensorflow()
-    found = globals()[name] = getattr(import_module(module), name)
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        from tfrecords_tools.common.errors import MissingExtra
+
+        raise MissingExtra(f"rssc_tf.{name}", _EXTRAS[error.name], error.name) from error
+    globals()[name] = found  # so that this is asked once
     return found
 
 

@@ -71,9 +71,10 @@ def write_subset(
     tf = import_tensorflow()
     from tfrecords_tools.records.schema import parse
 
+    records, out = Path(records), Path(out)
     card = open_records(records)
     is_whole(card, fraction)  # for its errors
-    shards = [str(Path(records) / shard.file) for shard in card.splits["train"].shards]
+    shards = [str(records / shard.file) for shard in card.splits["train"].shards]
     dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
     with progress_bar(f"choosing from {card.name}", card.splits["train"].examples) as advance:
         ids, labels = [], []

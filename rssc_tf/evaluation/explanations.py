@@ -30,8 +30,8 @@ def explain(
 ) -> Path:
     """Draws where the model sees the predicted and the true class of an image.
 
-    Reads what `evaluate_run` left. In `explanations/` (with `stem` before its
-    name), which is replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
+    Reads what `evaluate_run` left. In `explanations/` (with `stem` before its name), which is
+    replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
     `p_predicted`, `true`, `p_true`, and for multi-label all `labels` of the image. For
     multi-label, `predicted` is the most probable label that the image does not have, if that is
     predicted (0.5 or more), else the most probable of all; `true` is the least probable of those
