@@ -1,6 +1,6 @@
-"""Who imports whom: packages downwards only, and rooms in one order, so that there are no cycles.
+"""Who imports whom: packages downwards only, and their parts in one order, without cycles.
 
-A room is a package inside one of the three packages, or a module beside them. Imports inside
+A part is a sub-package of one of the three packages, or a module beside these. Imports inside
 functions count, those for type checkers do not.
 """
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those before it
-# The rooms of rssc_tf, each imports those before it only. `library` is the surface of `__init__`,
+# The parts of rssc_tf, each imports those before it only. `library` is the surface of `__init__`,
 # `cli` the command line.
-ROOMS = (
+PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
     *("tasks", "regimes", "settings", "weights", "records", "evaluation", "runs", "training"),
     *("probing", "exporting", "predict", "comparison", "scene_map", "serving", "library"),
@@ -47,18 +47,18 @@ def _imports(text: str) -> set[str]:
     return {name for name in found if name.split(".")[0] in PACKAGES}
 
 
-def _room(module: str) -> str:
+def _part(module: str) -> str:
     """`rssc_tf.training.loop.train` -> `training`; of a package itself an empty text."""
     return (module.split(".") + [""])[1]
 
 
 def _edges(package: str) -> dict[tuple[str, str], list[str]]:
-    """Pairs of rooms of a package to the modules because of which one imports the other."""
+    """Pairs of parts of a package to the modules because of which one imports the other."""
     edges: dict[tuple[str, str], list[str]] = {}
     for name, file in _modules(package).items():
         for found in _imports(file.read_text(encoding="utf-8")):
-            if found.split(".")[0] == package and _room(found) != _room(name):
-                edges.setdefault((_room(name), _room(found)), []).append(f"{name} -> {found}")
+            if found.split(".")[0] == package and _part(found) != _part(name):
+                edges.setdefault((_part(name), _part(found)), []).append(f"{name} -> {found}")
     return edges
 
 
@@ -69,19 +69,19 @@ def test_packages_import_downwards_only():
                 assert found.split(".")[0] in PACKAGES[: number + 1], f"{name} imports {found}"
 
 
-def test_no_two_rooms_import_each_other():
+def test_no_two_parts_import_each_other():
     for package in PACKAGES:
         edges = _edges(package)
         both = {pair: edges[pair] + edges[pair[::-1]] for pair in edges if pair[::-1] in edges}
         assert both == {}
 
 
-def test_the_rooms_of_rssc_tf_have_an_order():
+def test_the_parts_of_rssc_tf_have_an_order():
     for (upper, lower), why in _edges("rssc_tf").items():
-        if "" not in (upper, lower):  # the package itself names the rooms of its surface
-            assert ROOMS.index(lower) < ROOMS.index(upper), why
-    present = {_room(name) for name in _modules("rssc_tf")} - {""}
-    assert present == set(ROOMS)
+        if "" not in (upper, lower):  # the package itself names those of its surface
+            assert PARTS.index(lower) < PARTS.index(upper), why
+    present = {_part(name) for name in _modules("rssc_tf")} - {""}
+    assert present == set(PARTS)
 
 
 def test_an_import_inside_a_function_is_found():

@@ -181,7 +181,7 @@ def plot_contact_sheet(sets: dict[str, dict[str, list[Path]]], path: Path) -> No
         middle = blocks[0, block * columns + columns // 2]
         middle.set_title(title, fontsize=14)
     figure.subplots_adjust(wspace=0.03, hspace=0.03)
-    # The second block needs room for its class names.
+    # The second block needs space for its class names.
     for axes in blocks[:, columns:].flat:
         box = axes.get_position()
         axes.set_position([box.x0 + 0.16, box.y0, box.width, box.height])

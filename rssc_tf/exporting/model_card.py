@@ -14,7 +14,7 @@ _SAVED_MODEL = f"""- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXE
   `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP and images of 16 bits
   go through `rssc-tf predict`.
 - Output: `probabilities`, `class_names`, `predicted`, `features`, `valid` (false for a file that
-  is no image; it harms no other of its batch)"""
+  is no image; the others of its batch are classified)"""
 
 _EXPLAIN = """
 - `explain`: image files and a class for each to `heat`, where the model sees the evidence for the

@@ -91,7 +91,7 @@ class Server(tf.Module):
     @tf.function(input_signature=[_FILES])
     def serve_bytes(self, image_bytes):
         """JPEG, PNG, BMP or small GIF files, string `(n,)`. One that does not decode, or is a
-        decompression bomb (`headers.refuse_bombs`), has `valid` false and harms no other."""
+        decompression bomb (`bombs.refuse_bombs`), has `valid` false; the others are classified."""
         images, _, valid = self._read(image_bytes)
         return self._classify(images, valid)
 
