@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -37,10 +37,19 @@ def open_run(folder: Path) -> Run:
 
 
 def read_settings(folder: Path) -> dict:
-    """The settings in a run folder's `config.yaml`; `RsscError` if it is damaged."""
-    from rssc_tf.settings import TrainConfig, load_config
+    """The settings in a run folder's `config.yaml`; `DataError` if it is damaged.
 
-    return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
+    One that it lacks, because its version of this project did not have it, is at its default; one
+    that this version does not have stands as it is.
+    """
+    from rssc_tf.settings import Settings, load_yaml, unknown_settings
+
+    content = load_yaml(Path(folder) / CONFIG)
+    unknown = {name: content.pop(name) for name in unknown_settings(content)}
+    try:
+        return asdict(Settings(**content)) | unknown
+    except (RsscError, TypeError) as error:
+        raise DataError(f"{Path(folder) / CONFIG}: {error}") from error
 
 
 def load_model(folder: Path):
@@ -48,7 +57,7 @@ def load_model(folder: Path):
     import keras
 
     import rssc_tf.models.classifier
-    import rssc_tf.training.schedules  # noqa: F401
+    import rssc_tf.optimization.schedules  # noqa: F401
 
     path = Path(folder) / MODEL
     try:

@@ -2,7 +2,7 @@
 the report need no other place to know it."""
 
 from rssc_tf.models.backbones import BACKBONES
-from rssc_tf.regimes import STRATEGIES, Strategy
+from rssc_tf.regimes import REGIMES, Regime
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
 from tfrecords_tools.sources import catalogue_data
@@ -44,8 +44,8 @@ def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
     """Weights pre-trained on remote sensing images, as `weights import --pretraining in-domain`
     makes them: a kind of initial weights that no built-in regime starts from."""
     for name, source_round in (("aerial", False), ("aerial-dap", True)):
-        row = Strategy(name, "in-domain", source_round, "weights of another aerial set, then ...")
-        monkeypatch.setitem(STRATEGIES, name, row)
+        row = Regime(name, "in-domain", source_round, "weights of another aerial set, then ...")
+        monkeypatch.setitem(REGIMES, name, row)
     weights, out = tmp_path / "aerial.weights.h5", tmp_path / "comparison"
     imported = ("weights", "import", trained, "--out", weights, "--pretraining", "in-domain")
     assert cli(*imported)[0] == 0
@@ -63,8 +63,8 @@ def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
 
 
 def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_path, monkeypatch):
-    lonely = Strategy("lonely", "in-domain", True, "a source round from nowhere")
-    monkeypatch.setitem(STRATEGIES, "lonely", lonely)
+    lonely = Regime("lonely", "in-domain", True, "a source round from nowhere")
+    monkeypatch.setitem(REGIMES, "lonely", lonely)
     arguments = ("--target", records, "--source", records, *SMALL, "--out", tmp_path / "run")
     code, _, error = cli("train", "--strategy", "lonely", *arguments)
     assert code == 1 and "rssc_tf/regimes.py" in error

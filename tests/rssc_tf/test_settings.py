@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import (
     TrainConfig,
     changed_setting,
@@ -38,13 +38,13 @@ def test_learning_rates_follow_the_initial_weights(strategy, head, target, sourc
     assert (given.target_rate(), given.source_rate()) == (0.5, 0.25)
 
 
-@pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.source_round])
+@pytest.mark.parametrize("name", [name for name, s in REGIMES.items() if s.source_round])
 def test_a_source_round_is_a_plain_run_on_the_source(name):
     config = TrainConfig(name, "t", "s", head="linear", epochs=3, source_epochs=7)
     source = with_source_settings(config)
     assert (source.target, source.source, source.epochs, source.head) == ("s", None, 7, "finetune")
-    assert STRATEGIES[source.strategy].pretraining == STRATEGIES[name].pretraining
-    assert not STRATEGIES[source.strategy].source_round
+    assert REGIMES[source.strategy].pretraining == REGIMES[name].pretraining
+    assert not REGIMES[source.strategy].source_round
 
 
 def test_a_file_gives_the_settings_back(tmp_path):
