@@ -1,8 +1,10 @@
 """A run folder, read back."""
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rssc_tf.settings import Settings, load_yaml, unknown_settings
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
@@ -33,7 +35,15 @@ def open_run(folder: Path) -> Run:
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
             raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
-    return Run(folder, read_settings(folder), read_card(folder), load_model(folder))
+    settings = read_settings(folder)
+    unknown = unknown_settings(settings)
+    if unknown:
+        warnings.warn(
+            f"{folder / CONFIG} has settings that this version does not know "
+            f"({', '.join(unknown)}): was it made by a later one?",
+            stacklevel=2,
+        )
+    return Run(folder, settings, read_card(folder), load_model(folder))
 
 
 def read_settings(folder: Path) -> dict:
@@ -42,8 +52,6 @@ def read_settings(folder: Path) -> dict:
     One that it lacks, because its version of this project did not have it, is at its default; one
     that this version does not have stands as it is.
     """
-    from rssc_tf.settings import Settings, load_yaml, unknown_settings
-
     content = load_yaml(Path(folder) / CONFIG)
     unknown = {name: content.pop(name) for name in unknown_settings(content)}
     try:

@@ -77,21 +77,24 @@ class Settings:
     )
     backbone: str = setting(
         "resnet50",
-        help="One of {choices}, or hub:<KerasHub preset>.",
+        help="One of {choices}, or any KerasHub preset as hub:NAME.",
         panel=MODEL,
         choices=BACKBONES,
         check=get_backbone,
         timed=True,
     )
     weights: str | None = setting(
-        None, help="File with initial weights.", panel=MODEL, affects=NOTHING
+        None,
+        help="Initial weights: our, Keras's or PyTorch's file, or a run folder.",
+        panel=MODEL,
+        affects=NOTHING,
     )
     normalization: str | None = setting(
         None, help="What a foreign weights file was trained with.", panel=MODEL
     )
     head: str = setting(
         "finetune",
-        help="finetune: the whole network; linear.",
+        help="finetune: the whole network; linear: the classifier alone.",
         panel=MODEL,
         choices=HEADS,
         of_grid=True,
@@ -132,7 +135,7 @@ class Settings:
     )
     learning_rate: float | None = setting(
         None,
-        help="Peak; 1e-3 from random weights, else 3e-4 (sgd: 0.1 and 0.01).",
+        help="Peak; 1e-3 from random weights or linear, else 3e-4 (sgd: 0.1, 0.01).",
         panel=TRAINING,
         above=0,
         below=10,
@@ -219,7 +222,7 @@ class Settings:
     def __post_init__(self):
         check_fields(self)
         if get_regime(self.strategy).source_round and not self.source:
-            raise SettingError("source", f"is needed by `strategy='{self.strategy}'`", self.source)
+            raise SettingError("strategy", "needs `source`", self.strategy)
         OPTIMIZERS[self.optimizer].check_decay(self.weight_decay)
 
     def target_rate(self) -> float:
