@@ -47,7 +47,7 @@ def test_version(cli):
             "convert --labels a --split-file b c im",
             "convert --labels a --split-file b --split-file c im",
         ),
-        ("convert --labels a im --split-file b", "convert --labels a --split-file b im"),
+        ("convert --labels a im --split-file b", "convert --labels a im --split-file b"),
         ("convert --labels a b -- im", "convert --labels a --labels b -- im"),
         ("convert --labels=a im --skip-bad", "convert --labels=a im --skip-bad"),
         ("convert --out o im --labels a b", "convert --out o im --labels a --labels b"),

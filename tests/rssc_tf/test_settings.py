@@ -26,6 +26,7 @@ from rssc_tf.settings import (
 )
 from tests.test_legacy import GRID, IN_DOMAIN, LEGACY, SMALL
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.records.card import read_card
 
 ROOT = Path(__file__).parent.parent.parent
 
