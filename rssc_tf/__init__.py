@@ -22,7 +22,7 @@ _DEFINED = {
     # Train and evaluate.
     "SINGLE_LABEL": "rssc_tf.tasks",
     "MULTI_LABEL": "rssc_tf.tasks",
-    "STRATEGIES": "rssc_tf.regimes",
+    "REGIMES": "rssc_tf.regimes",
     "BACKBONES": "rssc_tf.models.backbones",
     "Settings": "rssc_tf.settings",
     "build_classifier": "rssc_tf.library",

@@ -16,7 +16,7 @@ MODULES = (
     "rssc_tf.models.logit_f1",
     "rssc_tf.models.normalization",
     "rssc_tf.models.resize",
-    "rssc_tf.training.schedules",
+    "rssc_tf.optimization.schedules",
 )
 
 

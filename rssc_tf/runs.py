@@ -1,6 +1,7 @@
 """A run folder, read back."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rssc_tf.settings import Settings, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
@@ -121,14 +123,29 @@ def load_run(folder: Path) -> Run:
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
             raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
-    return Run(folder, read_settings(folder), read_card(folder), load_model(folder))
+    settings = read_settings(folder)
+    unknown = unknown_settings(settings)
+    if unknown:
+        warnings.warn(
+            f"{folder / CONFIG} has settings that this version does not know "
+            f"({', '.join(unknown)}): was it made by a later one?",
+            stacklevel=2,
+        )
+    return Run(folder, settings, read_card(folder), load_model(folder))
 
 
 def read_settings(folder: Path) -> dict:
-    """The settings in a run folder's `config.yaml`; `RsscError` if it is damaged."""
-    from rssc_tf.settings import TrainConfig, load_config
+    """The settings in a run folder's `config.yaml`; `DataError` if it is damaged.
 
-    return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
+    One that it lacks, because its version of this project did not have it, is at its default; one
+    that this version does not have stands as it is.
+    """
+    content = load_yaml(Path(folder) / CONFIG)
+    unknown = {name: content.pop(name) for name in unknown_settings(content)}
+    try:
+        return asdict(Settings(**content)) | unknown
+    except (RsscError, TypeError) as error:
+        raise DataError(f"{Path(folder) / CONFIG}: {error}") from error
 
 
 def load_model(folder: Path):

@@ -60,9 +60,13 @@ class Task(ABC):
     # --- for tensors ---
 
     @abstractmethod
-    def losses(self, labels, logits):
+    def losses(self, labels, logits, label_smoothing: float = 0.0):
         """The loss of every example, float `(n,)`: cross-entropy, for multi-label its mean over
-        the labels."""
+        the labels.
+
+        `label_smoothing`, in [0, 1), is the share of a target that is spread over all classes
+        (Szegedy et al. 2016); that of a label goes in halves to yes and no.
+        """
 
     @abstractmethod
     def activation(self, logits):
@@ -133,10 +137,14 @@ class _SingleLabel(Task):
 
         return [keras.metrics.SparseCategoricalAccuracy(name=self.headline)]
 
-    def losses(self, labels, logits):
+    def losses(self, labels, logits, label_smoothing: float = 0.0):
         import tensorflow as tf
 
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if label_smoothing:  # cross-entropy is linear in its target
+            uniform = tf.reduce_logsumexp(logits, axis=1) - tf.reduce_mean(logits, axis=1)
+            loss = (1 - label_smoothing) * loss + label_smoothing * uniform
+        return loss
 
     def activation(self, logits):
         import tensorflow as tf
@@ -194,9 +202,11 @@ class _MultiLabel(Task):
 
         return [LogitF1(average="micro", threshold=THRESHOLD, name=self.headline)]
 
-    def losses(self, labels, logits):
+    def losses(self, labels, logits, label_smoothing: float = 0.0):
         import tensorflow as tf
 
+        if label_smoothing:
+            labels = (1 - label_smoothing) * labels + 0.5 * label_smoothing
         return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
 
     def activation(self, logits):

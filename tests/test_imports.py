@@ -14,9 +14,9 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 # `cli` the command line.
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
-    *("tasks", "regimes", "settings", "weights", "records", "evaluation", "runs", "training"),
-    *("probing", "exporting", "predict", "comparison", "scene_map", "serving", "library"),
-    *("demo", "bench", "cli", "__main__"),
+    *("tasks", "optimization", "regimes", "fields", "settings", "weights", "records"),
+    *("evaluation", "runs", "training", "probing", "exporting", "predict", "comparison"),
+    *("scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
 )
 
 

@@ -61,7 +61,7 @@ def test_the_import_is_light_and_every_name_is_there():
 import rssc_tf, sys
 heavy = {"numpy", "pandas", "tensorflow", "keras"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
-rssc_tf.Settings, rssc_tf.STRATEGIES, rssc_tf.SettingError
+rssc_tf.Settings, rssc_tf.REGIMES, rssc_tf.SettingError
 assert not {"tensorflow", "keras"} & set(sys.modules)
 """
     _fresh(code)

@@ -14,7 +14,7 @@ from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
 from rssc_tf.tasks import Task, task_of, task_of_labels
 from tfrecords_tools.common.errors import RsscError
@@ -103,7 +103,7 @@ class Group:
 
     @property
     def strategies(self) -> list[str]:
-        return [name for name in STRATEGIES if name in self.runs]
+        return in_order(self.runs)
 
     @property
     def task(self) -> Task:
@@ -179,7 +179,7 @@ class Group:
     def reference(self) -> str | None:
         """What the best is held against: scratch or ImageNet where there is one."""
         others = [name for name in self.strategies if name != self.best]
-        known = [name for name in ("scratch", "imagenet") if name in others]
+        known = [name for name in REFERENCES if name in others]
         return (known or others or [None])[0]
 
 

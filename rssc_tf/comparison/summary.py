@@ -7,13 +7,12 @@ import pandas as pd
 from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
+from rssc_tf.regimes import REFERENCES
 from tfrecords_tools.common.atomic import new_file
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
 PLACE = ("target", "head", "fraction", "train_images")
-# What every strategy is held against, where it is there.
-_REFERENCES = ("scratch", "imagenet")
 
 
 def comparisons(group: Group) -> list[tuple[str, str]]:
@@ -23,7 +22,7 @@ def comparisons(group: Group) -> list[tuple[str, str]]:
     first.
     """
     present = group.strategies
-    references = [name for name in _REFERENCES if name in present] or present[:1]
+    references = [name for name in REFERENCES if name in present] or present[:1]
     return [
         (strategy, against)
         for against in references

@@ -11,7 +11,7 @@ from PIL import Image
 
 from rssc_tf.cache import cache_folder
 from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
-from rssc_tf.regimes import get_strategy
+from rssc_tf.regimes import get_regime
 from rssc_tf.tasks import SINGLE_LABEL
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
@@ -83,7 +83,7 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     from rssc_tf.exporting import export
     from rssc_tf.predict import predict_files
     from rssc_tf.runs import load_run
-    from rssc_tf.settings import TrainConfig
+    from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
 
     started = time.monotonic()
@@ -93,12 +93,12 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
     results, skipped = {}, {}
     for strategy in STRATEGIES:
-        print(f"--- {strategy}: {get_strategy(strategy).summary}")
+        print(f"--- {strategy}: {get_regime(strategy).summary}")
         try:
-            config = TrainConfig(strategy=strategy, **settings)
+            config = Settings(strategy=strategy, **settings)
             results[strategy] = run_regime(config, out / "runs" / strategy)
         except RsscError as error:
-            if get_strategy(strategy).pretraining != "imagenet":
+            if get_regime(strategy).pretraining != "imagenet":
                 raise
             skipped[strategy] = str(error)  # no ImageNet weights to be had: said in the table
     best = max(results, key=lambda name: results[name][SINGLE_LABEL.headline])

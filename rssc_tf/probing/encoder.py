@@ -12,7 +12,7 @@ from pipelines.augment import crop_side
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run
-from rssc_tf.settings import PRECISIONS, TrainConfig
+from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import initialise
@@ -77,7 +77,7 @@ def open_encoder(
     keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
         if word:
-            backbone = backbone or TrainConfig.backbone
+            backbone = backbone or Settings.backbone
             model, layer, _ = _own_weights(backbone, str(weights), normalization)
             name = f"{weights}-{backbone}"
         else:

@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -18,14 +19,14 @@ from pipelines.records import count_kept, explain_damage
 from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.evaluation.metrics import display_name, score
 from rssc_tf.evaluation.prediction import NotFinite, forward, predict
-from rssc_tf.settings import TrainConfig, checkpoint_interval
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.settings import Settings, checkpoint_interval
 from rssc_tf.tasks import task_of
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import global_batch, synchronized
 from rssc_tf.training.interrupts import Interrupts, Stopped
-from rssc_tf.training.schedules import SCHEDULES
-from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.training.step import training_step
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import Bar, progress_bar
@@ -41,7 +42,7 @@ def train(
     model: keras.Model,
     records: Path,
     card: Card,
-    config: TrainConfig,
+    config: Settings,
     folder: Path,
     cluster: Cluster,
     title: str,
@@ -84,7 +85,13 @@ def train(
     # --- optimizer, state, and the step ---
     with distribution.scope():
         schedule = SCHEDULES[config.schedule](config.learning_rate, last_step)
-        optimizer = build_optimizer(model, schedule, config.precision)
+        optimizer = build_optimizer(
+            config.optimizer,
+            schedule,
+            model.trainable_variables,
+            weight_decay=config.weight_decay,
+            precision=config.precision,
+        )
     progress = Progress(batch)
     checkpointer = Checkpointer(
         folder / "checkpoints", model, optimizer, progress, config.keep_checkpoints
@@ -92,7 +99,8 @@ def train(
     with cluster.chief_first():
         resumed = checkpointer.restore(tidy=cluster.chief)
     _check_resumed(progress, batch, folder, cluster)
-    step = training_step(model, optimizer, distribution, batch, task_of(card))
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, batch, losses)
     evaluate = forward(model)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
@@ -108,6 +116,7 @@ def train(
             shard=(context.input_pipeline_id, context.num_input_pipelines),
             exclude=exclude,
             cache=config.cache,
+            augment=config.augment,
         )
 
     batches = iter(distribution.distribute_datasets_from_function(pipeline))

@@ -6,18 +6,6 @@ import keras
 import tensorflow as tf
 
 from rssc_tf.models.fused_norm import fused_batch_normalization
-from rssc_tf.tasks import Task
-
-
-def build_optimizer(
-    model: keras.Model, schedule: keras.optimizers.schedules.LearningRateSchedule, precision: str
-) -> keras.optimizers.Optimizer:
-    """Adam, as in the study; with the loss scaling that float16 needs. Call it in the scope."""
-    optimizer = keras.optimizers.Adam(schedule)
-    if precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
-    return optimizer
 
 
 def is_compiled(distribution: tf.distribute.Strategy) -> bool:
@@ -33,7 +21,7 @@ def training_step(
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
     batch: int,
-    task: Task,
+    losses: Callable,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
@@ -42,14 +30,14 @@ def training_step(
         optimizer: built for the model's trainable variables.
         distribution: devices.
         batch: examples in a global batch.
-        task: has the loss.
+        losses: `(labels, logits)` to the loss of each example.
     """
 
     def replica_step(images, labels):
         with tf.GradientTape() as tape, fused_batch_normalization(model):
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
-            loss = tf.reduce_sum(task.losses(labels, model(images, training=True))) / batch
+            loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)

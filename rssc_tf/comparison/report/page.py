@@ -11,7 +11,7 @@ from rssc_tf.comparison.outcomes import Group, Study, Target, read_study
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart
 from rssc_tf.comparison.report.hardest import gallery
 from rssc_tf.comparison.report.provenance import how_it_was_made
-from rssc_tf.comparison.report.style import CSS
+from rssc_tf.comparison.report.style import style_sheet
 from rssc_tf.comparison.report.tables import (
     class_table,
     confusion,
@@ -30,7 +30,7 @@ from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
 from rssc_tf.evaluation.metrics import METRICS, describe, intervals
 from rssc_tf.evaluation.reliability import reliability
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import in_order
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.progress import progress_bar
 
@@ -102,7 +102,7 @@ def _page(study: Study, sentences: list[str], summary: pd.DataFrame) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head><body>\n"
+        f"<title>{escape(title)}</title><style>{style_sheet()}</style></head><body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
@@ -184,7 +184,7 @@ def _curves(target: Target) -> str:
             for one in group.strategies:
                 point = (group.train_images, share, group.score(one))
                 lines.setdefault(one, []).append(point)
-        lines = {one: lines[one] for one in STRATEGIES if one in lines}
+        lines = {one: lines[one] for one in in_order(lines)}
         title = f"{metric} against labelled images, {head}; the numbers are in the table of scores"
         what = f"{capitalised(metric)} in percent"
         what += f", {head}" if len(target.heads) > 1 else ""

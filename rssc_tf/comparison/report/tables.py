@@ -19,7 +19,7 @@ from rssc_tf.comparison.report.wording import (
 from rssc_tf.comparison.summary import PLACE, comparisons
 from rssc_tf.evaluation.metrics import NATS, describe
 from rssc_tf.evaluation.statistics import Estimate, class_f1
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import in_order
 
 _NUMBERED = 20  # classes up to which a matrix shows its numbers
 
@@ -52,8 +52,7 @@ def name(strategy: str) -> str:
 
 def scores_table(study: Study) -> str:
     """The paper's layout: a row for a target and a share of labels, a column for a strategy."""
-    present = {run.row["strategy"] for run in study.runs}
-    strategies = [one for one in STRATEGIES if one in present]
+    strategies = in_order({run.row["strategy"] for run in study.runs})
     heads = {group.head for target in study.targets for group in target.groups}
     rows = []
     for target in study.targets:
