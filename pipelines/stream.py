@@ -11,8 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import Augmenter, crop_side
+from pipelines.augment import crop_side
 from pipelines.augmentations import STUDY
+from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, read, read_epoch, shard_paths

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pipelines.augmentations import STUDY
 from pipelines.records import count_kept
 from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.tasks import Task, task_of
@@ -66,6 +67,7 @@ class Records:
         first_epoch: int = 0,
         split: str = "train",
         exclude: Sequence[str] = (),
+        augment: str = STUDY,
         cache: str = "none",
         threads: int | None = None,
     ) -> tf.data.Dataset:
@@ -82,6 +84,8 @@ class Records:
             first_epoch: int >= 0. Number of the first epoch, to go on with a training.
             split: name of the split.
             exclude: ids of images to leave out.
+            augment: comma-separated names of augmentations, those of the study by default; or
+                `"none"`.
             cache: `"ram"` decodes the split once, into memory; `"auto"` does where it takes at most
                 half of the free memory.
             threads: that read and decode; all cores by default.
@@ -91,7 +95,7 @@ class Records:
             int32 `(batch,)` class indices or float32 `(batch, classes)` of 0 and 1.
 
         Raises:
-            SettingError: a number out of range.
+            SettingError: a number out of range, or an unknown augmentation.
             DataError: no such split, or too large for `cache="ram"`.
         """
         for name, value, least in (
@@ -115,6 +119,7 @@ class Records:
             threads=threads,
             exclude=exclude,
             cache=cache,
+            augment=augment,
             epochs=epochs,
         )
         return _of_length(dataset, examples, batch_size)
