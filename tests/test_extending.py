@@ -1,4 +1,4 @@
-"""A dataset, a backbone, a regime, an augmentation, an optimizer or a metric is one row in one table:
+"""A dataset, a backbone, a regime, an augmentation, an optimizer or a metric is one row in a table:
 the command line, the training and the report need no other place to know it. So is a setting one
 field, in `tests/rssc_tf/test_settings.py`."""
 

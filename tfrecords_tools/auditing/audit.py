@@ -13,7 +13,7 @@ from tfrecords_tools.auditing.duplicates import (
     find_pairs,
     find_pairs_between,
 )
-from tfrecords_tools.auditing.findings import Finding, Report
+from tfrecords_tools.auditing.findings import Finding, Read, Report
 from tfrecords_tools.auditing.fingerprints import fingerprint_all
 from tfrecords_tools.auditing.labels import (
     audit_files,
@@ -44,7 +44,7 @@ class AuditedSet:
         classes: class names.
         multi_label: whether the set is.
         prints: the fingerprints.
-        read: how to get the bytes of an image by id, for the thumbnails of a report.
+        read: gives the images of a report's thumbnails.
     """
 
     name: str
@@ -52,7 +52,7 @@ class AuditedSet:
     classes: list[str]
     multi_label: bool
     prints: Fingerprints
-    read: dict[str, str | bytes]
+    read: Read
 
 
 def audit(
@@ -88,7 +88,7 @@ def audit(
     if folders and not labels:
         if against:
             raise RsscError(f"{what} holds label files only: `against` compares images")
-        return [audit_label_files(folder, dataset, label_cap) for folder in folders], {}
+        return [audit_label_files(folder, dataset, label_cap) for folder in folders], _reader({})
     report = Report(str(what), 0)
     audited = _open(what, labels, split_files, report, dataset, label_cap, workers)
     _add_pairs(audited, report)
@@ -96,8 +96,7 @@ def audit(
         other_report = Report(str(against), 0)
         other = _open(Path(against), None, None, other_report, None, None, workers)
         _add_overlap(audited, other, report)
-        read = {f"{against}: {name}": source for name, source in other.read.items()}
-        audited.read.update(read)
+        audited.read = _both(audited.read, other.read, f"{against}: ")
         report.facts["against"] = {"name": str(against), "images": other_report.images}
     report.sort()
     return [report], audited.read
@@ -147,6 +146,7 @@ def _open(
     """Reads a set, fingerprints it, and reports on its labels and single images."""
     if (what / CARD_NAME).is_file():
         rows, classes, multi, sources = _open_records(what)
+        read = sources.read
     else:
         listing = (
             read_label_csv(what, labels, skip_bad=True) if labels else read_class_folders(what)
@@ -156,6 +156,7 @@ def _open(
         rows, classes, multi = listing.table, listing.classes, listing.task == MULTI
         report.facts["notes"] = listing.notes
         sources = list(rows["path"])
+        read = _reader(dict(zip(rows["id"], sources, strict=True)))
         if labels:
             _report_label_files(labels, report, dataset)
         if dataset and (known := find_dataset(dataset)):
@@ -180,33 +181,35 @@ def _open(
             advance()
     table = rows.iloc[kept].reset_index(drop=True)
     _report_images(table, classes, prints, report)
-    read = dict(zip(rows["id"], sources, strict=True)) if isinstance(sources, list) else {}
-    return AuditedSet(str(what), table, classes, multi, Fingerprints(prints), read or sources.found)
+    return AuditedSet(str(what), table, classes, multi, Fingerprints(prints), read)
 
 
 class _Stored:
-    """The images of a record folder, one pass; `found` re-reads single ones for the report."""
+    """The images of a record folder, one pass; `read` reads single ones again for the report."""
 
     def __init__(self, records: Path):
         self._records, self._card = records, open_records(records)
-        self.found = _Lookup(records, self._card)
 
     def __iter__(self):
         return (data for *_, data in read_examples(self._records, self._card))
 
+    def read(self, ids: set[str]) -> dict[str, bytes]:
+        examples = read_examples(self._records, self._card)
+        return {name: data for _, name, _, data in examples if name in ids}
 
-class _Lookup(dict):
-    """Image bytes by id, read from the records on the first look."""
 
-    def __init__(self, records: Path, card):
-        super().__init__()
-        self._where = (records, card)
+def _reader(files: dict[str, str]) -> Read:
+    return lambda ids: {name: files[name] for name in ids & files.keys()}
 
-    def load(self, names: set[str]) -> None:
-        """Reads the images of `names` in one pass."""
-        for _, name, _, data in read_examples(*self._where):
-            if name in names:
-                self[name] = data
+
+def _both(first: Read, second: Read, prefix: str) -> Read:
+    """Reads two sets; in the report the ids of the second have a prefix."""
+
+    def read(ids: set[str]) -> dict[str, str | bytes]:
+        theirs = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
+        return first(ids) | {f"{prefix}{name}": one for name, one in second(theirs).items()}
+
+    return read
 
 
 def _open_records(records: Path):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,9 @@ KINDS = {
     "look-alike": ("note", "pairs with nearly the same dHash whose detail differs: no leak"),
     "differs-from-catalogue": ("note", "differences from what is published about the set"),
 }
+
+# Gives the images of a report's thumbnails: their ids to files or bytes, of those that there are.
+Read = Callable[[set[str]], dict[str, str | bytes]]
 
 
 @dataclass(frozen=True)
