@@ -116,13 +116,19 @@ def _images_of(batch):
     return batch[0] if isinstance(batch, tuple) else batch
 
 
-def load_run(folder: Path) -> Run:
-    """Opens a run folder; `RsscError` if it is none, not finished, or damaged."""
+def default_folder(settings: Settings) -> Path:
+    """Where a run goes for which no folder is named."""
+    name = Path(settings.target).resolve().name
+    return Path("runs", f"{name}-{settings.strategy}-{settings.seed}")
+
+
+def load_run(folder: str | Path) -> Run:
+    """Opens a run folder; `DataError` if it is none, not finished, or damaged."""
     folder = Path(folder)
     for name in (CONFIG, CARD_NAME, MODEL):
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
-            raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
+            raise DataError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
     settings = read_settings(folder)
     unknown = unknown_settings(settings)
     if unknown:
@@ -157,4 +163,4 @@ def load_model(folder: Path):
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras, zipfile and h5py raise nearly anything on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RsscError(f"{path} cannot be read ({reason}): train again") from error
+        raise DataError(f"{path} cannot be read ({reason}): train again") from error

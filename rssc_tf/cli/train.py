@@ -49,6 +49,7 @@ def command(
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
     from rssc_tf.evaluation.metrics import display_name
+    from rssc_tf.runs import default_folder
     from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
     from rssc_tf.weights.initial import backbone_of
@@ -66,8 +67,7 @@ def command(
         raise RsscError("--source needs a --target RECORDS too")
     resolved = Settings(**settings)
     if out is None:
-        name = Path(resolved.target).resolve().name
-        out = Path("runs", f"{name}-{resolved.strategy}-{resolved.seed}")
+        out = default_folder(resolved)
     if resume and not out.is_dir():
         raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
     metrics = run_regime(resolved, out, overwrite=overwrite)
