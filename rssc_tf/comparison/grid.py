@@ -1,4 +1,4 @@
-"""A grid of runs as data: targets x seeds x fractions x heads x strategies."""
+"""A grid of runs as data: targets x seeds x fractions x heads x regimes."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ class Grid:
             split as it is.
         heads: of `HEADS`.
         settings: fields of `Settings` that all runs share, without `decided_by_grid`.
-        by_strategy, by_fraction: fields that differ for a strategy or a fraction, such as
+        by_strategy, by_fraction: fields that differ for a regime or a fraction, such as
             `{"scratch": {"learning_rate": 1e-3}}` or `{0.05: {"epochs": 40}}`.
     """
 
@@ -133,7 +133,7 @@ def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> 
 
 def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     """The runs of a grid, in the order in which they are made: whole seeds first, so that a grid
-    that is stopped early compares all strategies.
+    that is stopped early compares all regimes.
 
     Args:
         grid: what is compared.
