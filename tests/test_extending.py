@@ -1,18 +1,24 @@
-"""A dataset, a backbone, a regime, an augmentation or an optimizer is one row in one table: the
-command line, the training and the report need no other place to know it. So is a setting one field,
-in `tests/rssc_tf/test_settings.py`."""
+"""A dataset, a backbone, a regime, an augmentation, an optimizer or a metric is one row in one
+table: the command line, the training and the report need no other place to know it. So is a setting
+one field, in `tests/rssc_tf/test_settings.py`."""
 
 import json
 
+import numpy as np
+import pandas as pd
+import pytest
 import tensorflow as tf
 import yaml
 
 from pipelines.augmentations import AUGMENTATIONS, Augmentation
+from rssc_tf.evaluation.metrics import METRICS, Metric
+from rssc_tf.evaluation.statistics import class_f1
 from rssc_tf.fields import declared
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.optimization.table import OPTIMIZERS, Optimizer
 from rssc_tf.regimes import REGIMES, Regime
 from rssc_tf.settings import Settings
+from rssc_tf.tasks import SINGLE_LABEL
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
 from tfrecords_tools.sources import catalogue_data
@@ -120,3 +126,36 @@ def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_pa
     arguments = ("--target", records, "--source", records, *SMALL, "--out", tmp_path / "run")
     code, _, error = cli("train", "--strategy", "lonely", *arguments)
     assert code == 1 and "rssc_tf/regimes.py" in error
+
+
+def _worst(probabilities, labels, weights) -> np.ndarray:
+    """The lowest F1 of a class, under each row of weights."""
+    return np.nan_to_num(class_f1(probabilities, labels, weights)).min(axis=1)
+
+
+def test_a_metric_is_a_row(cli, records, tmp_path, monkeypatch):
+    row = Metric(
+        "worst_f1",
+        "worst F1",
+        (SINGLE_LABEL,),
+        lambda p, labels, task: _worst(p, labels, np.ones((1, len(labels))))[0],
+        interval=_worst,
+    )
+    monkeypatch.setitem(METRICS, "worst_f1", row)
+    out = tmp_path / "comparison"
+    arguments = ("--target", records, *SMALL, "--epochs", 1, "--seeds", 1, "--out", out)
+    code, _, error = cli("compare", "--strategies", "scratch", *arguments)
+    assert code == 0, error
+    run = next(out.glob("runs/*/*/scratch-0"))
+    found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["worst_f1"]
+    classes = pd.read_csv(run / "per_class.csv")
+    assert found == pytest.approx(classes["f1"].fillna(0).min())
+    assert pd.read_csv(out / "results.csv")["worst_f1"].tolist() == [pytest.approx(found)]
+    summary = pd.read_csv(out / "summary.csv").set_index("metric").loc["worst_f1"]
+    assert summary["mean"] == pytest.approx(found)
+    assert summary["low"] <= found <= summary["high"]
+    assert "worst F1" in (out / "report.html").read_text(encoding="utf-8")
+    code, said, error = cli(
+        "probe", run, "--target", records, "--method", "knn", "--out", out / "p"
+    )
+    assert code == 0 and "worst F1" in said, error

@@ -11,8 +11,8 @@ from pipelines.cache import is_wanted
 from pipelines.stream import training_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.optimization.losses import losses_of
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
 from rssc_tf.training.step import training_step
 from rssc_tf.weights.initial import initialise
@@ -86,7 +86,7 @@ def _variants(
         optimizer = build_optimizer(
             "adam", schedule, model.trainable_variables, precision=precision
         )
-    step = training_step(model, optimizer, distribution, batch, losses_of(card.multi_label))
+    step = training_step(model, optimizer, distribution, batch, task_of(card).losses)
 
     def stream(cache: str) -> Iterator:
         def pipeline(context) -> tf.data.Dataset:

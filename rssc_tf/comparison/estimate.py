@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +15,10 @@ from rssc_tf.comparison.results import read_metrics
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.optimization.losses import losses_of
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.regimes import get_regime
 from rssc_tf.settings import Settings, definition, step_kind, with_source_settings
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
 from rssc_tf.training.step import training_step
 from rssc_tf.weights.initial import initialise
@@ -140,7 +141,7 @@ def measure(config: Settings, card: Card) -> Cost:
             weight_decay=config.weight_decay,
             precision=config.precision,
         )
-    losses = losses_of(card.multi_label, config.label_smoothing)
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
     step = training_step(model, optimizer, distribution, batch, losses)
 
     def pipeline(context) -> object:

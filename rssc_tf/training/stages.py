@@ -17,10 +17,11 @@ import tensorflow as tf
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.environment import describe_environment
-from rssc_tf.evaluation.evaluate import evaluate
+from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
 from rssc_tf.settings import (
@@ -273,7 +274,7 @@ def _evaluate(config: Settings, card: Card, folder: Path, cluster: Cluster) -> d
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         split = _test_split(card)
-        metrics = evaluate(load_model(folder), Path(config.target), card, split, folder)
+        metrics = evaluate_run(load_model(folder), Records(config.target, card), split, folder)
         cluster.barrier()
         return metrics
     cluster.barrier()

@@ -13,6 +13,7 @@ from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.importer import backbone_of_run, build, import_file, reason_of
+from rssc_tf.weights.packaged import PACKAGED
 from rssc_tf.weights.table import TABLE, Weights, by_sha256, default_for
 from tfrecords_tools.common.errors import RsscError
 
@@ -116,7 +117,10 @@ def _download(backbone: Backbone) -> keras.Model:
         with warnings.catch_warnings():
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
-            return backbone.build(True)
+            model = backbone.build(backbone.name not in PACKAGED)
+        if backbone.name in PACKAGED:
+            PACKAGED[backbone.name](model)
+        return model
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".

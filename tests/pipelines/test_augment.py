@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from pipelines.augment import (
-    Augmenter,
     after,
     apply_symmetries,
     central_window,
@@ -21,6 +20,7 @@ from pipelines.augment import (
     resized_windows,
 )
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical, chosen
+from pipelines.augmenter import Augmenter
 from tfrecords_tools.common.errors import SettingError
 
 SQUARE = np.arange(3 * 3 * 3, dtype=np.uint8).reshape(3, 3, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rssc_tf.comparison.outcomes import INTERVALS, Group, Study, Target, read_study
+from rssc_tf.comparison.outcomes import Group, Study, Target, read_study
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart
 from rssc_tf.comparison.report.hardest import gallery
 from rssc_tf.comparison.report.provenance import how_it_was_made
@@ -26,8 +26,9 @@ from rssc_tf.comparison.report.tables import (
     worst_confusions,
 )
 from rssc_tf.comparison.report.verdict import ONE_SEED, shown, verdict
-from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric_name, score
+from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric_name, metric_value
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
+from rssc_tf.evaluation.metrics import METRICS, describe, intervals
 from rssc_tf.evaluation.reliability import reliability
 from rssc_tf.regimes import in_order
 from tfrecords_tools.common.atomic import new_file
@@ -68,8 +69,8 @@ def write_report(out: Path) -> str:
     study = read_study(out)
     with progress_bar("resampling", len(study.runs), "run") as advance:
         for run in study.runs:
-            for metric in INTERVALS[run.multi].values():
-                run.draws(metric)
+            for metric in intervals(run.task).values():
+                run.scores(metric)
             advance()
     sentences = verdict(study)
     summary = summarise(study)
@@ -200,8 +201,7 @@ def _side_by_side(group: Group, target: Target) -> str:
 def _differences(group: Group, target: Target) -> str:
     metric = escape(metric_name(group.metric))
     if comparisons(group):
-        images = "all labels of an image right or not" if group.multi else "image by image"
-        caption = f"Differences in {metric}, in percentage points. McNemar: {images}."
+        caption = f"Differences in {metric}, in percentage points. McNemar: {group.task.right}."
         content = _figure(differences_table(group), caption)
     else:
         content = "<p>No two regimes have a seed in common: no difference is computed.</p>"
@@ -211,7 +211,7 @@ def _differences(group: Group, target: Target) -> str:
 
 def _errors(target: Target, group: Group, about: str) -> str:
     classes, best = target.card.classes, group.best
-    if group.multi:
+    if not group.task.exclusive:
         caption = f"{escape(best)}, {about}: percent, mean over seeds, at the threshold 0.5."
         return _figure(label_scores_table(group, classes, best), caption)
     shares = confusion(group, best)
@@ -230,7 +230,7 @@ def _absent(group: Group, target: Target) -> str:
 def _change(target: Target, group: Group, about: str) -> str:
     classes, best, reference = target.card.classes, group.best, group.reference
     parts = []
-    if not group.multi:
+    if group.task.exclusive:
         change = confusion(group, best) - confusion(group, reference)
         caption = (
             f"Confusions of {escape(best)} minus those of {escape(reference)}, {about}: points of "
@@ -254,8 +254,8 @@ def _reliability(group: Group, about: str) -> str:
         runs = list(group.runs[one].values())
         probabilities = np.concatenate([run.probabilities for run in runs])
         labels = np.concatenate([run.labels for run in runs])
-        curves[one] = reliability(probabilities, labels, group.multi)
-    what = "the label is there, %" if group.multi else "the class is right, %"
+        curves[one] = reliability(probabilities, labels)
+    what = f"{group.task.outcome}, %"
     title = "stated probability against observed frequency, a line a regime"
     caption = (
         f"{about}, all seeds together. On the dashed line a probability is what it says; below it "
@@ -268,10 +268,10 @@ def _reliability(group: Group, about: str) -> str:
 def _calibration_table(group: Group) -> str:
     """What the runs' own metrics say of their probabilities, mean over seeds."""
     columns = {
-        "ece": ("ECE", score),
-        "ece_uncalibrated": ("ECE as trained", score),
-        "brier": ("Brier", lambda value: f"{value:.3f}"),
-        "temperature": ("Temperature", lambda value: f"{value:.2f}"),
+        name: describe(name)
+        for row in METRICS.values()
+        if row.confidence or not row.tasks
+        for name in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
     }
     rows = pd.DataFrame([run.row for run in group.all_runs()])
     shown = [key for key in columns if key in rows and rows[key].notna().any()]
@@ -279,13 +279,15 @@ def _calibration_table(group: Group) -> str:
         return ""
     means = rows.groupby("strategy")[shown].mean()
     body = [
-        [name(one), *(columns[key][1](means.loc[one, key]) for key in shown)]
+        [name(one), *(metric_value(columns[key], means.loc[one, key]) for key in shown)]
         for one in group.strategies
     ]
     caption = "Expected calibration error in percent; a temperature was fitted on val."
     if "temperature" not in shown:
         caption = "Expected calibration error in percent."
-    return _figure(table(["", *(columns[key][0] for key in shown)], body, "numbers"), caption)
+    return _figure(
+        table(["", *(capitalised(columns[key].written) for key in shown)], body, "numbers"), caption
+    )
 
 
 def _unusable(study: Study) -> str:

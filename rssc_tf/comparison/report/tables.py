@@ -8,9 +8,16 @@ import pandas as pd
 
 from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
-from rssc_tf.comparison.report.wording import MINUS, fraction_name, interval, points, score
+from rssc_tf.comparison.report.wording import (
+    MINUS,
+    fraction_name,
+    interval,
+    metric_value,
+    points,
+    score,
+)
 from rssc_tf.comparison.summary import PLACE, comparisons
-from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.evaluation.metrics import NATS, describe
 from rssc_tf.evaluation.statistics import Estimate, class_f1
 from rssc_tf.regimes import in_order
 
@@ -75,10 +82,6 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-# Metrics that are no shares; the others are written in percent.
-_PLAIN = {"log_loss", "log_loss_uncalibrated", "brier", "temperature", "kappa"}
-
-
 def metrics_table(study: Study, summary: pd.DataFrame) -> str:
     """Every metric of every cell of the grid, mean over seeds.
 
@@ -94,10 +97,19 @@ def metrics_table(study: Study, summary: pd.DataFrame) -> str:
         row = [name(strategy), escape(target), escape(head), f"{images:,}"]
         for metric in metrics:
             value = values.get(metric, np.nan)
-            row.append(f"{value:.3f}" if metric in _PLAIN and value == value else score(value))
+            row.append(metric_value(describe(metric), value))
         rows.append(row)
-    head = ["Regime", "Target", "Trained", "Images", *map(display_name, metrics)]
+    head = ["Regime", "Target", "Trained", "Images", *map(_metric_header, metrics)]
     return table(head, rows, "numbers")
+
+
+def _metric_header(metric: str) -> str:
+    """The name of a metric; one of which less is better says so to those who point at it."""
+    row = describe(metric)
+    if row.higher_is_better:
+        return escape(row.written)
+    unit = f"in {row.unit}, " if row.unit == NATS else ""
+    return f'<th scope="col" title="{unit}lower is better">{escape(row.written)} ↓</th>'
 
 
 def differences_table(group: Group) -> str:

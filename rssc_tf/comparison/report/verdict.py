@@ -75,7 +75,7 @@ def _clause(group: Group, strategy: str, against: str, text: str, first: bool = 
     found = group.difference(strategy, against)
     if found is None or found.low != found.low:
         return None
-    value = _gain(found, metric_name(group.metric) if first and group.multi else "")
+    value = _gain(found, metric_name(group.metric) if first and not group.task.exclusive else "")
     places = {"source": group.source, "regime": strategy, "against": against}
     return text.format(value, **places) + _doubt(found)
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.optimization.losses import losses_of
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.tasks import SINGLE_LABEL
 from rssc_tf.training import step as step_module
 from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.training.step import is_compiled, training_step
@@ -38,7 +38,7 @@ def test_the_compiled_step_does_the_same(precision, monkeypatch):
             model = build_classifier(backbone, normalization, 4, 32)
             schedule, variables = SCHEDULES["cosine"](1e-2, 10), model.trainable_variables
             optimizer = build_optimizer("adam", schedule, variables, precision=precision)
-        step = training_step(model, optimizer, distribution, 8, losses_of(multi_label=False))
+        step = training_step(model, optimizer, distribution, 8, SINGLE_LABEL.losses)
         losses.append([float(step((images, labels))) for _ in range(3)])
     assert losses[0][0] > losses[0][2]
     np.testing.assert_allclose(*losses, rtol=1e-4 if precision == "float32" else 2e-2)
