@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.settings import help_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
@@ -50,15 +51,15 @@ def command(
     ] = None,
     image_size: Annotated[
         int | None,
-        Option(help="Side the backbone sees; the crop by default.", rich_help_panel=_MODEL),
+        Option(help=help_of("image_size"), rich_help_panel=_MODEL),
     ] = None,
     normalization: Annotated[
         str | None,
-        Option(help="What a foreign weights file was trained with.", rich_help_panel=_MODEL),
+        Option(help=help_of("normalization"), rich_help_panel=_MODEL),
     ] = None,
     precision: Annotated[
         str | None,
-        Option(help="float32, mixed_bfloat16 or mixed_float16.", rich_help_panel=_MODEL),
+        Option(help=help_of("precision"), rich_help_panel=_MODEL),
     ] = None,
 ) -> None:
     tensorflow = import_tensorflow()

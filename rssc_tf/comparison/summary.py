@@ -18,7 +18,7 @@ PLACE = ("target", "head", "fraction", "train_images")
 def comparisons(group: Group) -> list[tuple[str, str]]:
     """Pairs `(strategy, against)` of a group that have a seed in common.
 
-    Each strategy against scratch and against ImageNet; where neither is there, each against the
+    Each regime against scratch and against ImageNet; where neither is there, each against the
     first.
     """
     present = group.strategies
@@ -61,7 +61,7 @@ def summarise(study: Study) -> pd.DataFrame:
 
 
 def differences(study: Study) -> pd.DataFrame:
-    """Differences between strategies, each with its 95% interval.
+    """Differences between regimes, each with its 95% interval.
 
     Returns:
         One row for each of `comparisons` and metric: `difference` (`strategy` minus `against`,

@@ -75,7 +75,7 @@ def _sources(study: Study) -> str:
         leaks = ["not looked for" if n is None else f"{n:,}" for n in (found, excluded)]
         names = [escape(str(one)) for one in (strategy, target, records)]
         rows.append([*names, f"{len(folders)}", *leaks])
-    head = ["Strategy", "Target", "Source", "Rounds", "Leaks found", "excluded"]
+    head = ["Regime", "Target", "Source", "Rounds", "Leaks found", "excluded"]
     note = (
         "<p class=note>A leak is a source image that shows a photograph of the target's test "
         "split. Where several seeds share one source round, the intervals do not cover the "
@@ -97,7 +97,7 @@ def _weights(study: Study) -> str:
         [escape(kind), escape(", ".join(names)), escape(origin), f"<code>{escape(sha[:16])}</code>"]
         for (kind, origin, sha), names in seen.items()
     ]
-    return table(["Weights", "Strategies", "Origin", "sha256"], rows, "words")
+    return table(["Weights", "Regimes", "Origin", "sha256"], rows, "words")
 
 
 def _settings(study: Study) -> str:
@@ -115,7 +115,7 @@ def _settings(study: Study) -> str:
 
 
 def _value(values: list[tuple[str, Outcome]]) -> str:
-    """One value for all runs, or which strategy, fraction, head or target has which."""
+    """One value for all runs, or which regime, fraction, head or target has which."""
     if len({value for value, _ in values}) == 1:
         return values[0][0]
     for place in _PLACES:
