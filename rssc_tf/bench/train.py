@@ -82,7 +82,7 @@ def _variants(
         network, normalization, _ = initialise(backbone, "random")
         model = build_classifier(network, normalization, len(card.classes), image_size)
         optimizer = build_optimizer(model, CosineSchedule(1e-4, 10**6), precision)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+    step = training_step(model, optimizer, distribution, card.multi_label)
 
     def stream(cache: str) -> Iterator:
         def pipeline(context) -> tf.data.Dataset:

@@ -136,7 +136,7 @@ def measure(config: TrainConfig, card: Card) -> Cost:
             backbone, normalization, len(card.classes), config.image_size, frozen=frozen, seed=0
         )
         optimizer = build_optimizer(model, CosineSchedule(1e-3, 100), config.precision)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+    step = training_step(model, optimizer, distribution, card.multi_label)
 
     def pipeline(context) -> object:
         size = context.get_per_replica_batch_size(batch)

@@ -15,9 +15,9 @@ from tfrecords_tools.common.errors import RsscError
 def get_distribution(name: str) -> tf.distribute.Strategy:
     """The tf.distribute strategy for `distribute`.
 
-    `auto` mirrors over all GPUs, or over one CPU; `mirrored` over all GPUs, or over all logical
-    CPU devices; `multiworker` over all GPUs, or one CPU, of every process in TF_CONFIG; `none` is
-    TensorFlow's default device.
+    `auto` mirrors over all GPUs; `mirrored` too, or over all logical CPU devices; `multiworker`
+    over all GPUs, or one CPU, of every process in TF_CONFIG. Where that is one device, and for
+    `none`, it is TensorFlow's default device without any strategy: there is nobody to meet.
     """
     if name == "multiworker":
         return join_cluster()
@@ -27,7 +27,14 @@ def get_distribution(name: str) -> tf.distribute.Strategy:
     if not devices:
         devices = [device.name for device in tf.config.list_logical_devices("CPU")]
         devices = devices if name == "mirrored" else devices[:1]
+    if len(devices) == 1:
+        return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy(devices)
+
+
+def on_one_device(distribution: tf.distribute.Strategy) -> bool:
+    """Whether a training runs on one device of this process, and meets no other."""
+    return distribution.num_replicas_in_sync == 1 and distribution.cluster_resolver is None
 
 
 def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Strategy) -> int:

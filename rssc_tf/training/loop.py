@@ -91,7 +91,7 @@ def train(
     with cluster.chief_first():
         resumed = checkpointer.restore(tidy=cluster.chief)
     _check_resumed(progress, batch, folder, cluster)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+    step = training_step(model, optimizer, distribution, card.multi_label)
     evaluate = forward(model)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 

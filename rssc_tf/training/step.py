@@ -1,11 +1,14 @@
 """One optimizer step: loss, gradients, update, on all replicas."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
 from rssc_tf.models.fused_norm import fused_batch_normalization
+from rssc_tf.models.max_pool import deterministic_max_pooling
+from rssc_tf.training.distribution import on_one_device
 
 
 def build_optimizer(
@@ -20,41 +23,36 @@ def build_optimizer(
 
 
 def is_compiled(distribution: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles the step: on one GPU.
+    """Whether XLA compiles what runs on the devices: on one GPU.
 
     On CPUs the compiled step is slower, and several replicas must meet outside of it.
     """
-    return distribution.num_replicas_in_sync == 1 and bool(tf.config.list_logical_devices("GPU"))
+    return on_one_device(distribution) and bool(tf.config.list_logical_devices("GPU"))
 
 
 def training_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
-    batch: int,
     multi_label: bool,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
-    Softmax cross-entropy, or for multi-label the mean over labels of sigmoid cross-entropy.
+    Softmax cross-entropy, or for multi-label the mean over labels of sigmoid cross-entropy. It is
+    traced once for every size of batch and image.
 
     Args:
         model: images to logits.
         optimizer: built for the model's trainable variables.
         distribution: devices.
-        batch: examples in a global batch.
         multi_label: whether labels are float32 `(n, classes)` of 0 and 1, or int32 `(n,)`.
     """
-    if multi_label:
-
-        def losses(labels, logits):
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
-
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
+    compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
+    losses = _losses(multi_label, compiled)
 
     def replica_step(images, labels):
-        with tf.GradientTape() as tape, fused_batch_normalization(model):
+        batch = images.shape[0] * replicas
+        with tf.GradientTape() as tape, _as_trained(model, compiled):
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
             loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
@@ -63,12 +61,38 @@ def training_step(
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    if is_compiled(distribution):
-        replica_step = tf.function(replica_step, jit_compile=True)
-
-    @tf.function
+    # The whole step is compiled, never the replica's alone: inside `run` of several GPUs
+    # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
+    @tf.function(jit_compile=True if compiled else None)
     def step(inputs):
         loss = distribution.run(replica_step, args=inputs)
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
     return step
+
+
+@contextlib.contextmanager
+def _as_trained(model: keras.Model, compiled: bool) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(fused_batch_normalization(model))
+        if compiled:
+            stack.enter_context(deterministic_max_pooling(model))
+        yield
+
+
+def _losses(multi_label: bool, compiled: bool) -> Callable:
+    """A function of labels and logits `(n, classes)` to the losses of the examples, `(n,)`."""
+    if multi_label:
+
+        def losses(labels, logits):
+            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
+
+    elif compiled:  # the gradient of picking a logit by its label is a scatter
+
+        def losses(labels, logits):
+            one_hot = tf.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+            return tf.nn.softmax_cross_entropy_with_logits(one_hot, logits)
+
+    else:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
+    return losses
