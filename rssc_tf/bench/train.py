@@ -8,13 +8,10 @@ import tensorflow as tf
 
 from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
-from pipelines.stream import training_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
-from rssc_tf.models.classifier import build_classifier
-from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
-from rssc_tf.training.schedules import CosineSchedule
-from rssc_tf.training.step import build_optimizer, training_step
-from rssc_tf.weights.initial import initialise
+from rssc_tf.settings import TrainConfig
+from rssc_tf.training.assembly import build_training, initial_backbone
+from rssc_tf.training.distribution import get_distribution
 from tfrecords_tools.records.card import Card, open_records
 
 _TENSOR = "a tensor in memory"
@@ -76,23 +73,22 @@ def _variants(
     precision: str,
     caches: list[str],
 ) -> list[Variant]:
+    config = TrainConfig(
+        "scratch",
+        str(target),
+        backbone=backbone,
+        image_size=image_size,
+        batch_size=batch_size,
+        precision=precision,
+        schedule="cosine",
+    )
     distribution = get_distribution("auto")
-    batch = global_batch(batch_size, card.splits["train"].examples, distribution)
-    with distribution.scope(), dtype_policy(precision):
-        network, normalization, _ = initialise(backbone, "random")
-        model = build_classifier(network, normalization, len(card.classes), image_size)
-        optimizer = build_optimizer(model, CosineSchedule(1e-4, 10**6), precision)
-    step = training_step(model, optimizer, distribution, card.multi_label)
-
-    def stream(cache: str) -> Iterator:
-        def pipeline(context) -> tf.data.Dataset:
-            size = context.get_per_replica_batch_size(batch)
-            return training_batches(target, card, size, seed=0, cache=cache)
-
-        return iter(distribution.distribute_datasets_from_function(pipeline))
+    initial = initial_backbone(config, "random", distribution)
+    training = build_training(config, card, initial, distribution)
+    step, batch = training.assembly.step, training.batch
 
     def constant() -> Iterator:
-        inputs = next(stream("none"))
+        inputs = next(training.batches(cache="none"))
         while True:
             yield inputs
 
@@ -101,7 +97,8 @@ def _variants(
         return Variant(f"{precision}, {name}", lambda: _steps(step, batches, batch))
 
     streams = [
-        variant(f"the stream, cache {cache}", lambda cache=cache: stream(cache)) for cache in caches
+        variant(f"the stream, cache {cache}", lambda cache=cache: training.batches(cache=cache))
+        for cache in caches
     ]
     return [variant(_TENSOR, constant), *streams]
 

@@ -24,6 +24,7 @@ from rssc_tf.comparison.results import (
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.runs import CONFIG
 from rssc_tf.settings import changed_setting
+from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
@@ -32,6 +33,7 @@ from tfrecords_tools.common.errors import RsscError
 COMMAND, TIMES = "compare.json", "times.csv"
 
 
+@shared_assemblies()
 def compare(
     grid: Grid,
     out: Path,

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,8 @@ import tensorflow as tf
 from rssc_tf.models.backbones import batch_normalizations
 from rssc_tf.training.cluster import join_cluster
 from tfrecords_tools.common.errors import RsscError
+
+_AHEAD = 3  # batches that are copied to a device before it needs them
 
 
 def get_distribution(name: str) -> tf.distribute.Strategy:
@@ -49,6 +51,28 @@ def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Str
             stacklevel=2,
         )
     return batch
+
+
+def device_batches(
+    distribution: tf.distribute.Strategy,
+    pipeline: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+) -> Iterator:
+    """Iterates over what `pipeline` makes, on the devices that will use it, a few batches ahead.
+
+    A copy to a GPU waits for the work that the GPU was given before it. With one batch ahead that
+    is the step before the one that needs it, and nothing overlaps; with more it does.
+    """
+    if not on_one_device(distribution):
+        options = tf.distribute.InputOptions(experimental_per_replica_buffer_size=_AHEAD)
+        return iter(distribution.distribute_datasets_from_function(pipeline, options))
+    return iter(on_this_device(pipeline(tf.distribute.InputContext())))
+
+
+def on_this_device(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset with its next batches on the GPU that TensorFlow uses by default, if any."""
+    if gpus := tf.config.list_logical_devices("GPU"):
+        return dataset.apply(tf.data.experimental.prefetch_to_device(gpus[0].name, _AHEAD))
+    return dataset
 
 
 @contextlib.contextmanager

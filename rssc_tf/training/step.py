@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
-from rssc_tf.training.distribution import on_one_device
+from rssc_tf.training.distribution import on_one_device, synchronized
 
 
 def build_optimizer(
@@ -52,7 +52,7 @@ def training_step(
 
     def replica_step(images, labels):
         batch = images.shape[0] * replicas
-        with tf.GradientTape() as tape, _as_trained(model, compiled):
+        with tf.GradientTape() as tape:
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
             loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
@@ -65,15 +65,20 @@ def training_step(
     # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
     @tf.function(jit_compile=True if compiled else None)
     def step(inputs):
-        loss = distribution.run(replica_step, args=inputs)
+        with _as_trained(model, distribution, compiled):
+            loss = distribution.run(replica_step, args=inputs)
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
     return step
 
 
 @contextlib.contextmanager
-def _as_trained(model: keras.Model, compiled: bool) -> Iterator[None]:
+def _as_trained(
+    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool
+) -> Iterator[None]:
+    """Layers do in the block what they do in a training step on these devices."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(synchronized(model, distribution))
         stack.enter_context(fused_batch_normalization(model))
         if compiled:
             stack.enter_context(deterministic_max_pooling(model))

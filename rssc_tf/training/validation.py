@@ -1,0 +1,81 @@
+"""What the end of an epoch looks at: the headline score and the log loss of the `val` split.
+
+It runs after every epoch, so that it computes nothing that nobody reads (a finished run is
+evaluated in full), and nothing is built anew: one iterator goes through the split again and again,
+and keeps its images where the training's are kept.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from pipelines.stream import evaluation_batches
+from rssc_tf.evaluation.metrics import THRESHOLD, headline
+from rssc_tf.evaluation.prediction import to_probabilities
+from rssc_tf.evaluation.reliability import example_losses
+from rssc_tf.training.assembly import Training
+from rssc_tf.training.distribution import on_this_device
+
+
+class Validation:
+    """Scores of a training's model on its `val` split.
+
+    Args:
+        training: whose model, records and cache.
+    """
+
+    def __init__(self, training: Training):
+        self._training = training
+        card = training.card
+        size = training.batch // training.distribution.num_replicas_in_sync
+        examples = card.splits["val"].examples if "val" in card.splits else 0
+        self._count = -(-examples // size)
+        self._batches = None
+        if examples:
+            dataset = evaluation_batches(
+                Path(training.config.target),
+                card,
+                "val",
+                size,
+                training.config.workers,
+                training.config.cache,
+            )
+            dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
+            self._batches = iter(on_this_device(dataset))
+
+    def __call__(self, stopping: Callable[[], bool]) -> dict | None:
+        """`val_` and the headline's name, and `val_log_loss`, in nats.
+
+        Args:
+            stopping: asked before every batch.
+
+        Returns:
+            Nothing in it if there is no such split; `None` if it was stopped, and is over then.
+        """
+        multi_label = self._training.card.multi_label
+        found = []
+        for _ in range(self._count):
+            if stopping():
+                return None
+            images, labels = next(self._batches)
+            logits = self._training.assembly.forward(images)
+            found.append((to_probabilities(logits, multi_label), labels))
+        if not found:
+            return {}
+        probabilities, labels = (
+            np.concatenate([value.numpy() for value in column])
+            for column in zip(*found, strict=True)
+        )
+        return {
+            f"val_{headline(multi_label)}": _headline_score(probabilities, labels, multi_label),
+            "val_log_loss": float(example_losses(probabilities, labels, multi_label).mean()),
+        }
+
+
+def _headline_score(probabilities: np.ndarray, labels: np.ndarray, multi_label: bool) -> float:
+    if not multi_label:
+        return float((probabilities.argmax(axis=1) == labels).mean())
+    decisions = (probabilities >= THRESHOLD).astype(int)
+    return float(f1_score(labels.astype(int), decisions, average="micro", zero_division=np.nan))
