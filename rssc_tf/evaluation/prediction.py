@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rssc_tf.models.compiled import Compiled
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 
@@ -40,9 +41,10 @@ class Forward:
     """
 
     def __init__(self, model, compiled: bool = False):
-        self._function = tf.function(
-            lambda images: model(images, training=False), jit_compile=True if compiled else None
-        )
+        def function(images):
+            return model(images, training=False)
+
+        self._function = Compiled(function) if compiled else tf.function(function)
         self._compiled, self._largest = compiled, 0
         self._graphs: dict = {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
+from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
 from rssc_tf.training.distribution import on_one_device, synchronized
@@ -63,13 +64,12 @@ def training_step(
 
     # The whole step is compiled, never the replica's alone: inside `run` of several GPUs
     # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
-    @tf.function(jit_compile=True if compiled else None)
     def step(inputs):
         with _as_trained(model, distribution, compiled):
             loss = distribution.run(replica_step, args=inputs)
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
-    return step
+    return Compiled(step) if compiled else tf.function(step)
 
 
 @contextlib.contextmanager
