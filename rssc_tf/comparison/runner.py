@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import yaml
 
 from rssc_tf.comparison.grid import Cell, Grid, plan
@@ -96,9 +95,7 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
 
 def _make(cell: Cell, out: Path) -> dict:
     started = time.monotonic()
-    # Names of layers count up in a process, and graphs pile up; a run must not know of the others.
-    keras.backend.clear_session()
-    gc.collect()
+    gc.collect()  # models are reference cycles, and hold memory of the device
     try:
         row = row_of(cell, run_regime(cell.config, out / cell.folder))
     except NotFinite as error:

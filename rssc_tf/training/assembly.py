@@ -9,6 +9,7 @@ as in a process of its own.
 import contextlib
 import json
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.utils.naming import reset_uids
 
 from pipelines.records import count_kept
 from pipelines.stream import training_batches
@@ -90,8 +92,12 @@ class Training:
     def model(self) -> keras.Model:
         return self.assembly.model
 
+    def take_step(self, inputs) -> tf.Tensor:
+        """One optimizer step on the next of `batches`; see `training_step`."""
+        return self.assembly.step(inputs)
+
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
-        """Endless batches for `assembly.step`, on the devices, from that of a step.
+        """Endless batches for `take_step`, on the devices, from that of a step.
 
         Args:
             step: steps that were done before.
@@ -118,10 +124,22 @@ def initial_backbone(
     config: TrainConfig, pretraining: str, distribution: tf.distribute.Strategy
 ) -> Initial:
     """The backbone of `config` with the weights that a regime begins with; see `initialise`."""
-    # Keras draws the seeds of its initializers from Python's generator; this seeds that too.
-    keras.utils.set_random_seed(config.seed)
+    if _kept is not None:
+        reset_uids()  # the names of the layers begin anew, as in a process of its own
+    set_seed(config.seed)
     with distribution.scope(), dtype_policy(config.precision):
         return initialise(config.backbone, pretraining, config.weights, config.normalization)
+
+
+def set_seed(seed: int) -> None:
+    """Seeds the generators from which Keras draws the seeds of initializers and of Dropout."""
+    if _kept:
+        # `tf.random.set_seed` would also throw away what TensorFlow has prepared for the traced
+        # functions, seconds of work; nothing here draws from its generator.
+        random.seed(seed)
+        np.random.seed(seed)
+    else:
+        keras.utils.set_random_seed(seed)
 
 
 def build_training(
@@ -188,7 +206,7 @@ def _assemble(
     steps: int,
 ) -> Assembly:
     with distribution.scope(), dtype_policy(config.precision):
-        keras.utils.set_random_seed(config.seed)
+        set_seed(config.seed)
         model = build_classifier(
             initial.backbone,
             initial.normalization,

@@ -133,7 +133,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
                 raise Stopped(stop, f"at step {progress.step} of {last_step}")
             if progress.step == last_step:
                 break
-            pending.append(assembly.step(next(batches)))
+            pending.append(training.take_step(next(batches)))
             progress.step += 1
             bar(batch)
     if progress.best_weights is not None:

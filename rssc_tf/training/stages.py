@@ -12,7 +12,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from pipelines.augment import crop_side
@@ -32,7 +31,7 @@ from rssc_tf.settings import (
     save_config,
     with_source_settings,
 )
-from rssc_tf.training.assembly import build_training, initial_backbone
+from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import dtype_policy, get_distribution
 from rssc_tf.training.interrupts import stopping_at_once
@@ -217,7 +216,7 @@ def _source_round(
 def _trained_backbone(folder: Path, cluster: Cluster, config: TrainConfig) -> Initial:
     """The backbone of a finished source round, read back from its file in every case: a round
     found in the cache and one just trained then start the target round from the same bytes."""
-    keras.utils.set_random_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
+    set_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
     with cluster.distribution.scope(), dtype_policy(config.precision):
         model = load_model(folder)
         layer = model.get_layer("normalization")

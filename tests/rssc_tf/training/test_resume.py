@@ -45,19 +45,14 @@ def _signal_at(patch, owner, name: str, call: int, number: int) -> None:
 
 def _signal_at_step(patch, at: int, number: int) -> None:
     """This process gets a signal while a step is under way, counted over all stages from 1."""
-    original, steps = assembly.training_step, itertools.count(1)
+    original, steps = assembly.Training.take_step, itertools.count(1)
 
-    def training_step(*arguments):
-        step = original(*arguments)
+    def take_step(self, inputs):
+        if next(steps) == at:
+            os.kill(os.getpid(), number)
+        return original(self, inputs)
 
-        def counted(inputs):
-            if next(steps) == at:
-                os.kill(os.getpid(), number)
-            return step(inputs)
-
-        return counted
-
-    patch.setattr(assembly, "training_step", training_step)
+    patch.setattr(assembly.Training, "take_step", take_step)
 
 
 def _rounds(cache: Path) -> list[Path]:
