@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from tfrecords_tools.records.card import Card, open_records
@@ -73,19 +74,18 @@ def _variants(
     precision: str,
     caches: list[str],
 ) -> list[Variant]:
-    config = TrainConfig(
+    config = Settings(
         "scratch",
         str(target),
         backbone=backbone,
         image_size=image_size,
         batch_size=batch_size,
         precision=precision,
-        schedule="cosine",
     )
     distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
     training = build_training(config, card, initial, distribution)
-    step, batch = training.assembly.step, training.batch
+    step, batch = training.take_step, training.batch
 
     def constant() -> Iterator:
         inputs = next(training.batches(cache="none"))
@@ -97,7 +97,7 @@ def _variants(
         return Variant(f"{precision}, {name}", lambda: _steps(step, batches, batch))
 
     streams = [
-        variant(f"the stream, cache {cache}", lambda cache=cache: training.batches(cache=cache))
+        variant(f"the stream, cache {cache}", partial(training.batches, cache=cache))
         for cache in caches
     ]
     return [variant(_TENSOR, constant), *streams]

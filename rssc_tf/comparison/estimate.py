@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +11,9 @@ from rich.table import Table
 from pipelines.stream import evaluation_batches
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import read_metrics
-from rssc_tf.regimes import get_strategy
-from rssc_tf.settings import TrainConfig, with_source_settings
+from rssc_tf.fields import WEIGHTS
+from rssc_tf.regimes import get_regime
+from rssc_tf.settings import Settings, definition, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from tfrecords_tools.records.card import Card, open_records
@@ -55,7 +56,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     rounds = {
         _round_key(cell.config): cell
         for cell in cells
-        if cell.key not in done and get_strategy(cell.strategy).source_round
+        if cell.key not in done and get_regime(cell.strategy).source_round
     }
     for cell in rounds.values():
         seconds = measured.source_round(cell)
@@ -73,12 +74,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
     )
 
 
-def _round_key(config: TrainConfig) -> tuple:
-    return tuple(
-        value
-        for field, value in zip(fields(TrainConfig), astuple(with_source_settings(config)))
-        if field.name != "source_seed"
-    )
+def _round_key(config: Settings) -> tuple:
+    source = with_source_settings(config)
+    return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
 
 
 class _Measurements:
@@ -99,7 +97,7 @@ class _Measurements:
         card = open_records(Path(config.target))
         return self._stage(config, card, card.splits["train"].examples)
 
-    def _stage(self, config: TrainConfig, card: Card, examples: int) -> float:
+    def _stage(self, config: Settings, card: Card, examples: int) -> float:
         cost = self._cost(config, card)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
         looked_at = sum(
@@ -109,9 +107,8 @@ class _Measurements:
         )
         return cost.start + steps * cost.step + looked_at * cost.image
 
-    def _cost(self, config: TrainConfig, card: Card) -> Cost:
-        kind = (card.name, config.backbone, config.image_size, config.batch_size)
-        kind += (config.head, config.precision, config.distribute)
+    def _cost(self, config: Settings, card: Card) -> Cost:
+        kind = (card.name, step_kind(config))
         if kind not in self._costs:
             started = time.monotonic()
             self._costs[kind] = measure(config, card)
@@ -119,15 +116,14 @@ class _Measurements:
         return self._costs[kind]
 
 
-def measure(config: TrainConfig, card: Card) -> Cost:
+def measure(config: Settings, card: Card) -> Cost:
     """Builds the network from random weights, and times some of its steps on real batches."""
     records = Path(config.target)
     started = time.monotonic()
     distribution = get_distribution(config.distribute)
-    training = build_training(
-        config, card, initial_backbone(config, "random", distribution), distribution
-    )
-    step, batches = training.assembly.step, training.batches(cache="none")
+    initial = initial_backbone(config, "random", distribution)
+    training = build_training(config, card, initial, distribution)
+    step, batches = training.take_step, training.batches(cache="none")
     float(step(next(batches)))
     ready = time.monotonic()
     steps = 0
@@ -136,9 +132,8 @@ def measure(config: TrainConfig, card: Card) -> Cost:
         steps += 1
     per_step = (time.monotonic() - ready) / steps
     evaluate = training.assembly.forward
-    images = [
-        images for images, *_ in evaluation_batches(records, card, "test", training.batch).take(2)
-    ]
+    batches = evaluation_batches(records, card, "test", training.batch).take(2)
+    images = [images for images, *_ in batches]
     evaluate(images[0])
     before = time.monotonic()
     evaluate(images[-1])

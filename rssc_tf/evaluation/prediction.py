@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
+from rssc_tf.tasks import Task
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 
@@ -22,13 +23,6 @@ class Predictions(NamedTuple):
     labels: np.ndarray
     probabilities: np.ndarray
     logits: np.ndarray
-
-
-def to_probabilities(logits: tf.Tensor, multi_label: bool, temperature: float = 1.0) -> tf.Tensor:
-    """Sigmoid for multi-label, softmax for single-label logits `(..., classes)`, which are divided
-    by `temperature` before."""
-    scaled = logits / temperature
-    return tf.sigmoid(scaled) if multi_label else tf.nn.softmax(scaled)
 
 
 class Forward:
@@ -73,14 +67,14 @@ def forward(model) -> Forward:
 
 
 def predict(
-    apply, batches: tf.data.Dataset, multi_label: bool, title: str = "", total: int = 0
+    apply, batches: tf.data.Dataset, task: Task, title: str = "", total: int = 0
 ) -> Predictions:
     """Runs `apply` (images to logits, see `forward`) over `evaluation_batches`."""
     parts = []
     with progress_bar(title, total) as advance:
         for images, labels, ids in batches:
             logits = apply(images)
-            parts.append((ids, labels, to_probabilities(logits, multi_label), logits))
+            parts.append((ids, labels, task.probabilities(logits), logits))
             advance(len(labels))
     # Read at the end: a device need not wait for the host after every batch.
     ids, *arrays = (

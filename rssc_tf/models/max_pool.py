@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from rssc_tf.compat import all_layers
 from rssc_tf.models.replaced_calls import replaced_calls
 
 
@@ -23,7 +24,7 @@ def deterministic_max_pooling(model: keras.Model) -> Iterator[None]:
     """
     layers = [
         layer
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if isinstance(layer, keras.layers.MaxPooling2D) and layer.data_format == "channels_last"
     ]
     with replaced_calls(layers, _call):

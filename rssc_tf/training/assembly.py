@@ -12,24 +12,35 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.utils.naming import reset_uids
 
 from pipelines.records import count_kept
 from pipelines.stream import training_batches
+from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
-from rssc_tf.settings import TrainConfig
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.settings import Settings, definition
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import device_batches, dtype_policy, global_batch
-from rssc_tf.training.schedules import SCHEDULES, PaperSchedule
-from rssc_tf.training.step import build_optimizer, is_compiled, training_step
+from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import Initial, initialise
 from tfrecords_tools.records.card import Card
 
+# Settings that decide the weights, and that a traced step does not know of: they are in the values
+# of its variables and in its batches.
+_ASSIGNED = frozenset(
+    (
+        *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
+        *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
+        *("augment", "exclude_leaks"),
+    )
+)
 _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
 
 
@@ -40,14 +51,14 @@ class Assembly:
     Attributes:
         model: classifier, images to logits.
         optimizer: built for its variables.
-        schedule: of its learning rate.
+        schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
         forward: the model for inference.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    schedule: PaperSchedule
+    schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
     forward: Forward
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
@@ -80,7 +91,7 @@ class Training:
     """
 
     assembly: Assembly
-    config: TrainConfig
+    config: Settings
     card: Card
     distribution: tf.distribute.Strategy
     exclude: Sequence[str]
@@ -115,17 +126,18 @@ class Training:
                 shard=(context.input_pipeline_id, context.num_input_pipelines),
                 exclude=self.exclude,
                 cache=cache or self.config.cache,
+                augment=self.config.augment,
             )
 
         return device_batches(self.distribution, pipeline)
 
 
 def initial_backbone(
-    config: TrainConfig, pretraining: str, distribution: tf.distribute.Strategy
+    config: Settings, pretraining: str, distribution: tf.distribute.Strategy
 ) -> Initial:
     """The backbone of `config` with the weights that a regime begins with; see `initialise`."""
     if _kept is not None:
-        reset_uids()  # the names of the layers begin anew, as in a process of its own
+        restart_names()  # the names of the layers begin anew, as in a process of its own
     set_seed(config.seed)
     with distribution.scope(), dtype_policy(config.precision):
         return initialise(config.backbone, pretraining, config.weights, config.normalization)
@@ -143,7 +155,7 @@ def set_seed(seed: int) -> None:
 
 
 def build_training(
-    config: TrainConfig,
+    config: Settings,
     card: Card,
     initial: Initial,
     distribution: tf.distribute.Strategy,
@@ -198,7 +210,7 @@ def shared_assemblies() -> Iterator[None]:
 
 
 def _assemble(
-    config: TrainConfig,
+    config: Settings,
     card: Card,
     initial: Initial,
     distribution: tf.distribute.Strategy,
@@ -216,8 +228,15 @@ def _assemble(
             seed=config.seed,
         )
         schedule = SCHEDULES[config.schedule](rate, steps)
-        optimizer = build_optimizer(model, schedule, config.precision)
-    step = training_step(model, optimizer, distribution, card.multi_label)
+        optimizer = build_optimizer(
+            config.optimizer,
+            schedule,
+            model.trainable_variables,
+            weight_decay=config.weight_decay,
+            precision=config.precision,
+        )
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, losses)
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
     return Assembly(model, optimizer, schedule, step, forward, fresh)
@@ -230,15 +249,16 @@ def _summary(variable) -> np.ndarray:
 
 
 def _shape(
-    config: TrainConfig, card: Card, initial: Initial, distribution: tf.distribute.Strategy
+    config: Settings, card: Card, initial: Initial, distribution: tf.distribute.Strategy
 ) -> str:
     """All that a traced step depends on. Batches and images of another size are traced anew."""
     layer = initial.normalization
+    settings = definition(config)  # a new one tells shapes apart until it is known not to
     facts = [
         _structure(initial.backbone),
         [layer.scale, layer.offset, layer.bgr],
-        [len(card.classes), card.multi_label, config.image_size],
-        [config.head, config.precision, config.schedule],
+        [card.task, len(card.classes)],
+        {name: value for name, value in settings.items() if name not in _ASSIGNED},
         id(distribution),
     ]
     return json.dumps(facts, sort_keys=True, default=str)
@@ -247,7 +267,7 @@ def _shape(
 def _structure(backbone: keras.Model) -> object:
     """A model's config without the names of its layers, which count up within a process."""
     names = {"": ""}
-    for layer in backbone._flatten_layers():
+    for layer in all_layers(backbone):
         names.setdefault(layer.name, f"layer {len(names)}")
 
     def renamed(value):

@@ -14,9 +14,10 @@ import pandas as pd
 import tensorflow as tf
 
 from pipelines.records import explain_damage
-from rssc_tf.evaluation.metrics import display_name, headline
+from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.settings import checkpoint_interval
+from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
 from rssc_tf.training.cluster import Cluster
@@ -116,7 +117,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
                 if scores is not None:
                     row = _row(epoch, progress, assembly.schedule) | scores
                     _keep_best(row, progress, model, training.card)
-                    _report(row, progress, folder, writer, bar, title, config.epochs)
+                    _report(row, progress, writer, bar, folder, title, training)
             due = (
                 progress.step - saved_step >= every_steps
                 if every_steps
@@ -178,7 +179,7 @@ def _row(epoch: int, progress: Progress, schedule) -> dict:
 
 
 def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) -> None:
-    name = f"val_{headline(card.multi_label)}"
+    name = f"val_{task_of(card).headline}"
     if name not in row:
         return
     rank = (row[name], -row["val_log_loss"])  # a small split has ties; the surer model wins
@@ -188,7 +189,13 @@ def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) ->
 
 
 def _report(
-    row: dict, progress: Progress, folder: Path, writer, bar: Bar, title: str, epochs: int
+    row: dict,
+    progress: Progress,
+    writer,
+    bar: Bar,
+    folder: Path,
+    title: str,
+    training: Training,
 ) -> None:
     progress.history.append(row)
     progress.losses = [0.0, 0]
@@ -199,8 +206,8 @@ def _report(
             if name not in ("epoch", "step"):
                 tf.summary.scalar(name, value, step=row["epoch"])
     writer.flush()
-    line = f"{title}: epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}"
-    name = next((key for key in ("val_top1", "val_micro_f1") if key in row), None)
-    if name:
-        line += f"  validation {display_name(name.removeprefix('val_'))} {row[name]:.4f}"
+    line = f"{title}: epoch {row['epoch']}/{training.config.epochs}  loss {row['loss']:.4f}"
+    name = f"val_{task_of(training.card).headline}"
+    if name in row:
+        line += f"  validation {display_name(name)} {row[name]:.4f}"
     bar.print(line)

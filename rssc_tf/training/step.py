@@ -12,17 +12,6 @@ from rssc_tf.models.max_pool import deterministic_max_pooling
 from rssc_tf.training.distribution import on_one_device, synchronized
 
 
-def build_optimizer(
-    model: keras.Model, schedule: keras.optimizers.schedules.LearningRateSchedule, precision: str
-) -> keras.optimizers.Optimizer:
-    """Adam, as in the study; with the loss scaling that float16 needs. Call it in the scope."""
-    optimizer = keras.optimizers.Adam(schedule)
-    if precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
 def is_compiled(distribution: tf.distribute.Strategy) -> bool:
     """Whether XLA compiles what runs on the devices: on one GPU.
 
@@ -35,24 +24,24 @@ def training_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
-    multi_label: bool,
+    losses: Callable,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
-    Softmax cross-entropy, or for multi-label the mean over labels of sigmoid cross-entropy. It is
-    traced once for every size of batch and image.
+    It is traced once for every size of batch and image.
 
     Args:
         model: images to logits.
         optimizer: built for the model's trainable variables.
         distribution: devices.
-        multi_label: whether labels are float32 `(n, classes)` of 0 and 1, or int32 `(n,)`.
+        losses: `(labels, logits)` to the loss of each example; see `tasks.Task.losses`.
     """
     compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
-    losses = _losses(multi_label, compiled)
 
     def replica_step(images, labels):
         batch = images.shape[0] * replicas
+        if compiled and len(labels.shape) == 1:
+            labels = tf.one_hot(labels, model.output_shape[-1])
         with tf.GradientTape() as tape:
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
@@ -83,21 +72,3 @@ def _as_trained(
         if compiled:
             stack.enter_context(deterministic_max_pooling(model))
         yield
-
-
-def _losses(multi_label: bool, compiled: bool) -> Callable:
-    """A function of labels and logits `(n, classes)` to the losses of the examples, `(n,)`."""
-    if multi_label:
-
-        def losses(labels, logits):
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
-
-    elif compiled:  # the gradient of picking a logit by its label is a scatter
-
-        def losses(labels, logits):
-            one_hot = tf.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-            return tf.nn.softmax_cross_entropy_with_logits(one_hot, logits)
-
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
-    return losses

@@ -9,12 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from pipelines.stream import evaluation_batches
-from rssc_tf.evaluation.metrics import THRESHOLD, headline
-from rssc_tf.evaluation.prediction import to_probabilities
-from rssc_tf.evaluation.reliability import example_losses
+from rssc_tf.evaluation.metrics import score
+from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.distribution import on_this_device
 
@@ -54,28 +52,20 @@ class Validation:
         Returns:
             Nothing in it if there is no such split; `None` if it was stopped, and is over then.
         """
-        multi_label = self._training.card.multi_label
+        task = task_of(self._training.card)
         found = []
         for _ in range(self._count):
             if stopping():
                 return None
             images, labels = next(self._batches)
             logits = self._training.assembly.forward(images)
-            found.append((to_probabilities(logits, multi_label), labels))
+            found.append((task.probabilities(logits), labels))
         if not found:
             return {}
         probabilities, labels = (
             np.concatenate([value.numpy() for value in column])
             for column in zip(*found, strict=True)
         )
-        return {
-            f"val_{headline(multi_label)}": _headline_score(probabilities, labels, multi_label),
-            "val_log_loss": float(example_losses(probabilities, labels, multi_label).mean()),
-        }
-
-
-def _headline_score(probabilities: np.ndarray, labels: np.ndarray, multi_label: bool) -> float:
-    if not multi_label:
-        return float((probabilities.argmax(axis=1) == labels).mean())
-    decisions = (probabilities >= THRESHOLD).astype(int)
-    return float(f1_score(labels.astype(int), decisions, average="micro", zero_division=np.nan))
+        read = (task.headline, "log_loss")
+        scores = score(probabilities, labels, only=lambda metric: metric.name in read)
+        return {f"val_{name}": value for name, value in scores.items()}

@@ -15,7 +15,7 @@ import tests.as_gpus
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.models.compiled import Compiled
 from rssc_tf.runs import load_model
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, step
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
@@ -175,7 +175,7 @@ def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     if multi_label and backbone not in ("tiny", "hub:vit"):
         pytest.skip("the loss is no part of the backbone")
     target = multi_records if multi_label else records
-    config = TrainConfig(
+    config = Settings(
         "scratch",
         str(target),
         backbone=presets.get(backbone, backbone),

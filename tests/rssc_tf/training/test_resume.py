@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rssc_tf.evaluation.evaluate
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
@@ -141,7 +141,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
     data = source / "checkpoints" / "ckpt-3.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])
     # During the validation after step 3, which is made up for.
-    err = interrupted(TERM, _signal_at, validation, "to_probabilities", 1)
+    err = interrupted(TERM, _signal_at, validation.Validation, "__call__", 1)
     torn = [line for line in err.splitlines() if "ckpt-3 cannot be read" in line]
     assert len(torn) == 1
     assert torn[0].startswith("rssc-tf: warning: ")
@@ -213,7 +213,7 @@ def begun(records, tmp_path_factory):
     from tfrecords_tools.records.card import open_records
 
     out = tmp_path_factory.mktemp("begun") / "run"
-    config = TrainConfig(
+    config = Settings(
         "scratch", str(records), backbone="tiny", image_size=32, batch_size=8, epochs=2
     )
     config = stages.resolve(config, 42)
