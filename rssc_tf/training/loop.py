@@ -9,24 +9,16 @@ import time
 from collections import deque
 from pathlib import Path
 
-import keras
-import pandas as pd
-import tensorflow as tf
-
 from pipelines.records import explain_damage
-from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.settings import checkpoint_interval
-from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
-from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
+from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster
+from rssc_tf.training.epoch_end import EpochEnd
 from rssc_tf.training.interrupts import Interrupts, Stopped
-from rssc_tf.training.validation import Validation
-from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.common.progress import Bar, progress_bar
-from tfrecords_tools.records.card import Card
+from tfrecords_tools.common.progress import progress_bar
 
 _FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 # Steps between reads of the losses: a read waits for the device. With several processes it is also
@@ -74,14 +66,9 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
 
     # --- the images: those of the next step, and of the end of an epoch ---
     batches = training.batches(progress.step)
-    validate = Validation(training) if cluster.chief else None
+    end_epoch = EpochEnd(training, folder) if cluster.chief else None
 
     # --- the loop ---
-    writer = (
-        tf.summary.create_file_writer(str(folder / "tensorboard"))
-        if cluster.chief
-        else tf.summary.create_noop_writer()
-    )
     flush = _FLUSH if cluster.count == 1 else _FLUSH_TOGETHER
     pending: deque = deque()
     saved_at, saved_step = time.monotonic(), progress.step
@@ -113,11 +100,9 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
             if flushed:
                 _collect(pending, progress, title)
             if ended and cluster.chief:
-                scores = validate(lambda: bool(interrupts.pending))
-                if scores is not None:
-                    row = _row(epoch, progress, assembly.schedule) | scores
-                    _keep_best(row, progress, model, training.card)
-                    _report(row, progress, writer, bar, folder, title, training)
+                line = end_epoch(epoch, progress, lambda: bool(interrupts.pending))
+                if line:
+                    bar.print(f"{title}: {line}")
             due = (
                 progress.step - saved_step >= every_steps
                 if every_steps
@@ -167,47 +152,3 @@ def _collect(pending: deque, progress: Progress, title: str) -> None:
             )
         progress.losses = [progress.losses[0] + value, progress.losses[1] + 1]
     pending.clear()
-
-
-def _row(epoch: int, progress: Progress, schedule) -> dict:
-    return {
-        "epoch": epoch,
-        "step": progress.step,
-        "learning_rate": float(schedule(progress.step - 1)),
-        "loss": progress.losses[0] / progress.losses[1],
-    }
-
-
-def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) -> None:
-    name = f"val_{task_of(card).headline}"
-    if name not in row:
-        return
-    rank = (row[name], -row["val_log_loss"])  # a small split has ties; the surer model wins
-    best = progress.best
-    if best is None or rank > (best[name], -best["val_log_loss"]):
-        progress.best, progress.best_weights = row, snapshot(model)
-
-
-def _report(
-    row: dict,
-    progress: Progress,
-    writer,
-    bar: Bar,
-    folder: Path,
-    title: str,
-    training: Training,
-) -> None:
-    progress.history.append(row)
-    progress.losses = [0.0, 0]
-    with new_file(folder / "history.csv") as aside:
-        pd.DataFrame(progress.history).to_csv(aside, index=False)
-    with writer.as_default():
-        for name, value in row.items():
-            if name not in ("epoch", "step"):
-                tf.summary.scalar(name, value, step=row["epoch"])
-    writer.flush()
-    line = f"{title}: epoch {row['epoch']}/{training.config.epochs}  loss {row['loss']:.4f}"
-    name = f"val_{task_of(training.card).headline}"
-    if name in row:
-        line += f"  validation {display_name(name)} {row[name]:.4f}"
-    bar.print(line)

@@ -5,7 +5,8 @@ evaluated in full), and nothing is built anew: one iterator goes through the spl
 and keeps its images where the training's are kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class Validation:
         size = training.batch // training.distribution.num_replicas_in_sync
         examples = card.splits["val"].examples if "val" in card.splits else 0
         self._count = -(-examples // size)
-        self._batches = None
+        self._batches: Iterator = iter(())
         if examples:
             dataset = evaluation_batches(
                 Path(training.config.target),
@@ -43,6 +44,10 @@ class Validation:
             dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
             self._batches = iter(on_this_device(dataset))
 
+    def batches(self) -> Iterator:
+        """`(images, labels)` of the split once, on the device."""
+        return islice(self._batches, self._count)
+
     def __call__(self, stopping: Callable[[], bool]) -> dict | None:
         """`val_` and the headline's name, and `val_log_loss`, in nats.
 
@@ -54,10 +59,9 @@ class Validation:
         """
         task = task_of(self._training.card)
         found = []
-        for _ in range(self._count):
+        for images, labels in self.batches():
             if stopping():
                 return None
-            images, labels = next(self._batches)
             logits = self._training.assembly.forward(images)
             found.append((task.probabilities(logits), labels))
         if not found:
