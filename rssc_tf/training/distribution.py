@@ -10,6 +10,7 @@ import tensorflow as tf
 from rssc_tf.models.backbones import batch_normalizations
 from rssc_tf.training.cluster import join_cluster
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.tensorflow import grow_gpu_memory
 
 _AHEAD = 3  # batches that are copied to a device before it needs them
 
@@ -21,6 +22,7 @@ def get_distribution(name: str) -> tf.distribute.Strategy:
     over all GPUs, or one CPU, of every process in TF_CONFIG. Where that is one device, and for
     `none`, it is TensorFlow's default device without any strategy: there is nobody to meet.
     """
+    grow_gpu_memory()
     if name == "multiworker":
         return join_cluster()
     if name == "none":

@@ -1,5 +1,6 @@
 """Training on GPUs, as far as it can be seen without one; see `tests.as_gpus`."""
 
+import os
 import re
 import subprocess
 import sys
@@ -125,6 +126,28 @@ def test_one_gpu_learns_what_a_cpu_does(head, precision, gpu, records, cli, tmp_
     tolerance = 1e-4 if precision == "float32" else 3e-2
     np.testing.assert_allclose(one["loss"], two["loss"], rtol=tolerance)
     np.testing.assert_allclose(one["val_log_loss"], two["val_log_loss"], rtol=tolerance)
+
+
+def test_gpu_memory_grows_unless_the_user_says_otherwise(monkeypatch):
+    for before, after in ((None, "true"), ("false", "false")):
+        monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+        if before:
+            monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", before)
+        get_distribution("auto")
+        assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == after
+
+
+def test_batches_are_the_same_on_a_gpu(records, monkeypatch):
+    config = Settings("scratch", str(records), backbone="tiny", image_size=32, batch_size=8)
+    distribution = get_distribution("auto")
+    initial = initial_backbone(config, "random", distribution)
+    training = build_training(config, open_records(records), initial, distribution)
+    plain = training.batches(step=3)
+    as_gpus(monkeypatch)
+    ahead = training.batches(step=3)
+    for _ in range(6):  # more than are kept ahead, and over the end of an epoch
+        for one, two in zip(next(plain), next(ahead), strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_multi_label_on_one_gpu(gpu, multi_records, cli, tmp_path):
