@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import keras
 import tensorflow as tf
@@ -33,6 +34,11 @@ def get_distribution(name: str) -> tf.distribute.Strategy:
         devices = devices if name == "mirrored" else devices[:1]
     if len(devices) == 1:
         return tf.distribute.get_strategy()
+    return _mirrored(tuple(devices))
+
+
+@cache  # what the runs of a grid share was traced for one strategy
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
