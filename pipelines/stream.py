@@ -106,9 +106,23 @@ def training_batches(
 
 
 def evaluation_batches(
-    records: Path, card: Card, split: str, batch_size: int, threads: int | None = None
+    records: Path,
+    card: Card,
+    split: str,
+    batch_size: int,
+    threads: int | None = None,
+    cache: str = "none",
 ) -> tf.data.Dataset:
     """Every example of a split once, in record order, by its central crop.
+
+    Args:
+        records: the record folder.
+        card: its card.
+        split: name of a split.
+        batch_size: examples in a batch.
+        threads: threads of a private pool; all cores by default.
+        cache: as in `training_batches`: whether an iterator that goes through the split many
+            times decodes it the first time only.
 
     Returns:
         Dataset of `(images, labels, ids)`; the last batch may be smaller. Images and labels as
@@ -124,7 +138,10 @@ def evaluation_batches(
         return evaluation_view(decode_whole(image), card.size, crop), target, name
 
     dataset = read(records, card, split).batch(_BLOCK).map(parse_block).unbatch()
-    return _finish(dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size), threads)
+    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size)
+    if is_wanted(cache, card, split):
+        dataset = dataset.cache()
+    return _finish(dataset, threads)
 
 
 def _targets(labels: tf.RaggedTensor, card: Card) -> tf.Tensor:

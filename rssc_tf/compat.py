@@ -14,6 +14,17 @@ def all_layers(model) -> list:
     return model._flatten_layers()
 
 
+def restart_names() -> None:
+    """Lets the numbers in the names of new layers begin anew.
+
+    `keras.src.utils.naming.reset_uids`: the public `keras.utils.clear_session` does it too, but
+    throws away what TensorFlow has prepared for functions that are traced already.
+    """
+    from keras.src.utils.naming import reset_uids
+
+    reset_uids()
+
+
 def gdal_error() -> type[Exception]:
     """What GDAL itself raises.
 

@@ -64,6 +64,9 @@ class Task(ABC):
         """The loss of every example, float `(n,)`: cross-entropy, for multi-label its mean over
         the labels.
 
+        Single-label ones may be one-hot, of the dtype of the logits: the gradient of picking a
+        logit by its index is a scatter, which is no op for every device.
+
         `label_smoothing`, in [0, 1), is the share of a target that is spread over all classes
         (Szegedy et al. 2016); that of a label goes in halves to yes and no.
         """
@@ -140,7 +143,10 @@ class _SingleLabel(Task):
     def losses(self, labels, logits, label_smoothing: float = 0.0):
         import tensorflow as tf
 
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if len(labels.shape) == 2:
+            loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+        else:
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         if label_smoothing:  # cross-entropy is linear in its target
             uniform = tf.reduce_logsumexp(logits, axis=1) - tf.reduce_mean(logits, axis=1)
             loss = (1 - label_smoothing) * loss + label_smoothing * uniform

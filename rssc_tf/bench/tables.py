@@ -29,6 +29,11 @@ def print_result(result: dict) -> None:
             f"{row['variant']}: images take {100 * row['stall']:.1f}% of the step "
             f"({100 * row['min']:.1f} to {100 * row['max']:.1f} in the rounds)"
         )
+    for row in result.get("epoch_end", ()):
+        console.print(
+            f"{row['precision']}, end of an epoch: the validation takes {row['validation']:.2f} of "
+            f"its bare forward passes, with best weights and files {row['all']:.2f}"
+        )
     if "workers" in result:
         workers = result["workers"]
         console.print(f"{workers['count']} workers: x {workers['ratio_to_one']:.2f} of one")

@@ -1,24 +1,27 @@
-"""How much of a training step is waiting for images, per precision."""
+"""How much of a training step is waiting for images, and what the end of an epoch costs."""
 
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
 from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
-from pipelines.stream import training_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
-from rssc_tf.models.classifier import build_classifier
-from rssc_tf.optimization.table import SCHEDULES, build_optimizer
-from rssc_tf.tasks import task_of
-from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
-from rssc_tf.training.step import training_step
-from rssc_tf.weights.initial import initialise
+from rssc_tf.bench.torch_step import torch_steps
+from rssc_tf.settings import Settings
+from rssc_tf.training.assembly import Training, build_training, initial_backbone
+from rssc_tf.training.checkpoint import Progress
+from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.epoch_end import EpochEnd
+from rssc_tf.training.validation import Validation
 from tfrecords_tools.records.card import Card, open_records
 
-_TENSOR = "a tensor in memory"
+_TENSOR, _STREAM = "a tensor in memory", "the stream"
+_FORWARD, _VALIDATION, _END = "bare forward passes", "validation", "end of an epoch"
 _IN_FLIGHT = 4  # steps that may be under way; the training loop reads its losses as rarely
 
 
@@ -31,7 +34,11 @@ def bench_train(
     rounds: int,
     seconds: float,
 ) -> dict:
-    """Times the training step, fed by the stream and by one batch that lies in memory.
+    """Times the training step, fed by the stream and by one batch that lies in memory; and where
+    the records have a `val` split, the end of an epoch against its bare forward passes.
+
+    For a ResNet, where torch and torchvision are installed, PyTorch's step on one batch in memory
+    takes its turns too.
 
     Args:
         target: record folder.
@@ -44,15 +51,23 @@ def bench_train(
 
     Returns:
         JSON-ready: `variants`, and `stall`: for each precision and stream, the share of the step's
-        time that the images cost, with the smallest and largest of the rounds.
+        time that the images cost, with the smallest and largest of the rounds; `epoch_end`: for
+        each precision, how many times as long as the bare forward passes the validation and all of
+        the end of an epoch take.
     """
     card = open_records(target)
     image_size = image_size or crop_side(card.side)
     caches = ["none"] + (["ram"] if is_wanted("auto", card, "train") else [])
     variants: list[Variant] = []
+    trainings: dict[str, Training] = {}
     for precision in precisions:
-        variants += _variants(target, card, backbone, image_size, batch_size, precision, caches)
-    interleave("bench train", variants, rounds, seconds, warm_up=3)
+        trainings[precision] = _training(target, card, backbone, image_size, batch_size, precision)
+        variants += _variants(precision, trainings[precision], caches)
+    with tempfile.TemporaryDirectory() as folder:
+        for precision, training in trainings.items():
+            variants += _epoch_ends(precision, training, Path(folder, precision))
+            variants += torch_steps(precision, backbone, image_size, training)
+        interleave("bench train", variants, rounds, seconds, warm_up=3)
     return {
         "bench": "train",
         "records": card.name,
@@ -64,39 +79,32 @@ def bench_train(
         "machine": describe_machine(),
         "peak_memory": peak_memory(),
         "stall": _stalls(variants),
+        "epoch_end": _epoch_end_ratios(variants),
         **summarise(variants, variants[0].name),
     }
 
 
-def _variants(
-    target: Path,
-    card: Card,
-    backbone: str,
-    image_size: int,
-    batch_size: int,
-    precision: str,
-    caches: list[str],
-) -> list[Variant]:
+def _training(
+    target: Path, card: Card, backbone: str, image_size: int, batch_size: int, precision: str
+) -> Training:
+    config = Settings(
+        "scratch",
+        str(target),
+        backbone=backbone,
+        image_size=image_size,
+        batch_size=batch_size,
+        precision=precision,
+    )
     distribution = get_distribution("auto")
-    batch = global_batch(batch_size, card.splits["train"].examples, distribution)
-    with distribution.scope(), dtype_policy(precision):
-        network, normalization, _ = initialise(backbone, "random")
-        model = build_classifier(network, normalization, len(card.classes), image_size)
-        schedule = SCHEDULES["cosine"](1e-4, 10**6)
-        optimizer = build_optimizer(
-            "adam", schedule, model.trainable_variables, precision=precision
-        )
-    step = training_step(model, optimizer, distribution, batch, task_of(card).losses)
+    initial = initial_backbone(config, "random", distribution)
+    return build_training(config, card, initial, distribution)
 
-    def stream(cache: str) -> Iterator:
-        def pipeline(context) -> tf.data.Dataset:
-            size = context.get_per_replica_batch_size(batch)
-            return training_batches(target, card, size, seed=0, cache=cache)
 
-        return iter(distribution.distribute_datasets_from_function(pipeline))
+def _variants(precision: str, training: Training, caches: list[str]) -> list[Variant]:
+    step, batch = training.take_step, training.batch
 
     def constant() -> Iterator:
-        inputs = next(stream("none"))
+        inputs = next(training.batches(cache="none"))
         while True:
             yield inputs
 
@@ -105,7 +113,8 @@ def _variants(
         return Variant(f"{precision}, {name}", lambda: _steps(step, batches, batch))
 
     streams = [
-        variant(f"the stream, cache {cache}", lambda cache=cache: stream(cache)) for cache in caches
+        variant(f"{_STREAM}, cache {cache}", partial(training.batches, cache=cache))
+        for cache in caches
     ]
     return [variant(_TENSOR, constant), *streams]
 
@@ -120,12 +129,56 @@ def _steps(step: Callable, batches: Iterator, batch: int) -> Iterator[int]:
         yield batch
 
 
+def _epoch_ends(precision: str, training: Training, folder: Path) -> list[Variant]:
+    """Validation: its forward passes over batches in memory, all of it, and the rest too."""
+    if "val" not in training.card.splits:
+        return []
+    examples = training.card.splits["val"].examples
+    validation, end = Validation(training), EpochEnd(training, folder)
+    held = [images for images, _ in validation.batches()]
+
+    def forward() -> Iterator[int]:
+        while True:
+            for logits in [training.assembly.forward(images) for images in held]:
+                logits.numpy()
+            yield examples
+
+    def validate() -> Iterator[int]:
+        while validation(lambda: False):
+            yield examples
+
+    def end_epoch() -> Iterator[int]:
+        while True:
+            progress = Progress(training.batch)  # so that every epoch is the best so far
+            progress.step, progress.losses = 1, [1.0, 1]
+            end(1, progress, lambda: False)
+            yield examples
+
+    jobs = {_FORWARD: forward, _VALIDATION: validate, _END: end_epoch}
+    return [Variant(f"{precision}, {name}", job) for name, job in jobs.items()]
+
+
+def _epoch_end_ratios(variants: list[Variant]) -> list[dict]:
+    """Times over the time of the forward passes, in the median of the rounds."""
+    rates = {variant.name: statistics.median(variant.rates) for variant in variants}
+    return [
+        {
+            "precision": name.partition(", ")[0],
+            "validation": round(rate / rates[name.replace(_FORWARD, _VALIDATION)], 3),
+            "all": round(rate / rates[name.replace(_FORWARD, _END)], 3),
+        }
+        for name, rate in rates.items()
+        if name.endswith(_FORWARD)
+    ]
+
+
 def _stalls(variants: list[Variant]) -> list[dict]:
     """The share of the step's time that is lost to images, in the median and in each round."""
     stalls, plain = [], None
     for variant in variants:
         if variant.name.endswith(_TENSOR):
             plain = variant
+        if _STREAM not in variant.name:
             continue
         rounds = [1 - rate / best for rate, best in zip(variant.rates, plain.rates, strict=True)]
         median = 1 - statistics.median(variant.rates) / statistics.median(plain.rates)

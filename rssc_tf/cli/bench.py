@@ -45,7 +45,7 @@ def bench_train(
     seconds: _Seconds = 3.0,
     json_file: _Json = None,
 ) -> None:
-    """The training step, fed by the stream and from memory: what waiting for images costs."""
+    """The training step, fed by the stream and from memory; the end of an epoch; PyTorch's step."""
     from rssc_tf.settings import PRECISIONS
 
     precisions = precision or ["float32", "mixed_bfloat16"]

@@ -3,25 +3,19 @@
 import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.stream import evaluation_batches, training_batches
+from pipelines.stream import evaluation_batches
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import read_metrics
-from rssc_tf.evaluation.prediction import forward
 from rssc_tf.fields import WEIGHTS
-from rssc_tf.models.classifier import build_classifier
-from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.regimes import get_regime
 from rssc_tf.settings import Settings, definition, step_kind, with_source_settings
-from rssc_tf.tasks import task_of
-from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
-from rssc_tf.training.step import training_step
-from rssc_tf.weights.initial import initialise
+from rssc_tf.training.assembly import build_training, initial_backbone
+from rssc_tf.training.distribution import get_distribution
 from tfrecords_tools.records.card import Card, open_records
 
 _SECONDS = 5.0  # of measuring steps
@@ -127,30 +121,9 @@ def measure(config: Settings, card: Card) -> Cost:
     records = Path(config.target)
     started = time.monotonic()
     distribution = get_distribution(config.distribute)
-    batch = global_batch(config.batch_size, card.splits["train"].examples, distribution)
-    with distribution.scope(), dtype_policy(config.precision):
-        backbone, normalization, _ = initialise(config.backbone, "random")
-        frozen = config.head == "linear"
-        model = build_classifier(
-            backbone, normalization, len(card.classes), config.image_size, frozen=frozen, seed=0
-        )
-        optimizer = build_optimizer(
-            config.optimizer,
-            SCHEDULES[config.schedule](1e-3, 100),
-            model.trainable_variables,
-            weight_decay=config.weight_decay,
-            precision=config.precision,
-        )
-    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, batch, losses)
-
-    def pipeline(context) -> object:
-        size = context.get_per_replica_batch_size(batch)
-        return training_batches(
-            records, card, size, seed=0, threads=config.workers, augment=config.augment
-        )
-
-    batches = iter(distribution.distribute_datasets_from_function(pipeline))
+    initial = initial_backbone(config, "random", distribution)
+    training = build_training(config, card, initial, distribution)
+    step, batches = training.take_step, training.batches(cache="none")
     float(step(next(batches)))
     ready = time.monotonic()
     steps = 0
@@ -158,8 +131,9 @@ def measure(config: Settings, card: Card) -> Cost:
         float(step(next(batches)))
         steps += 1
     per_step = (time.monotonic() - ready) / steps
-    evaluate = forward(model)
-    images = [images for images, *_ in evaluation_batches(records, card, "test", batch).take(2)]
+    evaluate = training.assembly.forward
+    batches = evaluation_batches(records, card, "test", training.batch).take(2)
+    images = [images for images, *_ in batches]
     evaluate(images[0])
     before = time.monotonic()
     evaluate(images[-1])

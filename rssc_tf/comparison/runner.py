@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import yaml
 
 from rssc_tf.comparison.grid import Cell, Grid, plan
@@ -24,6 +23,7 @@ from rssc_tf.comparison.results import (
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.runs import CONFIG
 from rssc_tf.settings import changed_setting
+from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
@@ -32,6 +32,7 @@ from tfrecords_tools.common.errors import RsscError
 COMMAND, TIMES = "compare.json", "times.csv"
 
 
+@shared_assemblies()
 def compare(
     grid: Grid,
     out: Path,
@@ -94,9 +95,7 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
 
 def _make(cell: Cell, out: Path) -> dict:
     started = time.monotonic()
-    # Names of layers count up in a process, and graphs pile up; a run must not know of the others.
-    keras.backend.clear_session()
-    gc.collect()
+    gc.collect()  # models are reference cycles, and hold memory of the device
     try:
         row = row_of(cell, run_regime(cell.config, out / cell.folder))
     except NotFinite as error:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rssc_tf.models.compiled import Compiled
 from rssc_tf.tasks import Task
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
@@ -24,9 +25,45 @@ class Predictions(NamedTuple):
     logits: np.ndarray
 
 
-def forward(model):
-    """`images -> model(images)` for inference as one graph for batches of any size."""
-    return tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+class Forward:
+    """`images -> model(images)` for inference as one graph for batches of any size.
+
+    Args:
+        model: keras.Model, images to logits.
+        compiled: whether XLA compiles it. Smaller batches are then filled up to the largest one
+            so far, because XLA would compile another program for every size.
+    """
+
+    def __init__(self, model, compiled: bool = False):
+        def function(images):
+            return model(images, training=False)
+
+        self._function = Compiled(function) if compiled else tf.function(function)
+        self._compiled, self._largest = compiled, 0
+        self._graphs: dict = {}
+
+    def __call__(self, images) -> tf.Tensor:
+        images = tf.convert_to_tensor(images)
+        if self._compiled:
+            return self._filled_up(images)
+        kind = (images.dtype, *images.shape[1:])
+        if kind not in self._graphs:
+            spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+            self._graphs[kind] = self._function.get_concrete_function(spec)
+        return self._graphs[kind](images)
+
+    def _filled_up(self, images: tf.Tensor) -> tf.Tensor:
+        count = images.shape[0]
+        self._largest = max(self._largest, count)
+        if count < self._largest:
+            rows = [[0, self._largest - count]] + [[0, 0]] * (len(images.shape) - 1)
+            images = tf.pad(images, rows)
+        return self._function(images)[:count]
+
+
+def forward(model) -> Forward:
+    """The `Forward` of a model; one that is a `Forward` already is itself."""
+    return model if isinstance(model, Forward) else Forward(model)
 
 
 def predict(
@@ -37,8 +74,10 @@ def predict(
     with progress_bar(title, total) as advance:
         for images, labels, ids in batches:
             logits = apply(images)
-            probabilities = task.probabilities(logits)
-            parts.append((ids.numpy(), labels.numpy(), probabilities.numpy(), logits.numpy()))
-            advance(len(parts[-1][0]))
-    ids, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))
+            parts.append((ids, labels, task.probabilities(logits), logits))
+            advance(len(labels))
+    # Read at the end: a device need not wait for the host after every batch.
+    ids, *arrays = (
+        np.concatenate([value.numpy() for value in column]) for column in zip(*parts, strict=True)
+    )
     return Predictions(np.char.decode(ids.astype(bytes), "utf-8"), *arrays)

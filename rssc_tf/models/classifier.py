@@ -41,7 +41,7 @@ def build_classifier(
     pool = pool_class(name="pool", dtype="float32")
     head = keras.layers.Dense(
         classes,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        kernel_initializer=head_initializer(seed),
         dtype="float32",  # logits keep their mantissa under mixed precision
         name="logits",
     )
@@ -52,3 +52,8 @@ def build_classifier(
     # A frozen backbone is called for inference whatever the caller's `training` says.
     x = backbone(x, training=False) if frozen else backbone(x)
     return keras.Model(images, head(pool(x)), name="classifier")
+
+
+def head_initializer(seed: int) -> keras.initializers.Initializer:
+    """What the weights of the head are drawn by; its biases begin at zero."""
+    return keras.initializers.GlorotUniform(seed=seed)

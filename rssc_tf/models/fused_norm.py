@@ -7,29 +7,23 @@ writes 16 bits; in a ResNet on a CPU that is a good part of the step.
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
 
 import keras
 import tensorflow as tf
 
 from rssc_tf.models.backbones import batch_normalizations
+from rssc_tf.models.replaced_calls import replaced_calls
 
 
 @contextlib.contextmanager
 def fused_batch_normalization(model: keras.Model) -> Iterator[None]:
     """Calls of `model` in the block use the fused op where it does what Keras does.
 
-    That is in training, over the channels of a feature map, within one replica. The layers and
-    what is saved of them stay Keras's own.
+    That is in training, over the channels of a feature map, within one replica.
     """
     layers = [layer for layer in batch_normalizations(model) if _can_be_fused(layer)]
-    for layer in layers:
-        layer.call = partial(_call, layer)
-    try:
+    with replaced_calls(layers, _call):
         yield
-    finally:
-        for layer in layers:
-            del layer.call
 
 
 def _can_be_fused(layer: keras.layers.BatchNormalization) -> bool:

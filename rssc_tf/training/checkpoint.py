@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -24,7 +25,7 @@ class Progress(tf.train.experimental.PythonState):
         history: one dict an epoch, with its validation.
         losses: sum and count of the step losses since the last row of the history.
         best: the history row of the best epoch on the validation split, or `None`.
-        best_weights: arrays of that epoch's `model.variables`, or `None`.
+        best_weights: values of that epoch's `model.variables`, tensors or arrays, or `None`.
     """
 
     def __init__(self, batch: int):
@@ -33,12 +34,12 @@ class Progress(tf.train.experimental.PythonState):
         self.history: list[dict] = []
         self.losses = [0.0, 0]
         self.best: dict | None = None
-        self.best_weights: list[np.ndarray] | None = None
+        self.best_weights: Sequence | None = None
 
     def serialize(self) -> bytes:
         names = ("batch", "step", "history", "losses", "best")
         facts = {name: getattr(self, name) for name in names}
-        arrays = {f"{number:05d}": array for number, array in enumerate(self.best_weights or [])}
+        arrays = {f"{n:05d}": np.array(value) for n, value in enumerate(self.best_weights or [])}
         stream = io.BytesIO()
         np.savez(stream, facts=np.array(json.dumps(facts)), **arrays)
         return stream.getvalue()
@@ -170,12 +171,12 @@ def _damage(path: str) -> str | None:
     return None
 
 
-def snapshot(model: keras.Model) -> list[np.ndarray]:
-    """The values of all variables of a model."""
-    return [np.array(variable) for variable in model.variables]
+def snapshot(model: keras.Model) -> list[tf.Tensor]:
+    """The values of all variables of a model, on the device where they are."""
+    return [tf.convert_to_tensor(variable.value) for variable in model.variables]
 
 
-def put_back(model: keras.Model, arrays: list[np.ndarray]) -> None:
-    """Assigns what `snapshot` took."""
-    for variable, array in zip(model.variables, arrays, strict=True):
-        variable.assign(array)
+def put_back(model: keras.Model, values: Sequence) -> None:
+    """Assigns what `snapshot` took, or arrays like it."""
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)

@@ -7,30 +7,18 @@ forgets Dropout's seeds, and fails across workers; see the README.
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import keras
-import pandas as pd
-import tensorflow as tf
-
-from pipelines.records import count_kept, explain_damage
-from pipelines.stream import evaluation_batches, training_batches
-from rssc_tf.evaluation.metrics import display_name, score
-from rssc_tf.evaluation.prediction import NotFinite, forward, predict
-from rssc_tf.optimization.table import SCHEDULES, build_optimizer
-from rssc_tf.settings import Settings, checkpoint_interval
-from rssc_tf.tasks import task_of
-from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
+from pipelines.records import explain_damage
+from rssc_tf.evaluation.prediction import NotFinite
+from rssc_tf.settings import checkpoint_interval
+from rssc_tf.training.assembly import Training
+from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster
-from rssc_tf.training.distribution import global_batch, synchronized
+from rssc_tf.training.epoch_end import EpochEnd
 from rssc_tf.training.interrupts import Interrupts, Stopped
-from rssc_tf.training.step import training_step
-from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.common.progress import Bar, progress_bar
-from tfrecords_tools.records.card import Card
+from tfrecords_tools.common.progress import progress_bar
 
 _FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 # Steps between reads of the losses: a read waits for the device. With several processes it is also
@@ -38,32 +26,19 @@ _FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 _FLUSH, _FLUSH_TOGETHER = 32, 4
 
 
-def train(
-    model: keras.Model,
-    records: Path,
-    card: Card,
-    config: Settings,
-    folder: Path,
-    cluster: Cluster,
-    title: str,
-    exclude: Sequence[str] = (),
-) -> Progress:
-    """Trains `model` on the `train` split; leaves the best weights in it.
+def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Progress:
+    """Trains on the `train` split; leaves the best weights in `training.model`.
 
     Best is the epoch with the highest top-1 (micro-F1) on the `val` split where the records have
     one, else the last. The test split is not read. Of several processes only the chief validates,
     writes, and ends with the best weights.
 
     Args:
-        model: classifier built in the scope of the cluster's strategy.
-        records: record folder.
-        card: its card.
-        config: settings; `epochs` and `learning_rate` are those of this stage.
+        training: built in the scope of the cluster's strategy.
         folder: gets `history.csv`, `checkpoints/` and `tensorboard/`; a checkpoint found there
             is continued.
         cluster: devices and processes.
         title: for the progress bar.
-        exclude: ids of training examples to leave out.
 
     Returns:
         The finished `Progress`, with the history.
@@ -73,60 +48,27 @@ def train(
         RsscError: the records are damaged, the checkpoint does not fit, a process is lost.
         Stopped: a signal came; the checkpoint is written.
     """
-    # --- lengths ---
-    distribution = cluster.distribution
-    examples = count_kept(records, card, "train", exclude)
-    batch = global_batch(config.batch_size, examples, distribution)
-    last_step = math.ceil(config.epochs * examples / batch)
+    # --- lengths, and where the checkpoint stands ---
+    config, model, assembly = training.config, training.model, training.assembly
+    records, examples = Path(config.target), training.examples
+    batch, last_step = training.batch, training.steps
     epoch_ends = {
         math.ceil((epoch + 1) * examples / batch): epoch + 1 for epoch in range(config.epochs)
     }
-
-    # --- optimizer, state, and the step ---
-    with distribution.scope():
-        schedule = SCHEDULES[config.schedule](config.learning_rate, last_step)
-        optimizer = build_optimizer(
-            config.optimizer,
-            schedule,
-            model.trainable_variables,
-            weight_decay=config.weight_decay,
-            precision=config.precision,
-        )
     progress = Progress(batch)
     checkpointer = Checkpointer(
-        folder / "checkpoints", model, optimizer, progress, config.keep_checkpoints
+        folder / "checkpoints", model, assembly.optimizer, progress, config.keep_checkpoints
     )
     with cluster.chief_first():
         resumed = checkpointer.restore(tidy=cluster.chief)
     _check_resumed(progress, batch, folder, cluster)
-    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, batch, losses)
-    evaluate = forward(model)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
-    # --- the stream, from the example where the checkpoint stands ---
-    def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_batches(
-            records,
-            card,
-            context.get_per_replica_batch_size(batch),
-            seed=config.seed,
-            start=progress.step * batch,
-            threads=config.workers,
-            shard=(context.input_pipeline_id, context.num_input_pipelines),
-            exclude=exclude,
-            cache=config.cache,
-            augment=config.augment,
-        )
-
-    batches = iter(distribution.distribute_datasets_from_function(pipeline))
+    # --- the images: those of the next step, and of the end of an epoch ---
+    batches = training.batches(progress.step)
+    end_epoch = EpochEnd(training, folder) if cluster.chief else None
 
     # --- the loop ---
-    writer = (
-        tf.summary.create_file_writer(str(folder / "tensorboard"))
-        if cluster.chief
-        else tf.summary.create_noop_writer()
-    )
     flush = _FLUSH if cluster.count == 1 else _FLUSH_TOGETHER
     pending: deque = deque()
     saved_at, saved_step = time.monotonic(), progress.step
@@ -140,7 +82,6 @@ def train(
 
     with (
         explain_damage(records),
-        synchronized(model, distribution),
         Interrupts() as interrupts,
         progress_bar(title, last_step * batch) as bar,
     ):
@@ -159,12 +100,9 @@ def train(
             if flushed:
                 _collect(pending, progress, title)
             if ended and cluster.chief:
-                per_replica = batch // distribution.num_replicas_in_sync
-                scores = _validate(evaluate, records, card, per_replica, interrupts)
-                if scores is not None:
-                    row = _row(epoch, progress, schedule) | scores
-                    _keep_best(row, progress, model, card)
-                    _report(row, progress, folder, writer, bar, title, config.epochs, card)
+                line = end_epoch(epoch, progress, lambda: bool(interrupts.pending))
+                if line:
+                    bar.print(f"{title}: {line}")
             due = (
                 progress.step - saved_step >= every_steps
                 if every_steps
@@ -181,7 +119,7 @@ def train(
                 raise Stopped(stop, f"at step {progress.step} of {last_step}")
             if progress.step == last_step:
                 break
-            pending.append(step(next(batches)))
+            pending.append(training.take_step(next(batches)))
             progress.step += 1
             bar(batch)
     if progress.best_weights is not None:
@@ -214,69 +152,3 @@ def _collect(pending: deque, progress: Progress, title: str) -> None:
             )
         progress.losses = [progress.losses[0] + value, progress.losses[1] + 1]
     pending.clear()
-
-
-def _row(epoch: int, progress: Progress, schedule) -> dict:
-    return {
-        "epoch": epoch,
-        "step": progress.step,
-        "learning_rate": float(schedule(progress.step - 1)),
-        "loss": progress.losses[0] / progress.losses[1],
-    }
-
-
-def _validate(
-    evaluate, records: Path, card: Card, batch: int, interrupts: Interrupts
-) -> dict | None:
-    """Scores on the `val` split, none if there is no such split; `None` if a signal came."""
-    if "val" not in card.splits:
-        return {}
-
-    def batches():
-        for content in evaluation_batches(records, card, "val", batch):
-            if interrupts.pending:
-                raise Stopped(interrupts.pending, "while validating")
-            yield content
-
-    try:
-        found = predict(evaluate, batches(), task_of(card))
-    except Stopped:
-        return None
-    scores = score(found.probabilities, found.labels)
-    return {f"val_{name}": value for name, value in scores.items()}
-
-
-def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) -> None:
-    name = f"val_{task_of(card).headline}"
-    if name not in row:
-        return
-    rank = (row[name], -row["val_log_loss"])  # a small split has ties; the surer model wins
-    best = progress.best
-    if best is None or rank > (best[name], -best["val_log_loss"]):
-        progress.best, progress.best_weights = row, snapshot(model)
-
-
-def _report(
-    row: dict,
-    progress: Progress,
-    folder: Path,
-    writer,
-    bar: Bar,
-    title: str,
-    epochs: int,
-    card: Card,
-) -> None:
-    progress.history.append(row)
-    progress.losses = [0.0, 0]
-    with new_file(folder / "history.csv") as aside:
-        pd.DataFrame(progress.history).to_csv(aside, index=False)
-    with writer.as_default():
-        for name, value in row.items():
-            if name not in ("epoch", "step"):
-                tf.summary.scalar(name, value, step=row["epoch"])
-    writer.flush()
-    line = f"{title}: epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}"
-    name = f"val_{task_of(card).headline}"
-    if name in row:
-        line += f"  validation {display_name(name)} {row[name]:.4f}"
-    bar.print(line)

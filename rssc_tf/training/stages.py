@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
+from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
-from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
@@ -33,13 +32,14 @@ from rssc_tf.settings import (
     save_config,
     with_source_settings,
 )
+from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import dtype_policy, get_distribution
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.lock import locked
 from rssc_tf.training.loop import train
 from rssc_tf.training.source_leaks import leaked_ids
-from rssc_tf.weights.initial import Initial, initialise
+from rssc_tf.weights.initial import Initial
 from tfrecords_tools.common.atomic import new_file, new_folder
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
@@ -97,7 +97,7 @@ def _run_stages(
     )
     regime = get_regime(config.strategy)
     source_config = with_source_settings(config) if source else None
-    initial = _initial(source_config or config, regime.pretraining, cluster)
+    initial = initial_backbone(source_config or config, regime.pretraining, cluster.distribution)
     stages = [{"stage": "initial", **initial.provenance}]
     if source:
         with cluster.chief_first():
@@ -116,8 +116,8 @@ def _run_stages(
             stages.append({"stage": "source", **facts})
         if cluster.chief:
             _check_stages(out, stages)
-        _train_stage(config, target, initial, out, cluster, stages)
-        return _evaluate(config, target, out, cluster)
+        trained = _train_stage(config, target, initial, out, cluster, stages)
+        return _evaluate(trained, config, target, out, cluster)
 
 
 def _open(records: str) -> Card:
@@ -183,13 +183,6 @@ def _alone_in(out: Path, cluster: Cluster) -> Iterator[None]:
         yield
 
 
-def _initial(config: Settings, pretraining: str, cluster: Cluster) -> Initial:
-    # Keras draws the seeds of its initializers from Python's generator; this seeds that too.
-    keras.utils.set_random_seed(config.seed)
-    with cluster.distribution.scope(), dtype_policy(config.precision):
-        return initialise(config.backbone, pretraining, config.weights, config.normalization)
-
-
 def _source_round(
     config: Settings, card: Card, initial: Initial, cluster: Cluster, excluded: list[str]
 ) -> Path:
@@ -211,15 +204,15 @@ def _source_round(
         if cluster.chief and not (folder / CONFIG).is_file():
             _begin(config, card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
-        _train_stage(config, card, initial, folder, cluster, stages, excluded)
-        _evaluate(config, card, folder, cluster)
+        trained = _train_stage(config, card, initial, folder, cluster, stages, excluded)
+        _evaluate(trained, config, card, folder, cluster)
     return folder
 
 
 def _trained_backbone(folder: Path, cluster: Cluster, config: Settings) -> Initial:
     """The backbone of a finished source round, read back from its file in every case: a round
     found in the cache and one just trained then start the target round from the same bytes."""
-    keras.utils.set_random_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
+    set_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
     with cluster.distribution.scope(), dtype_policy(config.precision):
         model = load_model(folder)
         layer = model.get_layer("normalization")
@@ -236,10 +229,14 @@ def _train_stage(
     cluster: Cluster,
     stages: list,
     excluded: Sequence[str] = (),
-) -> None:
-    """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model."""
+) -> Forward | None:
+    """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model's file.
+
+    Returns:
+        The trained model for inference, or `None` if its file was there already.
+    """
     if cluster.from_chief((folder / MODEL).is_file()):
-        return
+        return None
     if cluster.chief:
         for name, content in ((STAGES, stages), ("environment.json", describe_environment())):
             with new_file(folder / name) as aside:
@@ -249,32 +246,25 @@ def _train_stage(
             save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
-    with cluster.distribution.scope(), dtype_policy(config.precision):
-        keras.utils.set_random_seed(config.seed)
-        model = build_classifier(
-            initial.backbone,
-            initial.normalization,
-            len(card.classes),
-            config.image_size,
-            frozen=config.head == "linear",
-            seed=config.seed,
-        )
+    training = build_training(config, card, initial, cluster.distribution, excluded)
     title = f"{config.strategy} on {card.name}"
-    records = Path(config.target)
-    progress = train(model, records, card, config, folder, cluster, title, excluded)
+    progress = train(training, folder, cluster, title)
     if cluster.chief:
         with new_file(folder / MODEL) as aside:
-            model.save(aside)
+            training.model.save(aside)
         _draw_history(folder, progress, title)
     cluster.barrier()
     cluster.see(folder / MODEL)
+    return training.assembly.forward
 
 
-def _evaluate(config: Settings, card: Card, folder: Path, cluster: Cluster) -> dict:
+def _evaluate(
+    trained: Forward | None, config: Settings, card: Card, folder: Path, cluster: Cluster
+) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
-        split = _test_split(card)
-        metrics = evaluate_run(load_model(folder), Records(config.target, card), split, folder)
+        split, model = _test_split(card), trained or load_model(folder)
+        metrics = evaluate_run(model, Records(config.target, card), split, folder)
         cluster.barrier()
         return metrics
     cluster.barrier()

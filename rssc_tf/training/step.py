@@ -1,40 +1,48 @@
 """One optimizer step: loss, gradients, update, on all replicas."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
+from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.fused_norm import fused_batch_normalization
+from rssc_tf.models.max_pool import deterministic_max_pooling
+from rssc_tf.training.distribution import on_one_device, synchronized
 
 
 def is_compiled(distribution: tf.distribute.Strategy) -> bool:
-    """Whether XLA compiles the step: on one GPU.
+    """Whether XLA compiles what runs on the devices: on one GPU.
 
     On CPUs the compiled step is slower, and several replicas must meet outside of it.
     """
-    return distribution.num_replicas_in_sync == 1 and bool(tf.config.list_logical_devices("GPU"))
+    return on_one_device(distribution) and bool(tf.config.list_logical_devices("GPU"))
 
 
 def training_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
-    batch: int,
     losses: Callable,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
+
+    It is traced once for every size of batch and image.
 
     Args:
         model: images to logits.
         optimizer: built for the model's trainable variables.
         distribution: devices.
-        batch: examples in a global batch.
-        losses: `(labels, logits)` to the loss of each example.
+        losses: `(labels, logits)` to the loss of each example; see `tasks.Task.losses`.
     """
+    compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
 
     def replica_step(images, labels):
-        with tf.GradientTape() as tape, fused_batch_normalization(model):
+        batch = images.shape[0] * replicas
+        if compiled and len(labels.shape) == 1:
+            labels = tf.one_hot(labels, model.output_shape[-1])
+        with tf.GradientTape() as tape:
             # A sum over the replica's part, divided by the global batch: the optimizer adds the
             # replicas' gradients up, and their number does not change the update.
             loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
@@ -43,12 +51,24 @@ def training_step(
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    if is_compiled(distribution):
-        replica_step = tf.function(replica_step, jit_compile=True)
-
-    @tf.function
+    # The whole step is compiled, never the replica's alone: inside `run` of several GPUs
+    # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
     def step(inputs):
-        loss = distribution.run(replica_step, args=inputs)
+        with _as_trained(model, distribution, compiled):
+            loss = distribution.run(replica_step, args=inputs)
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
-    return step
+    return Compiled(step) if compiled else tf.function(step)
+
+
+@contextlib.contextmanager
+def _as_trained(
+    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool
+) -> Iterator[None]:
+    """Layers do in the block what they do in a training step on these devices."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(synchronized(model, distribution))
+        stack.enter_context(fused_batch_normalization(model))
+        if compiled:
+            stack.enter_context(deterministic_max_pooling(model))
+        yield

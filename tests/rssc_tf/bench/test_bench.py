@@ -47,7 +47,10 @@ def test_train(records, cli, tmp_path):
     assert code == 0, err
     assert "of the step" in text
     result = json.loads(out.read_text())
-    assert len(_variants(result)) == 3
+    rows = _variants(result)
+    ends = {"bare forward passes", "validation", "end of an epoch"}
+    assert {f"mixed_bfloat16, {name}" for name in ends} <= set(rows) and len(rows) == 6
+    assert result["epoch_end"][0]["all"] > 0 and "bare forward passes" in text
     assert [row["variant"] for row in result["stall"]] == [
         "mixed_bfloat16, the stream, cache none",
         "mixed_bfloat16, the stream, cache ram",

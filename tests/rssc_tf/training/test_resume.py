@@ -11,7 +11,7 @@ import pytest
 
 import rssc_tf.evaluation.evaluate
 from rssc_tf.settings import Settings
-from rssc_tf.training import loop, stages
+from rssc_tf.training import assembly, loop, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution, global_batch
@@ -45,19 +45,14 @@ def _signal_at(patch, owner, name: str, call: int, number: int) -> None:
 
 def _signal_at_step(patch, at: int, number: int) -> None:
     """This process gets a signal while a step is under way, counted over all stages from 1."""
-    original, steps = loop.training_step, itertools.count(1)
+    original, steps = assembly.Training.take_step, itertools.count(1)
 
-    def training_step(*arguments):
-        step = original(*arguments)
+    def take_step(self, inputs):
+        if next(steps) == at:
+            os.kill(os.getpid(), number)
+        return original(self, inputs)
 
-        def counted(inputs):
-            if next(steps) == at:
-                os.kill(os.getpid(), number)
-            return step(inputs)
-
-        return counted
-
-    patch.setattr(loop, "training_step", training_step)
+    patch.setattr(assembly.Training, "take_step", take_step)
 
 
 def _rounds(cache: Path) -> list[Path]:
@@ -130,7 +125,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
         return sorted(int(path.stem[5:]) for path in folder.glob("checkpoints/*.index"))
 
     # Before the first step of the source round; from here on there is something to resume.
-    interrupted(TERM, _signal_at, stages, "build_classifier", 1)
+    interrupted(TERM, _signal_at, assembly, "build_classifier", 1)
     source = _rounds(cache)[0]
     assert checkpoints(source) == []
     # During the first and the second step.
@@ -146,7 +141,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
     data = source / "checkpoints" / "ckpt-3.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])
     # During the validation after step 3, which is made up for.
-    err = interrupted(TERM, _signal_at, loop, "predict", 1)
+    err = interrupted(TERM, _signal_at, validation.Validation, "__call__", 1)
     torn = [line for line in err.splitlines() if "ckpt-3 cannot be read" in line]
     assert len(torn) == 1
     assert torn[0].startswith("rssc-tf: warning: ")

@@ -8,17 +8,20 @@ from rssc_tf.models.classifier import build_classifier
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.tasks import SINGLE_LABEL
 from rssc_tf.training import step as step_module
-from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.training.distribution import dtype_policy, get_distribution
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import initialise
 
 
 @pytest.mark.parametrize(
-    ("gpus", "replicas", "compiled"), [(0, 1, False), (1, 1, True), (2, 2, False), (0, 2, False)]
+    ("gpus", "replicas", "resolver", "compiled"),
+    [(0, 1, None, False), (1, 1, None, True), (2, 2, None, False), (0, 2, None, False)]
+    + [(1, 1, "a cluster of one", False)],
 )
-def test_xla_compiles_on_one_gpu_only(gpus, replicas, compiled, monkeypatch):
+def test_xla_compiles_on_one_gpu_only(gpus, replicas, resolver, compiled, monkeypatch):
     class Distribution:
         num_replicas_in_sync = replicas
+        cluster_resolver = resolver
 
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"] * gpus)
     assert is_compiled(Distribution) is compiled
@@ -31,14 +34,14 @@ def test_the_compiled_step_does_the_same(precision, monkeypatch):
     losses = []
     for compiled in (False, True):
         monkeypatch.setattr(step_module, "is_compiled", lambda _, compiled=compiled: compiled)
-        distribution = tf.distribute.MirroredStrategy(["CPU:0"])
+        distribution = get_distribution("auto")
         tf.keras.utils.set_random_seed(0)
         with distribution.scope(), dtype_policy(precision):
             backbone, normalization, _ = initialise("tiny_without_dropout", "random")
             model = build_classifier(backbone, normalization, 4, 32)
             schedule, variables = SCHEDULES["cosine"](1e-2, 10), model.trainable_variables
             optimizer = build_optimizer("adam", schedule, variables, precision=precision)
-        step = training_step(model, optimizer, distribution, 8, SINGLE_LABEL.losses)
+        step = training_step(model, optimizer, distribution, SINGLE_LABEL.losses)
         losses.append([float(step((images, labels))) for _ in range(3)])
     assert losses[0][0] > losses[0][2]
     np.testing.assert_allclose(*losses, rtol=1e-4 if precision == "float32" else 2e-2)

@@ -146,8 +146,15 @@ def test_mixed_precision(precision, records, cli, tmp_path):
 def test_evaluate_writes_other_splits_beside(trained, cli):
     code, out, _ = cli("evaluate", trained, "--split", "val")
     assert code == 0
-    assert json.loads((trained / "val-metrics.json").read_text())["examples"] == 8
+    found = json.loads((trained / "val-metrics.json").read_text())
+    assert found["examples"] == 8
     assert "top1" in out
+    # The end of an epoch looks at two of these scores; the run ends with its best epoch.
+    history = pd.read_csv(trained / "history.csv")
+    best = history.sort_values(["val_top1", "val_log_loss"], ascending=[False, True]).iloc[0]
+    assert [name for name in history if name.startswith("val_")] == ["val_top1", "val_log_loss"]
+    assert found["top1"] == best["val_top1"]
+    assert found["log_loss_uncalibrated"] == pytest.approx(best["val_log_loss"], rel=1e-6)
     before = json.loads((trained / "metrics.json").read_text())
     assert cli("evaluate", trained)[0] == 0
     assert json.loads((trained / "metrics.json").read_text()) == before

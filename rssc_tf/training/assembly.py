@@ -1,0 +1,280 @@
+"""The one place where a training is put together: model, optimizer, step and batches of a stage.
+
+Tracing a step takes seconds, and compiling it for a GPU half a minute, so the runs of a grid that
+have one shape share it: within `shared_assemblies` a training takes over the model, the optimizer
+and the traced functions of an earlier one, and is given its own values. It ends with the same bits
+as in a process of its own.
+"""
+
+import contextlib
+import json
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines.records import count_kept
+from pipelines.stream import training_batches
+from rssc_tf.compat import all_layers, restart_names
+from rssc_tf.evaluation.prediction import Forward
+from rssc_tf.models.classifier import build_classifier, head_initializer
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.settings import Settings, definition
+from rssc_tf.tasks import task_of
+from rssc_tf.training.distribution import device_batches, dtype_policy, global_batch
+from rssc_tf.training.step import is_compiled, training_step
+from rssc_tf.weights.initial import Initial, initialise
+from tfrecords_tools.records.card import Card
+
+# Settings that decide the weights, and that a traced step does not know of: they are in the values
+# of its variables and in its batches.
+_ASSIGNED = frozenset(
+    (
+        *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
+        *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
+        *("augment", "exclude_leaks"),
+    )
+)
+_KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the trainings of one shape share.
+
+    Attributes:
+        model: classifier, images to logits.
+        optimizer: built for its variables.
+        schedule: of its learning rate; has `assign(peak, steps)`.
+        step: see `training_step`.
+        forward: the model for inference.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    schedule: keras.optimizers.schedules.LearningRateSchedule
+    step: object
+    forward: Forward
+    _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
+
+    def begin(self, initial: Initial, seed: int) -> None:
+        """Gives all variables the values that they would have in a new assembly."""
+        backbone = self.model.get_layer("backbone")
+        for mine, new in zip(backbone.variables, initial.backbone.variables, strict=True):
+            mine.assign(new)
+        head = self.model.get_layer("logits")
+        head.kernel.assign(head_initializer(seed)(head.kernel.shape, head.kernel.dtype))
+        head.bias.assign(tf.zeros_like(head.bias))
+        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One stage of one run, ready for its first step.
+
+    Attributes:
+        assembly: model, optimizer, step.
+        config: settings; `epochs` and `learning_rate` are those of the stage.
+        card: of the records `config.target`.
+        distribution: devices.
+        exclude: ids of training examples that are left out.
+        examples: how many there are without them.
+        batch: examples in a step, over all devices.
+        steps: of the whole stage.
+    """
+
+    assembly: Assembly
+    config: Settings
+    card: Card
+    distribution: tf.distribute.Strategy
+    exclude: Sequence[str]
+    examples: int
+    batch: int
+    steps: int
+
+    @property
+    def model(self) -> keras.Model:
+        return self.assembly.model
+
+    def take_step(self, inputs) -> tf.Tensor:
+        """One optimizer step on the next of `batches`; see `training_step`."""
+        return self.assembly.step(inputs)
+
+    def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
+        """Endless batches for `take_step`, on the devices, from that of a step.
+
+        Args:
+            step: steps that were done before.
+            cache: in place of the setting.
+        """
+
+        def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return training_batches(
+                Path(self.config.target),
+                self.card,
+                context.get_per_replica_batch_size(self.batch),
+                seed=self.config.seed,
+                start=step * self.batch,
+                threads=self.config.workers,
+                shard=(context.input_pipeline_id, context.num_input_pipelines),
+                exclude=self.exclude,
+                cache=cache or self.config.cache,
+                augment=self.config.augment,
+            )
+
+        return device_batches(self.distribution, pipeline)
+
+
+def initial_backbone(
+    config: Settings, pretraining: str, distribution: tf.distribute.Strategy
+) -> Initial:
+    """The backbone of `config` with the weights that a regime begins with; see `initialise`."""
+    if _kept is not None:
+        restart_names()  # the names of the layers begin anew, as in a process of its own
+    set_seed(config.seed)
+    with distribution.scope(), dtype_policy(config.precision):
+        return initialise(config.backbone, pretraining, config.weights, config.normalization)
+
+
+def set_seed(seed: int) -> None:
+    """Seeds the generators from which Keras draws the seeds of initializers and of Dropout."""
+    if _kept:
+        # `tf.random.set_seed` would also throw away what TensorFlow has prepared for the traced
+        # functions, seconds of work; nothing here draws from its generator.
+        random.seed(seed)
+        np.random.seed(seed)
+    else:
+        keras.utils.set_random_seed(seed)
+
+
+def build_training(
+    config: Settings,
+    card: Card,
+    initial: Initial,
+    distribution: tf.distribute.Strategy,
+    exclude: Sequence[str] = (),
+) -> Training:
+    """Puts a stage together; within `shared_assemblies`, from what an earlier one has left.
+
+    Args:
+        config: settings, resolved; `target` are the records of the stage.
+        card: of these records.
+        initial: where the backbone starts. It becomes part of the model, or is copied into it.
+        distribution: devices.
+        exclude: ids of training examples to leave out.
+
+    Raises:
+        RsscError: the batch is too small for the devices.
+    """
+    examples = count_kept(Path(config.target), card, "train", exclude)
+    batch = global_batch(config.batch_size, examples, distribution)
+    steps = math.ceil(config.epochs * examples / batch)
+    rate = config.learning_rate or config.target_rate()
+    key = None if _kept is None else _shape(config, card, initial, distribution)
+    assembly = None if key is None else _kept.pop(key, None)
+    if assembly:
+        assembly.begin(initial, config.seed)
+        assembly.schedule.assign(rate, steps)
+    else:
+        assembly = _assemble(config, card, initial, distribution, rate, steps)
+    if key is not None:
+        _kept[key] = assembly
+        while len(_kept) > _KEPT:  # the one that was not used for longest
+            del _kept[next(iter(_kept))]
+    return Training(assembly, config, card, distribution, exclude, examples, batch, steps)
+
+
+_kept: dict[str, Assembly] | None = None
+
+
+@contextlib.contextmanager
+def shared_assemblies() -> Iterator[None]:
+    """Trainings of one shape that are built in the block, one after the other, share an assembly.
+
+    The last few shapes are kept. A training that is built takes the model of an earlier one over:
+    that must be done with.
+    """
+    global _kept
+    before, _kept = _kept, {}
+    try:
+        yield
+    finally:
+        _kept = before
+
+
+def _assemble(
+    config: Settings,
+    card: Card,
+    initial: Initial,
+    distribution: tf.distribute.Strategy,
+    rate: float,
+    steps: int,
+) -> Assembly:
+    with distribution.scope(), dtype_policy(config.precision):
+        set_seed(config.seed)
+        model = build_classifier(
+            initial.backbone,
+            initial.normalization,
+            len(card.classes),
+            config.image_size,
+            frozen=config.head == "linear",
+            seed=config.seed,
+        )
+        schedule = SCHEDULES[config.schedule](rate, steps)
+        optimizer = build_optimizer(
+            config.optimizer,
+            schedule,
+            model.trainable_variables,
+            weight_decay=config.weight_decay,
+            precision=config.precision,
+        )
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, losses)
+    forward = Forward(model, compiled=is_compiled(distribution))
+    fresh = [_summary(variable) for variable in optimizer.variables]
+    return Assembly(model, optimizer, schedule, step, forward, fresh)
+
+
+def _summary(variable) -> np.ndarray:
+    """A variable's value; one number where all are equal, as in a new optimizer's moments."""
+    value = np.array(variable)
+    return value.flat[0] if value.size and (value == value.flat[0]).all() else value
+
+
+def _shape(
+    config: Settings, card: Card, initial: Initial, distribution: tf.distribute.Strategy
+) -> str:
+    """All that a traced step depends on. Batches and images of another size are traced anew."""
+    layer = initial.normalization
+    settings = definition(config)  # a new one tells shapes apart until it is known not to
+    facts = [
+        _structure(initial.backbone),
+        [layer.scale, layer.offset, layer.bgr],
+        [card.task, len(card.classes)],
+        {name: value for name, value in settings.items() if name not in _ASSIGNED},
+        id(distribution),
+    ]
+    return json.dumps(facts, sort_keys=True, default=str)
+
+
+def _structure(backbone: keras.Model) -> object:
+    """A model's config without the names of its layers, which count up within a process."""
+    names = {"": ""}
+    for layer in all_layers(backbone):
+        names.setdefault(layer.name, f"layer {len(names)}")
+
+    def renamed(value):
+        if isinstance(value, dict):
+            return {key: renamed(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [renamed(item) for item in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return renamed(keras.saving.serialize_keras_object(backbone))

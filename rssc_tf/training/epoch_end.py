@@ -1,0 +1,79 @@
+"""The end of an epoch: validation, the best weights so far, `history.csv` and TensorBoard."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import tensorflow as tf
+
+from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.tasks import task_of
+from rssc_tf.training.assembly import Training
+from rssc_tf.training.checkpoint import Progress, snapshot
+from rssc_tf.training.validation import Validation
+from tfrecords_tools.common.atomic import new_file
+
+
+class EpochEnd:
+    """Call it after the last step of an epoch.
+
+    Args:
+        training: the stage.
+        folder: gets `history.csv` and `tensorboard/`.
+    """
+
+    def __init__(self, training: Training, folder: Path):
+        self._training, self._folder = training, folder
+        self._validate = Validation(training)
+        self._headline = f"val_{task_of(training.card).headline}"
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def __call__(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
+        """Adds the epoch to the progress and its history.
+
+        Args:
+            epoch: number, from 1.
+            progress: its losses, of at least one step, are used up.
+            stopping: asked before every batch of the validation.
+
+        Returns:
+            A line for people, or `None` if it was stopped; then nothing has changed.
+        """
+        scores = self._validate(stopping)
+        if scores is None:
+            return None
+        row = {
+            "epoch": epoch,
+            "step": progress.step,
+            "learning_rate": float(self._training.assembly.schedule(progress.step - 1)),
+            "loss": progress.losses[0] / progress.losses[1],
+            **scores,
+        }
+        progress.history.append(row)
+        progress.losses = [0.0, 0]
+        self._keep_best(row, progress)
+        self._write(row, progress.history)
+        line = f"epoch {epoch}/{self._training.config.epochs}  loss {row['loss']:.4f}"
+        if self._headline in row:
+            line += f"  validation {display_name(self._headline)} {row[self._headline]:.4f}"
+        return line
+
+    def _keep_best(self, row: dict, progress: Progress) -> None:
+        if self._headline not in row:
+            return
+        best = progress.best
+        if best is None or self._rank(row) > self._rank(best):
+            progress.best, progress.best_weights = row, snapshot(self._training.model)
+
+    def _rank(self, row: dict) -> tuple[float, float]:
+        # A small split has ties; the surer model wins.
+        return row[self._headline], -row["val_log_loss"]
+
+    def _write(self, row: dict, history: list[dict]) -> None:
+        with new_file(self._folder / "history.csv") as aside:
+            pd.DataFrame(history).to_csv(aside, index=False)
+        with self._writer.as_default():
+            for name, value in row.items():
+                if name not in ("epoch", "step"):
+                    tf.summary.scalar(name, value, step=row["epoch"])
+        self._writer.flush()

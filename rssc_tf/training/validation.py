@@ -1,0 +1,75 @@
+"""What the end of an epoch looks at: the headline score and the log loss of the `val` split.
+
+It runs after every epoch, so that it computes nothing that nobody reads (a finished run is
+evaluated in full), and nothing is built anew: one iterator goes through the split again and again,
+and keeps its images where the training's are kept.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.stream import evaluation_batches
+from rssc_tf.evaluation.metrics import score
+from rssc_tf.tasks import task_of
+from rssc_tf.training.assembly import Training
+from rssc_tf.training.distribution import on_this_device
+
+
+class Validation:
+    """Scores of a training's model on its `val` split.
+
+    Args:
+        training: whose model, records and cache.
+    """
+
+    def __init__(self, training: Training):
+        self._training = training
+        card = training.card
+        size = training.batch // training.distribution.num_replicas_in_sync
+        examples = card.splits["val"].examples if "val" in card.splits else 0
+        self._count = -(-examples // size)
+        self._batches: Iterator = iter(())
+        if examples:
+            dataset = evaluation_batches(
+                Path(training.config.target),
+                card,
+                "val",
+                size,
+                training.config.workers,
+                training.config.cache,
+            )
+            dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
+            self._batches = iter(on_this_device(dataset))
+
+    def batches(self) -> Iterator:
+        """`(images, labels)` of the split once, on the device."""
+        return islice(self._batches, self._count)
+
+    def __call__(self, stopping: Callable[[], bool]) -> dict | None:
+        """`val_` and the headline's name, and `val_log_loss`, in nats.
+
+        Args:
+            stopping: asked before every batch.
+
+        Returns:
+            Nothing in it if there is no such split; `None` if it was stopped, and is over then.
+        """
+        task = task_of(self._training.card)
+        found = []
+        for images, labels in self.batches():
+            if stopping():
+                return None
+            logits = self._training.assembly.forward(images)
+            found.append((task.probabilities(logits), labels))
+        if not found:
+            return {}
+        probabilities, labels = (
+            np.concatenate([value.numpy() for value in column])
+            for column in zip(*found, strict=True)
+        )
+        read = (task.headline, "log_loss")
+        scores = score(probabilities, labels, only=lambda metric: metric.name in read)
+        return {f"val_{name}": value for name, value in scores.items()}
