@@ -5,12 +5,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
 _MODEL, _METHOD = "Model", "Method"
 
 
+@writes_to("out")
 def command(
     weights: Annotated[
         str,
@@ -81,10 +83,11 @@ def command(
         seed=seed,
     )
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
-    refuse_existing(out, overwrite)
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
-    found = probe(encoder, target, card, **settings)
-    write_probes(found, encoder, card, out, overwrite)
+    with sole_writer(out):
+        refuse_existing(out, overwrite)
+        found = probe(encoder, target, card, **settings)
+        write_probes(found, encoder, card, out, overwrite)
     name = headline(card.multi_label)
     for each in found:
         line = f"{each.method:6} {display_name(name)} {100 * each.metrics[name]:.2f}"

@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
+from rssc_tf.training.lock import locked
 
 import rssc_tf.evaluation.evaluate
 from rssc_tf.settings import TrainConfig
@@ -16,7 +17,6 @@ from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution, global_batch
 from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
-from rssc_tf.training.lock import locked
 from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
