@@ -97,9 +97,6 @@ def test_a_truncated_hdf5(tmp_path):
 
 
 def test_where_to_write(tmp_path):
-    file = files.new_weights_path(tmp_path / "w")
+    file = files.weights_path(tmp_path / "w")
     assert file.name == "w.weights.h5"
-    file.touch()
-    with pytest.raises(RsscError, match="exists"):
-        files.new_weights_path(file)
-    assert files.new_weights_path(file, overwrite=True) == file
+    assert files.weights_path(file) == file
