@@ -40,7 +40,11 @@ def read_settings(folder: Path) -> dict:
     """The settings in a run folder's `config.yaml`; `DataError` if it is damaged."""
     from rssc_tf.settings import TrainConfig, load_config
 
-    return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
+    file = Path(folder) / CONFIG
+    content = load_config(file)
+    if missing := {"strategy", "target"} - content.keys():
+        raise DataError(f"{file} is damaged: it has no {min(missing)!r}")
+    return asdict(TrainConfig(**content))
 
 
 def load_model(folder: Path):
