@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from tfrecords_tools.auditing.leaks import find_leaks
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
@@ -17,7 +17,7 @@ from tfrecords_tools.records.card import Card
 _MOST_BYTES = 256 * MIB  # of ids: a million images
 
 
-def leaked_ids(config: TrainConfig, source: Card, target: Card) -> list[str]:
+def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
     """Ids of source images, of any split, that are also in the target's test split.
 
     The search reads both sets once; what it found is kept in the cache for the same two cards.
