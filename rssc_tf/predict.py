@@ -86,7 +86,7 @@ def load_saved_model(export: Path):
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
-    if not (folder / "saved_model.pb").is_file():
+    if not (folder / "saved_model.pb").exists():
         raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
     check_regular_tree(folder)
     check_regular(folder / "saved_model.pb", _MOST_GRAPH)
