@@ -55,6 +55,7 @@ setup(
         "tensorflow>=2.20,<2.22",
         "keras>=3.15,<3.16",
         "keras-hub>=0.25",
+        "filelock>=4.3",
         "h5py>=3.11",
         "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",

@@ -11,10 +11,18 @@ from PIL import Image
 from rssc_tf.exporting import VERSION
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.regular_files import (
+    MOST_IMAGE,
+    BadFile,
+    check_regular,
+    check_regular_tree,
+    read_regular,
+)
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, load_rgb
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32
+_MOST_GRAPH = 1 << 31  # bytes, of any protobuf
 # What the exported model decodes itself; everything else goes through Pillow first.
 _NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"BM")
 
@@ -78,8 +86,10 @@ def load_saved_model(export: Path):
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
-    if not (folder / "saved_model.pb").is_file():
+    if not (folder / "saved_model.pb").exists():
         raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
+    check_regular_tree(folder)
+    check_regular(folder / "saved_model.pb", _MOST_GRAPH)
     try:
         loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
@@ -110,9 +120,9 @@ def read_any(data: bytes) -> tuple[bytes, Image.Image]:
 def _read(path: Path) -> tuple[bytes, str]:
     """The bytes to send, and what is wrong with the file (or an empty text)."""
     try:
-        return read_any(path.read_bytes())[0], ""
-    except OSError as error:
-        return b"", error.strerror or str(error)
+        return read_any(read_regular(path, MOST_IMAGE))[0], ""
+    except BadFile as error:
+        return b"", error.reason
     except BadImage as error:
         return b"", str(error)
 

@@ -15,6 +15,7 @@ from tfrecords_tools.auditing.findings import Finding, Report
 from tfrecords_tools.auditing.leaks import PixelCheck
 from tfrecords_tools.common.atomic import new_folder, refuse_existing
 from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.imaging.images import BadImage, store
 from tfrecords_tools.records.card import SPLITS, Card, Shard, Split
 from tfrecords_tools.sources.readers import Listing
@@ -163,7 +164,7 @@ def _write_shard(task: tuple, folder: str, classes: int, size: int, encoding: st
 
 
 def _read_results(path: Path) -> list[dict]:
-    done = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    done = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return sorted(done, key=lambda part: (SPLITS.index(part["split"]), part["number"]))
 
 

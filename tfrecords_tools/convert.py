@@ -8,6 +8,7 @@ from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
 from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.imaging.images import FORMATS
 from tfrecords_tools.records.card import Card, check_names
@@ -27,6 +28,7 @@ from tfrecords_tools.write import write_records
 RUNNERS = ("local", "beam")
 
 
+@writes_to("out")
 def convert(
     images: Path | str,
     out: Path,

@@ -5,9 +5,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from tfrecords_tools.common.locks import writes_to
+
 NAME = "audit"
 
 
+@writes_to("out")
 def command(
     what: Annotated[
         Path, Argument(help="Records, class folders, images with --labels, or label files alone.")

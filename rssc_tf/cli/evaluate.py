@@ -5,11 +5,13 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "evaluate"
 
 
+@writes_to("run")
 def command(
     run: Annotated[Path, Argument(help="Run folder.")],
     records: Annotated[Path | None, Option(help="Record folder; the run's own by default.")] = None,

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "predict"
 
 
+@writes_to("out")
 def command(
     export: Annotated[Path, Argument(help="Export folder.")],
     images: Annotated[list[Path], Argument(help="Image files, or folders of them.")],

@@ -6,12 +6,14 @@ from typing import Annotated
 from typer import Argument, Option
 
 from rssc_tf.cli.settings import help_of
+from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
 _MODEL, _METHOD = "Model", "Method"
 
 
+@writes_to("out")
 def command(
     weights: Annotated[
         str,
@@ -82,10 +84,11 @@ def command(
         seed=seed,
     )
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
-    refuse_existing(out, overwrite)
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
-    found = probe(encoder, records, **settings)
-    write_probes(found, encoder, records, out, overwrite)
+    with sole_writer(out):
+        refuse_existing(out, overwrite)
+        found = probe(encoder, records, **settings)
+        write_probes(found, encoder, records, out, overwrite)
     rows = intervals(records.task).values()
     for each in found:
         scores = (f"{row.written} {100 * each.metrics[row.name]:.2f}" for row in rows)

@@ -1,7 +1,7 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
 import csv
-import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ from rssc_tf.comparison.grid import Cell, place
 from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
 
 RESULTS = "results.csv"
 DONE, FAILED = "done", "failed"
@@ -132,7 +133,4 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
 def read_metrics(folder: Path) -> dict | None:
     """`metrics.json` of a run folder, or `None` where the run is not finished."""
     file = folder / METRICS
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except ValueError as error:
-        raise DataError(f"{file} is damaged ({error}): remove {folder}") from error
+    return read_json(file, f"remove {folder}") if os.path.lexists(file) else None

@@ -8,8 +8,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import (
     DONE,
@@ -22,12 +20,13 @@ from rssc_tf.comparison.results import (
 )
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.runs import CONFIG
-from rssc_tf.settings import changed_setting
+from rssc_tf.settings import changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import sole_writer
 
 COMMAND, TIMES = "compare.json", "times.csv"
 
@@ -55,17 +54,32 @@ def compare(
 
     Raises:
         RsscError: bad records or settings, or `out` holds runs made with other settings.
+        Busy: another process makes the same shard, or trains one of its runs.
         Stopped: a signal came; the run's checkpoint is written.
     """
     out = Path(out)
-    _check_folder(out)
-    cells = plan(grid, out)
+    # Shards write runs and tables of their own; what they share is made by one after the other.
+    with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
+        with sole_writer(out, wait=True):
+            _check_folder(out)
+            cells = plan(grid, out)
+            rows = {row["key"]: row for row in _rows(out)}
+            _check_settings(cells, rows, out)
+            _note_command(out, command)
+        _make_missing(cells, rows, out, shard, retry_failed)
+
+
+def _note_command(out: Path, command: str) -> None:
+    text = json.dumps({"command": command, "version": __version__}, indent=1) + "\n"
+    with new_file(out / COMMAND) as aside:
+        aside.write_text(text)
+
+
+def _make_missing(
+    cells: list[Cell], rows: dict, out: Path, shard: tuple[int, int], retry_failed: bool
+) -> None:
     mine = cells[shard[0] - 1 :: shard[1]]
     table = out / file_name(shard)
-    rows = {row["key"]: row for row in _rows(out)}
-    _check_settings(cells, rows, out)
-    with new_file(out / COMMAND) as aside:
-        aside.write_text(json.dumps({"command": command, "version": __version__}, indent=1) + "\n")
     for number, cell in enumerate(mine, 1):
         row = rows.get(cell.key)
         metrics = read_metrics(out / cell.folder)
@@ -142,9 +156,7 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
         config = out / cell.folder / CONFIG
         changed = None
         if config.is_file():
-            changed = changed_setting(
-                yaml.safe_load(config.read_text(encoding="utf-8")), cell.config
-            )
+            changed = changed_setting(load_yaml(config), cell.config)
         if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
             changed = "the records or the weights are others"
         if changed:

@@ -1,11 +1,10 @@
 """The model card: what a user of an exported model has to know, as Markdown."""
 
-import json
-
 from pipelines.augment import crop_side
 from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.runs import METRICS, Run
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
 from tfrecords_tools.imaging.images import MAX_PIXELS
 
@@ -83,7 +82,7 @@ def _card(run: Run, usage: str, more: str = "") -> str:
     config, card = run.config, run.card
     metrics = {}
     if (run.folder / METRICS).is_file():
-        metrics = json.loads((run.folder / METRICS).read_text(encoding="utf-8"))
+        metrics = read_json(run.folder / METRICS)
     scores = "\n".join(
         f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
     )

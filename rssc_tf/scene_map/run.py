@@ -22,6 +22,7 @@ from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import writes_to
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
 
@@ -46,6 +47,7 @@ class SceneMap:
     shares: dict[str, float]
 
 
+@writes_to("out")
 def map_scene(
     export: str | Path,
     scene: str | Path,

@@ -5,6 +5,7 @@ mask, a palette, and with or without a place on the ground. The model knows 8-bi
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from rasterio.windows import Window
 
 from rssc_tf.compat import gdal_error
 from rssc_tf.scene_map.ranges import Limit, resolve
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.regular_files import special_kind
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
@@ -186,6 +188,8 @@ def open_scene(
     Raises:
         RsscError: it is no raster, or bands or limits do not fit.
     """
+    if os.path.exists(path) and special_kind(path) not in (None, "a folder"):
+        raise DataError(f"{path} is {special_kind(path)}, not a raster")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what it would say, we raise
     with rasterio.Env(**_GDAL), warnings.catch_warnings():
         # A photograph without a place is fine here, and GDAL would warn of it twice.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfrecords_tools.auditing.findings import KINDS, Finding, Read, Report
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, read_regular
 from tfrecords_tools.imaging.images import BadImage, load_rgb
 
 _SHOWN = 40  # findings a kind; the CSV has all
@@ -124,9 +125,9 @@ def _thumbnail(images: dict, name: str) -> str | None:
     if source is None:
         return None
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        data = source if isinstance(source, bytes) else read_regular(source, MOST_IMAGE)
         image, _ = load_rgb(data)
-    except (BadImage, OSError):
+    except (BadImage, BadFile):
         return None
     image.thumbnail((2 * _SIDE, 2 * _SIDE))  # twice, for a phone's fine screen
     buffer = io.BytesIO()

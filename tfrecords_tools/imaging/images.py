@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, read_regular
+
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 FORMATS = ("jpeg", "png")
 JPEG_QUALITY = 95
@@ -167,9 +169,9 @@ def store(path: Path, size: int, encoding: str = "jpeg") -> StoredImage:
         BadImage: the file cannot be read or decoded.
     """
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror or error}") from error
+        data = read_regular(path, MOST_IMAGE)
+    except BadFile as error:
+        raise BadImage(error.reason) from error
     image, warning = load_rgb(data)
     constant = is_constant(image)
     target = (min(image.width, size), min(image.height, size))

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.json_files import parse_json, read_json
+from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regular, special_kind
 
 CARD_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -108,7 +110,7 @@ def _hash(content: dict) -> str:
 
 def is_signed(records: Path) -> bool:
     """Whether the card of a folder that `read_card` reads carries its own hash."""
-    return "sha256" in json.loads((Path(records) / CARD_NAME).read_text(encoding="utf-8"))
+    return "sha256" in read_json(Path(records) / CARD_NAME)
 
 
 def read_card(records: Path) -> Card:
@@ -119,7 +121,7 @@ def read_card(records: Path) -> Card:
             f"{records} is no record folder (it has no {CARD_NAME}): make one with rssc-tf convert"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(path, MOST_JSON))
         signed = content.pop("sha256", None)  # the first releases wrote none
         edited = _hash(content) != signed and signed is not None
         version = content.pop("format_version")
@@ -213,8 +215,8 @@ def find_damage(records: Path, card: Card) -> list[str]:
         for shard in split.shards:
             known.add(shard.file)
             path = Path(records) / shard.file
-            if not path.is_file():
-                problems.append(f"{path}: missing")
+            if kind := special_kind(path):
+                problems.append(f"{path}: {'missing' if kind in MISSING else f'is {kind}'}")
             elif path.stat().st_size != shard.bytes:
                 size = path.stat().st_size
                 problems.append(f"{path}: {size} bytes, the card says {shard.bytes}")

@@ -1,12 +1,14 @@
 """Multi-label CSV and TSV files: a header row, then an image and its 0/1 labels a row."""
 
+import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.regular_files import MOST_TABLE, BadFile, read_regular
 from tfrecords_tools.sources.readers import (
     MULTI,
     Listing,
@@ -137,10 +139,10 @@ def read_label_tables(files: list[Path]) -> list[LabelFile]:
 def read_csv(file: Path, **options) -> pd.DataFrame:
     """A text table as strings, comma or tab separated; `RsscError` if it is none."""
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            separator = "\t" if "\t" in stream.readline() else ","
+        data = read_regular(file, MOST_TABLE)
+        separator = "\t" if b"\t" in data.partition(b"\n")[0] else ","
         return pd.read_csv(
-            file,
+            io.BytesIO(data),
             sep=separator,
             dtype=str,
             keep_default_na=False,
@@ -148,6 +150,8 @@ def read_csv(file: Path, **options) -> pd.DataFrame:
             skipinitialspace=True,
             **options,
         )
+    except BadFile as error:
+        raise DataError(f"cannot read {file} as a CSV: {error.reason}") from error
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise RsscError(f"cannot read {file} as a CSV: {reason}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.regular_files import refuse_special
 from tfrecords_tools.imaging.images import EXTENSIONS
 
 SINGLE, MULTI = "single-label", "multi-label"
@@ -61,6 +62,7 @@ def list_images(root: Path) -> tuple[list[str], Counter]:
             raise RsscError(
                 f"{root}: the file name {name!r} is not valid UTF-8: rename it"
             ) from None
+    refuse_special(root, images, "an image file")
     return sorted(images), others
 
 

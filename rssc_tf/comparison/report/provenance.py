@@ -1,6 +1,5 @@
 """How a comparison was made, as HTML: command, versions, settings, records, leaks, time."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import fields
 from html import escape
@@ -13,6 +12,8 @@ from rssc_tf.comparison.report.tables import table
 from rssc_tf.comparison.report.wording import fraction_name
 from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.settings import Settings
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
@@ -33,8 +34,8 @@ def how_it_was_made(study: Study) -> str:
 
 def _command(out: Path) -> str:
     try:
-        command = json.loads((out / "compare.json").read_text(encoding="utf-8"))["command"]
-    except (OSError, ValueError, KeyError, TypeError):
+        command = read_json(out / "compare.json")["command"]
+    except (DataError, KeyError, TypeError):
         return "<p>The command was not kept.</p>"
     lines = escape(str(command)).split(" --")
     return "<pre>" + " \\\n    --".join(lines) + "</pre>"
