@@ -37,7 +37,7 @@ def command(
     from rich.table import Table
 
     from tfrecords_tools.auditing.audit import audit
-    from tfrecords_tools.auditing.findings import KINDS, write_csv, write_json
+    from tfrecords_tools.auditing.findings import KINDS, write_findings, write_json
     from tfrecords_tools.auditing.page import write_html
     from tfrecords_tools.common.atomic import new_folder, refuse_existing
 
@@ -73,7 +73,7 @@ def command(
     if out:
         with new_folder(out, overwrite) as folder:
             write_json(reports, folder / "audit.json")
-            write_csv(reports, folder / "audit.csv")
+            write_findings(reports, folder / "audit.csv")
             write_html(reports, read, folder / "audit.html")
         print(f"report: {out}/audit.html, all findings: {out}/audit.csv")
 
