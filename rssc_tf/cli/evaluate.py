@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.effects import own_records, refuse_without_effect
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "evaluate"
@@ -34,6 +35,8 @@ def command(
         Option(metavar="ID,...", help="Explain these images instead of the hardest."),
     ] = None,
 ) -> None:
+    why = "has no effect beside `images`, which names those to explain"
+    refuse_without_effect(("explain", explain, not images, why))
     import_tensorflow()
     from rssc_tf.evaluation.evaluate import evaluate, same_classes
     from rssc_tf.runs import open_run
@@ -41,7 +44,7 @@ def command(
     from tfrecords_tools.records.shards import check_shards
 
     opened = open_run(run)
-    folder = records or Path(opened.config["target"])
+    folder = records or own_records(run, opened.config["target"])
     card = open_records(folder)
     same_classes(card, opened.card, folder)
     check_shards(folder, card, {split, "val"} if tune_thresholds else {split})

@@ -12,6 +12,7 @@ from rssc_tf.evaluation.grad_cam import grad_cam
 from rssc_tf.evaluation.metrics import THRESHOLD
 from rssc_tf.evaluation.reliability import example_losses
 from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
@@ -78,7 +79,7 @@ def explain(
             for case, image, *pair in zip(part.itertuples(), pixels, *heats, strict=True):
                 _draw(case, image, *pair, card, aside)
                 bar()
-        _index(table, card).to_csv(aside / "index.csv", index=False)
+        write_csv(_index(table, card), aside / "index.csv")
     return out
 
 

@@ -11,6 +11,7 @@ from rssc_tf.evaluation.metrics import confusion, display_name, per_class
 from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.evaluation.reliability import reliability
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.records.card import Card
 
 
@@ -50,7 +51,7 @@ def write_tables(
     scores, counts = per_class(*arguments), confusion(*arguments)
     for name, frame, index in (("per_class", scores, False), ("confusion", counts, True)):
         with new_file(folder / f"{stem}{name}.csv") as aside:
-            frame.to_csv(aside, index=index)
+            write_csv(frame, aside, index=index)
 
 
 def draw(

@@ -26,6 +26,7 @@ from rssc_tf.training.interrupts import Interrupts, Stopped
 from rssc_tf.training.schedules import SCHEDULES
 from rssc_tf.training.step import build_optimizer, training_step
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import Bar, progress_bar
 from tfrecords_tools.records.card import Card
@@ -252,7 +253,7 @@ def _report(
     progress.history.append(row)
     progress.losses = [0.0, 0]
     with new_file(folder / "history.csv") as aside:
-        pd.DataFrame(progress.history).to_csv(aside, index=False)
+        write_csv(pd.DataFrame(progress.history), aside)
     with writer.as_default():
         for name, value in row.items():
             if name not in ("epoch", "step"):

@@ -12,8 +12,8 @@ _JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 def clean(name: str) -> str:
     """A name without what nobody sees: NFC, no zero-width characters, single inner spaces.
 
-    `"fore\\u0302t "`, as a Mac spells its folders, becomes `"for\\u00eat"`. Control characters stay,
-    to be refused where a name may not have them.
+    `"fore\\u0302t "`, as a Mac spells its folders, becomes `"for\\u00eat"`. Control characters
+    stay, to be refused where a name may not have them.
     """
     name = _INVISIBLE.sub("", unicodedata.normalize("NFC", name))
     spaced = "".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in name)

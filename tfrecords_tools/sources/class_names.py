@@ -45,13 +45,13 @@ def one_spelling(counts: Mapping[str, int], where: object) -> tuple[dict[str, st
     notes = []
     joined = {name: names for name, names in spelt.items() if len(names) > 1}
     for name, names in list(joined.items())[:_SHOWN]:
-        parts = ", ".join(f"{ascii(one)} ({counts[one]})" for one in names)
+        parts = ", ".join(f"{one!a} ({counts[one]})" for one in names)
         notes.append(f"class {name!r} is spelt in {len(names)} ways that look the same: {parts}")
     changed = [n for n, names in spelt.items() if len(names) == 1 and names[0] != n]
     if changed:
         first = spelt[changed[0]][0]
         notes.append(
             f"{len(changed)} class names without invisible characters and extra spaces, the first "
-            f"is {ascii(first)} as {changed[0]!r}"
+            f"is {first!a} as {changed[0]!r}"
         )
     return classes, notes

@@ -299,8 +299,8 @@ class _Table:
             row, column = (int(where[0]) for where in wrong.nonzero())
             raise DataError(
                 f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
-                f"Received: {self._values(columns[column]).iat[row]!r} (a column that is no label is left out by "
-                "naming the others with `label_column`)"
+                f"Received: {self._values(columns[column]).iat[row]!r} (a column that is no label is "
+                "left out by naming the others with `label_column`)"
             )
         counts = dict(zip(names, found.sum().astype(int), strict=True))
         one_spelling({name: count for name, count in counts.items() if name}, self.file)

@@ -203,8 +203,8 @@ def _find_level(root: Path, folders: set[Folder]) -> tuple[int | str, list[str]]
         _refuse_two_readings(root, folders, top)
         groups = _names(folders, top)
         return LAST, [
-            f"folders in folders: the inner ones are taken as the classes ({_some(_joined(folders))});"
-            f" give `class_level={top + 1}` if {_some(groups)} are"
+            f"folders in folders: the inner ones are taken as the classes "
+            f"({_some(_joined(folders))}); give `class_level={top + 1}` if {_some(groups)} are"
         ]
     structural = [name for name in _names(folders, top) if is_structural(name)]
     if structural:
@@ -245,7 +245,9 @@ def _refuse_two_readings(root: Path, folders: set[Folder], top: int) -> None:
     else:
         why = f"images lie {min(map(len, folders))} and {deepest} folders deep"
     # Parts of a set are no classes: only the readings without them are left.
-    readings = [f"`ignore='{name}'` to leave {name} out" for name in structural if is_beside_images(name)]
+    readings = [
+        f"`ignore='{name}'` to leave {name} out" for name in structural if is_beside_images(name)
+    ]
     if not any(is_structural(name) for name in outer):
         readings.append(f"`class_level={top + 1}` for the classes {_some(outer)}")
     lowest = sorted({folder[-1] for folder in folders})

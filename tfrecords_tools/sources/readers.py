@@ -134,9 +134,7 @@ def _walk(
     subfolders = [
         name
         for name, is_folder in kinds
-        if is_folder
-        and not is_system_folder(name)
-        and not (aside and aside(Path(folder, name)))
+        if is_folder and not is_system_folder(name) and not (aside and aside(Path(folder, name)))
     ]
     yield str(folder), subfolders, [name for name, is_folder in kinds if not is_folder]
     for name in subfolders:

@@ -18,8 +18,8 @@ _SYSTEM = {
 }
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 
-# Folders that say what kind of files they hold, which are no classes: the images themselves, or what
-# lies beside them.
+# Folders that say what kind of files they hold, which are no classes: the images themselves, or
+# what lies beside them.
 _OF_IMAGES = {
     *("image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"),
     *("jpg", "jpgs", "jpeg", "jpegs", "png", "pngs", "tif", "tifs", "tiff", "tiffs", "geotiff"),

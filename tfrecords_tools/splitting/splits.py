@@ -94,9 +94,7 @@ def assign_splits(
     listing.table["split"] = pd.Series(split, index=listing.table.index, dtype=object)
 
 
-def keep_splits(
-    listing: Listing, val: float, seed: int, groups: list[str] | None = None
-) -> None:
+def keep_splits(listing: Listing, val: float, seed: int, groups: list[str] | None = None) -> None:
     """Keeps the splits that a set has, and takes a validation split from its training images.
 
     Args:
