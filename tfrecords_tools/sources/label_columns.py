@@ -297,10 +297,10 @@ class _Table:
         wrong = found.isna().to_numpy()
         if wrong.any():
             row, column = (int(where[0]) for where in wrong.nonzero())
+            cell = self._values(columns[column]).iat[row]
             raise DataError(
-                f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
-                f"Received: {self._values(columns[column]).iat[row]!r} (a column that is no label is "
-                "left out by naming the others with `label_column`)"
+                f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. Received: "
+                f"{cell!r} (if the column is no label, name those that are with `label_column`)"
             )
         counts = dict(zip(names, found.sum().astype(int), strict=True))
         one_spelling({name: count for name, count in counts.items() if name}, self.file)

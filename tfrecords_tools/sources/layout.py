@@ -92,7 +92,10 @@ def read_splits(root: Path, folders: set[Folder], resplit: bool = False) -> Spli
     """
     level = split_level(folders)
     if level is None:
-        return Splits()
+        above = next(iter(folders))[: _shared(folders)] if folders else ()
+        alone = [name for name in above if split_of(name)]
+        note = f"{alone[0]}/ is the only folder of a split: its images are divided" if alone else ""
+        return Splits(notes=[note] if note else [])
     names: dict[str, set[str]] = defaultdict(set)
     for folder in folders:
         names[split_of(folder[level])].add(folder[level])
