@@ -299,8 +299,8 @@ class _Table:
             row, column = (int(where[0]) for where in wrong.nonzero())
             cell = self._values(columns[column]).iat[row]
             raise DataError(
-                f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. Received: "
-                f"{cell!r} (if the column is no label, name those that are with `label_column`)"
+                f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
+                f"Received: {cell!r} (if the column is no label, name the others: `label_column`)"
             )
         counts = dict(zip(names, found.sum().astype(int), strict=True))
         one_spelling({name: count for name, count in counts.items() if name}, self.file)
