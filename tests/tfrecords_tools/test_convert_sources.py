@@ -139,13 +139,13 @@ def test_a_flat_folder_and_a_file_of_classes(class_folders, run, tmp_path):
     root = class_folders({"": 8})
     names = sorted(path.name for path in root.iterdir())
     table = tmp_path / "labels.csv"
-    rows = [f"{name};{('d\u00e9sert', 'lake')[n % 2]}" for n, name in enumerate(names)]
+    rows = [f"{name};{('désert', 'lake')[n % 2]}" for n, name in enumerate(names)]
     table.write_bytes("\r\n".join(["image;label", *rows]).encode("cp1252"))
     words = ("--out", tmp_path / "out", "--workers", 1, "--train-fraction", 0.5)
     code, said, _ = run("convert", root, "--labels", table, *words)
     assert code == 0
     card = open_records(tmp_path / "out")
-    assert (card.task, card.classes) == ("single-label", ("d\u00e9sert", "lake"))
+    assert (card.task, card.classes) == ("single-label", ("désert", "lake"))
     assert "note: labels.csv: not UTF-8 (line 2), read as Windows-1252" in said
     # The list that every record folder has is a label file, and a split file, too.
     folds = tmp_path / "out" / "folds.csv"
