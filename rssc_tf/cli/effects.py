@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from shlex import quote
 
 from tfrecords_tools.common.errors import DataError, SettingError
 
@@ -72,7 +73,8 @@ def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:
         raise DataError(
             f"{out} is a finished run of {had} epochs, and the learning rate of a run of {epochs} "
             "is another from the first step on: train that one anew, with rssc-tf train --config "
-            f"{out / CONFIG} --epochs {epochs} --out {longer}, or replace this one with `overwrite`"
+            f"{quote(str(out / CONFIG))} --epochs {epochs} --out {quote(str(longer))}, or replace "
+            "this one with `overwrite`"
         )
 
 
