@@ -59,7 +59,12 @@ def command(
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
 
-    refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
+    refuse_without_effect(
+        ("overwrite", overwrite, out, "goes with `out`"),
+        ("label_column", label_column, labels, "goes with `labels`"),
+        ("label_separator", label_separator, labels, "goes with `labels`"),
+        ("class_level", class_level, not labels, "is for class folders, not `labels`"),
+    )
     if out:
         refuse_existing(out, overwrite)
     reports, read = audit(

@@ -46,7 +46,8 @@ def command(
     if resume and overwrite:
         raise typer.BadParameter("it begins anew, and --resume goes on", param_hint="--overwrite")
 
-    check_regimes(given(context), [settings["strategy"]])
+    if isinstance(settings["strategy"], str):  # a file can hold anything; that is checked below
+        check_regimes(given(context), [settings["strategy"]])
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
     from rssc_tf.evaluation.metrics import display_name

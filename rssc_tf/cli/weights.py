@@ -63,6 +63,7 @@ def import_weights(
     from rssc_tf.weights.importer import import_file
     from rssc_tf.weights.layouts import COUNTER
     from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise RsscError(
@@ -76,7 +77,7 @@ def import_weights(
     counters = [name for name in imported.dropped if name.endswith(COUNTER)]
     for name in imported.dropped:
         if name not in counters:
-            typer.echo(f"dropped {name}")
+            typer.echo(printable(f"dropped {name}"))
     if counters:
         typer.echo(f"dropped {len(counters)} counters of batches ({COUNTER})")
     count = len(imported.model.weights)

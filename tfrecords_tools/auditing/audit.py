@@ -161,9 +161,10 @@ def _open(
 ) -> AuditedSet:
     """Reads a set, fingerprints it, and reports on its labels and single images."""
     if (what / CARD_NAME).is_file():
-        for name, value in (("labels", labels), ("split_file", split_files)):
+        asked = {"labels": labels, "split_file": split_files, **(reading or {})}
+        for name, value in asked.items():
             if value:
-                raise SettingError(name, f"has no effect: {what} holds records with both", value)
+                raise SettingError(name, f"has no effect: {what} holds records", value)
         rows, classes, multi, sources = _open_records(what)
     else:
         listing = (
