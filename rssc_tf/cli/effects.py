@@ -49,9 +49,10 @@ def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> Non
         raise SettingError("weights", f"{why} that begins with weights", given["weights"])
     if not any(regime.source_round for regime in regimes):
         for name in _OF_SOURCE:
-            if given.get(name) not in (None, False):
+            value = given.get(name)
+            if value is not None and value is not False:  # a seed may be 0
                 why = f"has no effect: {names} has no round on a source set. Leave it out"
-                raise SettingError(name, why, given[name])
+                raise SettingError(name, why, value)
 
 
 def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:
