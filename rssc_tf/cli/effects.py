@@ -6,15 +6,6 @@ from shlex import quote
 
 from tfrecords_tools.common.errors import DataError, SettingError
 
-# Settings that only a round on a source set uses.
-_OF_SOURCE = (
-    "source",
-    "source_epochs",
-    "source_learning_rate",
-    "source_seed",
-    "exclude_leaks",
-)
-
 
 def refuse_without_effect(*flags: tuple[str, object, object, str]) -> None:
     """Raises `SettingError` for the first flag that was given though it changes nothing.
@@ -40,15 +31,19 @@ def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> Non
     Raises:
         SettingError: one that has no effect.
     """
-    from rssc_tf.regimes import get_strategy
+    from rssc_tf.fields import SOURCE_ROUND, names_where
+    from rssc_tf.regimes import get_regime
+    from rssc_tf.settings import Settings
 
-    regimes = [get_strategy(name) for name in strategies]
+    regimes = [get_regime(name) for name in strategies]
     names = ", ".join(regime.name for regime in regimes)
     if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
         why = f"has no effect: {names} begins with random weights. Leave it out, or take a strategy"
         raise SettingError("weights", f"{why} that begins with weights", given["weights"])
     if not any(regime.source_round for regime in regimes):
-        for name in _OF_SOURCE:
+        of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
+        of_source += [name for name in given if name.split("_")[0] == "source"]
+        for name in of_source:
             value = given.get(name)
             if value is not None and value is not False:  # a seed may be 0
                 why = f"has no effect: {names} has no round on a source set. Leave it out"
