@@ -64,11 +64,12 @@ def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
     weights, out = tmp_path / "aerial.weights.h5", tmp_path / "comparison"
     imported = ("weights", "import", trained, "--out", weights, "--pretraining", "in-domain")
     assert cli(*imported)[0] == 0
-    arguments = ["--target", records, "--source", records, *SMALL, "--source-epochs", 1]
+    arguments = ["--target", records, *SMALL]
 
     code, _, error = cli("train", "--strategy", "aerial", *arguments, "--out", tmp_path / "run")
     assert code == 1 and "no in-domain weights are known for tiny" in error
 
+    arguments += ["--source", records, "--source-epochs", 1]
     arguments += ["--weights", weights, "--epochs", 1, "--seeds", 1, "--out", out]
     code, said, error = cli("compare", "--strategies", "aerial-dap,aerial,scratch", *arguments)
     assert code == 0, error

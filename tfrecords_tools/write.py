@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.auditing.findings import Finding, Report, write_csv, write_json
+from tfrecords_tools.auditing.findings import Finding, Report, write_findings, write_json
 from tfrecords_tools.auditing.leaks import PixelCheck
 from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.csv_files import write_csv
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.images import StoredImage
@@ -63,7 +64,7 @@ def write_records(
         findings: what an audit of the labels found; the images' findings are added.
 
     Raises:
-        RsscError: bad images without `skip_bad`, a class without training images, `out` exists
+        DataError: bad images without `skip_bad`, a class without training images, `out` exists
             or cannot be written.
     """
     out = Path(out)
@@ -103,10 +104,10 @@ def write_records(
 def finish_listing(
     listing: Listing, bad: list[tuple[str, str]], skip_bad: bool, out: Path
 ) -> Listing:
-    """Takes the bad images out of the listing; `RsscError` if they may not be left out."""
+    """Takes the bad images out of the listing; `DataError` if they may not be left out."""
     bad.sort()
     if bad and not skip_bad:
-        raise RsscError(_complaint(bad, out))
+        raise DataError(_complaint(bad, out))
     if bad:
         gone = listing.table["path"].isin([path for path, _ in bad])
         listing.table = listing.table[~gone].reset_index(drop=True)
@@ -144,7 +145,7 @@ def write_card(
     )
     write_folds(listing, folder / FOLDS)
     write_json([report], folder / AUDIT_JSON)
-    write_csv([report], folder / AUDIT_CSV)
+    write_findings([report], folder / AUDIT_CSV)
     (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
     return card
 
@@ -170,7 +171,7 @@ def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
         )
     report = out.with_name(f"{out.name}-bad-images.csv")
     with new_file(report) as aside:
-        pd.DataFrame(bad, columns=["path", "reason"]).to_csv(aside, index=False)
+        write_csv(pd.DataFrame(bad, columns=["path", "reason"]), aside)
     return f"{len(bad)} images cannot be read, the first is {first}. All in {report}: {mend}"
 
 
@@ -205,7 +206,7 @@ class Writer:
             )
             self._stream.write(record)
         except self._errors as error:
-            raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+            raise DataError(f"cannot write {self._folder}: {error.message}") from error
         shards[-1] += 1
         self._counts[split][list(labels)] += 1
         self.sizes[f"{image.height}x{image.width}"] += 1
@@ -240,5 +241,5 @@ class Writer:
             try:
                 self._stream.close()
             except self._errors as error:
-                raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+                raise DataError(f"cannot write {self._folder}: {error.message}") from error
             self._stream = None

@@ -28,6 +28,7 @@ from rssc_tf.cli.words import spread
 from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import RsscError, as_flags
+from tfrecords_tools.common.names import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,7 +80,7 @@ def _one_line(message: object) -> str:
     """Names of files and classes come from elsewhere: no line breaks, no terminal's commands."""
     text = " ".join(str(message).split())
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(text)
 
 
 def _show_warning(message, category, *_) -> None:

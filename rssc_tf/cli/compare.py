@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from rssc_tf.cli.effects import check_regimes, refuse_without_effect
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -57,6 +58,10 @@ def command(
     **_settings,
 ) -> None:
     part = _shard(shard)
+    refuse_without_effect(
+        ("retry_failed", retry_failed, not dry_run, "has no effect with `dry_run`"),
+        ("shard", part[1] > 1 and shard, not dry_run, "has no effect with `dry_run`"),
+    )
     import_tensorflow()
     from rssc_tf.comparison.grid import Grid, load_grid
 
@@ -78,6 +83,7 @@ def command(
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
     content["fractions"] = _fractions(content["fractions"])
+    check_regimes(flags, content["strategies"])
 
     from rssc_tf.weights.initial import backbone_of
 

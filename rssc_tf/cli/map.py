@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from tfrecords_tools.common.errors import MissingExtra
+from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "map"
@@ -87,7 +88,7 @@ def command(
     if not made.model.task.exclusive:
         print("each cell shows the most probable of its labels; --probabilities keeps them all")
     for name, share in made.shares.items():
-        print(f"{name}: {100 * share:.1f}%")
+        print(printable(f"{name}: {100 * share:.1f}%"))
     place = "" if scene_.georeferenced else "; pixel coordinates, the scene has no others"
     print(
         f"map: {made.files[0]} ({across.cells} x {made.down.cells} cells of {across.cell} pixels"

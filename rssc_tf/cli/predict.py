@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from rssc_tf.cli.effects import refuse_without_effect
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -19,18 +20,22 @@ def command(
     out: Annotated[Path | None, Option(help="CSV with every probability.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing CSV.")] = False,
 ) -> None:
+    refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
     import_tensorflow()
     from rssc_tf.predict import predict_files
     from tfrecords_tools.common.atomic import new_file, refuse_existing
+    from tfrecords_tools.common.csv_files import write_csv
+    from tfrecords_tools.common.names import printable
 
     if out:
         refuse_existing(out, overwrite)
     table = predict_files(export, images)
     if out:
         with new_file(out) as aside:
-            table.to_csv(aside, index=False)
+            write_csv(table, aside)
     for row in table.itertuples():
-        print(f"{row.path}: {row.predicted}" if row.valid else f"{row.path}: ERROR {row.error}")
+        answer = row.predicted if row.valid else f"ERROR {row.error}"
+        print(printable(f"{row.path}: {answer}"))
     bad = int((~table["valid"]).sum())
     if bad:
         typer.echo(f"rssc-tf: {bad} of {len(table)} files are no images that decode", err=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from rssc_tf.cli.effects import check_regimes, refuse_finished
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import RUN
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -46,6 +47,8 @@ def command(
     if resume and overwrite:
         raise typer.BadParameter("it begins anew, and --resume goes on", param_hint="--overwrite")
 
+    if isinstance(settings["strategy"], str):  # a file can hold anything; that is checked below
+        check_regimes(given(context), [settings["strategy"]])
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
     from rssc_tf.evaluation.metrics import display_name
@@ -70,6 +73,8 @@ def command(
         out = default_folder(resolved)
     if resume and not out.is_dir():
         raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
+    if not overwrite:
+        refuse_finished(out, given(context), resolved.epochs)
     metrics = run_regime(resolved, out, overwrite=overwrite)
     name = metrics["headline"]
     print(

@@ -65,6 +65,7 @@ def import_weights(
     from tfrecords_tools.common.atomic import refuse_existing
     from tfrecords_tools.common.errors import SettingError
     from tfrecords_tools.common.locks import sole_writer
+    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
@@ -78,7 +79,7 @@ def import_weights(
     counters = [name for name in imported.dropped if name.endswith(COUNTER)]
     for name in imported.dropped:
         if name not in counters:
-            typer.echo(f"dropped {name}")
+            typer.echo(printable(f"dropped {name}"))
     if counters:
         typer.echo(f"dropped {len(counters)} counters of batches ({COUNTER})")
     count = len(imported.model.weights)

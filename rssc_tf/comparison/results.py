@@ -1,6 +1,5 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 from rssc_tf.comparison.grid import Cell, place
 from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import plain_table, write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 
@@ -68,7 +68,8 @@ def read_results(out: Path) -> pd.DataFrame:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), float_precision="round_trip")
+        kinds = dict.fromkeys(_TEXT, str)
+        table = plain_table(pd.read_csv(file, dtype=kinds, float_precision="round_trip"))
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{file} cannot be read ({error}): move it away") from error
     absent = [name for name in COLUMNS if name not in table.columns]
@@ -104,7 +105,7 @@ def _in_order(rows: list[dict]) -> pd.DataFrame:
 def write_results(rows: list[dict], file: Path) -> None:
     """Writes a table whole; the order of `rows` does not matter."""
     with new_file(file) as aside:
-        _in_order(rows).to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
+        write_csv(_in_order(rows), aside)
 
 
 def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:

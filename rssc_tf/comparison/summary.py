@@ -9,6 +9,7 @@ from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.regimes import REFERENCES
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
@@ -92,4 +93,4 @@ def write_tables(study: Study, summary: pd.DataFrame) -> None:
     """Writes `summary.csv` (of `summarise`) and `differences.csv` to the comparison's folder."""
     for name, table in ((SUMMARY, summary), (DIFFERENCES, differences(study))):
         with new_file(Path(study.out) / name) as aside:
-            table.to_csv(aside, index=False)
+            write_csv(table, aside)

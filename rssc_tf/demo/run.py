@@ -14,6 +14,7 @@ from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.regimes import get_regime
 from rssc_tf.tasks import SINGLE_LABEL
 from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.convert import convert
@@ -136,7 +137,7 @@ def _predict_some(predict_files, out: Path, best: str) -> None:
     tested = pd.read_parquet(out / "runs" / best / "predictions.parquet").groupby("label").first()
     files = [_image_folder("target") / name for name in tested["id"]]
     table = predict_files(out / "export", files)
-    table.to_csv(out / "predictions.csv", index=False)
+    write_csv(table, out / "predictions.csv")
     for row in table.head(4).itertuples():
         print(f"{Path(row.path).name}: {row.predicted}")
     right = sum(Path(row.path).parent.name == row.predicted for row in table.itertuples())

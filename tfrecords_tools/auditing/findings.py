@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 
 # Kind -> what it means, in the order of a report. Errors mislead a measurement, warnings may,
 # notes are for the eye.
@@ -109,7 +110,7 @@ def write_json(reports: list[Report], path: Path) -> None:
         aside.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(reports: list[Report], path: Path) -> None:
+def write_findings(reports: list[Report], path: Path) -> None:
     """Writes one row a finding."""
     rows = [
         {"set": report.name, "severity": finding.severity, **asdict(finding)}
@@ -118,4 +119,4 @@ def write_csv(reports: list[Report], path: Path) -> None:
     ]
     columns = ["set", "severity", *Finding.__dataclass_fields__]
     with new_file(path) as aside:
-        pd.DataFrame(rows, columns=columns).to_csv(aside, index=False, lineterminator="\n")
+        write_csv(pd.DataFrame(rows, columns=columns), aside)

@@ -191,7 +191,7 @@ def check_names(name: str, classes: tuple[str, ...] | list[str]) -> None:
 
     Run and cache folders are called after the set, and `labels.txt` has a class a line.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,100}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,100}", name):
         raise ValueError(f"the name {str(name)[:40]!r} cannot be part of a file name")
     if name.startswith("."):
         raise ValueError(f"the name {name!r} begins with a dot")
@@ -199,7 +199,7 @@ def check_names(name: str, classes: tuple[str, ...] | list[str]) -> None:
         raise ValueError("it needs two or more class names")
     if len(set(classes)) < len(classes):
         raise ValueError("two classes have one name")
-    odd = next((one for one in classes if re.search(r"[\x00-\x1f\x7f]", one)), None)
+    odd = next((one for one in classes if re.search(r"[\x00-\x1f\x7f-\x9f]", one)), None)
     if odd is not None:
         raise ValueError(f"the class name {odd[:80]!r} has a line break or control character")
 

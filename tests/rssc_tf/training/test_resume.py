@@ -81,7 +81,8 @@ def test_interrupted_is_uninterrupted(
     strategy, head, precision, trained, records, cli, tmp_path, monkeypatch
 ):
     words = ("train", "--strategy", strategy, "--target", records, *SMALL, "--head", head)
-    words += ("--precision", precision, "--weights", trained)
+    words += ("--precision", precision)
+    words += () if strategy == "scratch" else ("--weights", trained)
     steps = 5
     if strategy == "dap-ssl":
         words += ("--source", records, "--source-epochs", 1)
