@@ -1,5 +1,6 @@
 """Images and labels on disk -> a record folder: list, split, write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
 from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.imaging.images import FORMATS
+from tfrecords_tools.imaging.bands import Band, by_name
+from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import Card, check_names
 from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
 from tfrecords_tools.sources.label_files import (
@@ -43,6 +47,9 @@ def convert(
     seed: int = 0,
     size: int = 292,
     encoding: str = "jpeg",
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
     limit_to: int | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
@@ -69,6 +76,11 @@ def convert(
         seed: decides the splits and the order of the records.
         size: longest stored side, in pixels (292 in the study).
         encoding: `"jpeg"` (quality 95) or `"png"` (lossless).
+        bands: of TIFF files, red, green and blue or one for grey: numbers from 1 or names. By
+            default the catalogue's for a known set, else as `imaging.bands.choose` finds them.
+        limits: what becomes 0 and 255 in images of more than 8 bits: values or percentiles, by
+            default percentiles 2 and 98 of the training images (`imaging.measure`).
+        nodata: a value that is no measurement, beside what the files themselves declare.
         limit_to: keep about this many images, classes in turn (for a quick look).
         workers: processes; all cores by default.
         skip_bad: go on without bad images and rows, and list them in the card.
@@ -116,10 +128,15 @@ def convert(
     else:
         assign_splits(listing, plan, seed, read_groups(listing, group) if group else None)
         made = plan.facts() | ({"group": group} if group else {})
+    training = listing.table.loc[listing.table["split"] == "train", "path"]
+    rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
+    rule, notes = measure(list(training), rule, workers)
+    listing.notes += notes
     options = {
         "name": set_name,
         "size": size,
         "encoding": encoding,
+        "rule": rule,
         "seed": seed,
         "skip_bad": skip_bad,
         "overwrite": overwrite,
@@ -131,6 +148,13 @@ def convert(
 
         return write_records_with_beam(listing, out, beam_options=beam_options, **options)
     return write_records(listing, out, workers=workers, **options)
+
+
+def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:
+    """Red, green and blue of a published set with more bands, whose files do not name them."""
+    if dataset is None or not dataset.bands or bands:
+        return PLAIN
+    return Rule(bands=by_name(dataset.bands), count=len(dataset.bands))
 
 
 def _audit_listing(

@@ -53,7 +53,7 @@ def image_seeds(real: Path | None) -> list[bytes]:
 def image_kind(folder: Path, real: Path | None) -> Kind:
     import tensorflow as tf
 
-    from tfrecords_tools.imaging.images import store
+    from tfrecords_tools.imaging.store import store
 
     def read(data: bytes, random_: random.Random) -> None:
         (folder / "image.bin").write_bytes(data)

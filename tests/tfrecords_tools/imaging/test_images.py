@@ -8,7 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tfrecords_tools.imaging.images import BadImage, hash_pixels, is_constant, load_rgb, store
+from tfrecords_tools.imaging.images import BadImage, hash_pixels, is_constant, load_rgb
+from tfrecords_tools.imaging.store import store
 
 
 def _decoded(stored) -> Image.Image:
@@ -45,7 +46,7 @@ def test_deep_tiff_is_scaled_with_a_warning(tmp_path):
     stored = store(tmp_path / "x.tif", 292, "png")
     values = np.asarray(_decoded(stored))
     assert (values.min(), values.max()) == (0, 255)
-    assert stored.warning == "uint16 scaled from its own range 100..4000"
+    assert stored.warning == "uint16 scaled to 8 bits, each image from its own p2..p98"
 
 
 @pytest.mark.parametrize(
