@@ -8,6 +8,7 @@ import numpy as np
 
 from rssc_tf.exporting.novelty import Novelty, read_novelty
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 
@@ -21,6 +22,7 @@ class Export:
         side: of most training images, in pixels.
         size: longer sides are reduced to this by the model.
         multi_label: whether an image has several labels.
+        rule: how its training images became 8-bit RGB.
         novelty: to tell what is unknown, or `None` where it is not wanted.
     """
 
@@ -29,6 +31,7 @@ class Export:
     side: int
     size: int
     multi_label: bool
+    rule: Rule
     novelty: Novelty | None
 
     def load(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -74,4 +77,6 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
         )
     card = read_card(folder)
     novelty = read_novelty(folder) if unknown else None
-    return Export(folder, card.classes, card.side, card.size, card.multi_label, novelty)
+    # Before there was a rule, a map took percentiles of the scene whatever the records were.
+    rule = PLAIN if card.rule == OLD else card.rule
+    return Export(folder, card.classes, card.side, card.size, card.multi_label, rule, novelty)

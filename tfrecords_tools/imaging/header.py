@@ -79,7 +79,8 @@ def read_header(data: bytes) -> Header:
     except UnidentifiedImageError as error:
         raise BadImage(f"not an image ({', '.join(PILLOW_FORMATS)})") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged headers
-        raise BadImage(f"does not decode: damaged header, {error or type(error).__name__}") from error
+        reason = str(error) or type(error).__name__
+        raise BadImage(f"does not decode: its header is damaged ({reason})") from error
     check_size(header.width, header.height)
     return header
 

@@ -236,6 +236,8 @@ def _read_tiff(data: bytes, header: Header, rule: Rule, mask: bytes | None) -> R
 
 
 def _choose(tiff: Tiff, rule: Rule) -> Choice:
+    if tiff.alpha is not None and tiff.alpha + 1 in rule.bands_for(tiff.colour_bands):
+        tiff.take_alpha_for_a_band()
     count = tiff.colour_bands
     try:
         choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))

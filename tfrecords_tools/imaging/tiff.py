@@ -117,6 +117,13 @@ class Tiff:
         jpeg = page.photometric == _YCBCR and page.compression in _JPEG
         return page.photometric not in spaces and not jpeg and self.bits <= 8 and self.count <= 4
 
+    def take_alpha_for_a_band(self) -> None:
+        """GDAL calls the fourth of four bands of bytes alpha, near infra-red or not."""
+        if self.alpha is not None:
+            self.names.insert(self.alpha, "")
+            self.colours.insert(self.alpha, "")
+            self.alpha = None
+
     def read(self) -> Bands:
         """Decodes all bands.
 
