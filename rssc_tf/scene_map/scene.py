@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.imaging.bands import COLOURS, Band, choose
+from tfrecords_tools.imaging.bands import COLOURS, Band, choose, is_alpha
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.scaling import find_fill, find_valid, resolve, to_uint8
 
@@ -86,8 +86,12 @@ class Scene:
         types = {dataset.dtypes[band - 1] for band in self.bands}
         self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
-        whole = all(flag == [MaskFlags.all_valid] for flag in flags)
-        self.all_valid = whole and not self._floats and self._nodata is None
+        # A band that GDAL takes for alpha, and whose name says that it is another, masks nothing.
+        misled = ColorInterp.alpha in dataset.colorinterp and _alpha(dataset) is None
+        if misled and all(MaskFlags.nodata not in flag for flag in flags):
+            flags = [[MaskFlags.all_valid]]
+        self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
+        self.all_valid = not self._masked and not self._floats and self._nodata is None
         self.ranges: tuple[tuple[float, float], ...] = ()
         deep = types != {"uint8"} and self._palette is None
         sample = self._sample() if self._palette is None else None
@@ -135,12 +139,14 @@ class Scene:
             )
             if self.all_valid:
                 return pixels, np.ones(pixels.shape[1:], bool)
-            masks = self._dataset.read_masks(
-                bands, window=window, out_shape=shape and (len(bands), *shape)
-            )
-        # A dark pixel may hold the nodata value 0 in one band and still be a pixel.
-        valid = (masks > 0).any(axis=0)
-        return pixels, valid & find_valid(pixels, self._nodata)
+            valid = find_valid(pixels, self._nodata)
+            if self._masked:
+                masks = self._dataset.read_masks(
+                    bands, window=window, out_shape=shape and (len(bands), *shape)
+                )
+                # A dark pixel may hold the nodata value 0 in one band and still be a pixel.
+                valid &= (masks > 0).any(axis=0)
+        return pixels, valid
 
     def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
         """Raw values `(bands, h, w)` to uint8 `(h, w, 3)`."""
@@ -229,11 +235,7 @@ def reading(path: str) -> Iterator[None]:
 
 def _choose_bands(dataset, rule: Rule) -> tuple[int, ...]:
     """Numbers from 1; a warning where the file does not say which of many bands are which."""
-    pixels = [
-        band
-        for band, colour in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if colour != ColorInterp.alpha
-    ] or list(dataset.indexes)
+    pixels = [band for band in dataset.indexes if band != _alpha(dataset)]
     names = [dataset.descriptions[band - 1] or "" for band in pixels]
     colours = [dataset.colorinterp[band - 1].name for band in pixels]
     colours = [colour if colour in COLOURS else "" for colour in colours]
@@ -254,6 +256,14 @@ def _choose_bands(dataset, rule: Rule) -> tuple[int, ...]:
             f"{dataset.name}: {choice.doubt}; the first three bands are taken", stacklevel=4
         )
     return tuple(pixels[band - 1] for band in choice.bands)
+
+
+def _alpha(dataset) -> int | None:
+    """The number of the band that says where the scene is, or `None`."""
+    if dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp:
+        band = dataset.colorinterp.index(ColorInterp.alpha) + 1
+        return band if is_alpha(dataset.descriptions[band - 1] or "") else None
+    return None
 
 
 def _palette(dataset) -> np.ndarray | None:

@@ -96,6 +96,14 @@ def choose(
     )
 
 
+def is_alpha(name: str) -> bool:
+    """Whether a band that is declared to be alpha may be it, by its name.
+
+    GDAL declares the fourth of four bands of bytes to be alpha, near infra-red or not.
+    """
+    return not name.strip() or bool(re.search("alpha|mask|opa|transp", name[:_MAX_NAME].lower()))
+
+
 def by_name(names: Sequence[str]) -> tuple[int, ...]:
     """Numbers from 1 of the bands that are called red, green and blue, or `()`."""
     found = [_colour(name) for name in names]

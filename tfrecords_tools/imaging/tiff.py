@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecords_tools.imaging.bands import COLOURS
+from tfrecords_tools.imaging.bands import COLOURS, is_alpha
 from tfrecords_tools.imaging.header import BadImage, check_size, jpeg_frame
 from tfrecords_tools.imaging.lerc import read_lerc
 
@@ -118,7 +118,7 @@ class Tiff:
         return page.photometric not in spaces and not jpeg and self.bits <= 8 and self.count <= 4
 
     def take_alpha_for_a_band(self) -> None:
-        """GDAL calls the fourth of four bands of bytes alpha, near infra-red or not."""
+        """A user asks for the band that is declared to be alpha: see `bands.is_alpha`."""
         if self.alpha is not None:
             self.names.insert(self.alpha, "")
             self.colours.insert(self.alpha, "")
@@ -298,6 +298,9 @@ class Tiff:
                 colours[int(sample)] = text.strip().lower()
         if self._page.photometric in (_RGB, _YCBCR) and self.count >= 3 and not any(colours):
             colours[:3] = COLOURS
+        if self.alpha is not None and not is_alpha(names[self.alpha]):
+            self.alpha = None
+            colours = [""] * self.count
         if self.alpha is not None:
             del names[self.alpha], colours[self.alpha]
         return names, colours
