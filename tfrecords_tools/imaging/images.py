@@ -158,12 +158,12 @@ class _reasons:
 
 
 def _read_pillow(data: bytes, header: Header) -> Image.Image:
-    with open_pillow(data) as image:
-        turn = image.getexif().get(0x0112) if header.format == "TIFF" else None
-        image.load()
-        if image.format in ("JPEG", "MPO"):
-            has_end_marker(data)
-        return image.transpose(_UNTURN[turn]) if turn in _UNTURN else image.copy()
+    image = open_pillow(data)
+    turn = image.getexif().get(0x0112) if header.format == "TIFF" else None
+    image.load()
+    if header.format == "JPEG":
+        has_end_marker(data)
+    return image.transpose(_UNTURN[turn]) if turn in _UNTURN else image
 
 
 def _finish_photograph(image: Image.Image) -> Picture:
