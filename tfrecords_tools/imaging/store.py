@@ -1,6 +1,7 @@
 """One image file -> the bytes that a record stores. Runs in worker processes: no TensorFlow."""
 
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,5 +102,21 @@ def _is_stored_form(data: bytes, encoding: str) -> bool:
     if encoding == "jpeg":
         # Without its end marker, Pillow reads a JPEG and TensorFlow does not.
         return has_end_marker(data)
-    # No palette (colour type 3 has one band), and one image only.
-    return b"acTL" not in data[: data.find(b"IDAT")]
+    return _is_plain_png(data)
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Whether a PNG is whole to its end, one image, and without a transparent colour.
+
+    Pillow reads on where a checksum is wrong or the end is missing, and TensorFlow does not.
+    """
+    at = 8
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        name, checksum = data[at + 4 : at + 8], int.from_bytes(data[end : end + 4], "big")
+        if name in (b"acTL", b"tRNS") or zlib.crc32(data[at + 4 : end]) != checksum:
+            return False
+        if name == b"IEND":
+            return True
+        at = end + 4
+    return False
