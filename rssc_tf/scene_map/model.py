@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rssc_tf.exporting.novelty import Novelty, read_novelty
+from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
@@ -21,7 +22,7 @@ class Export:
         classes: class names, in label order.
         side: of most training images, in pixels.
         size: longer sides are reduced to this by the model.
-        multi_label: whether an image has several labels.
+        task: single-label or multi-label.
         rule: how its training images became 8-bit RGB.
         novelty: to tell what is unknown, or `None` where it is not wanted.
     """
@@ -30,7 +31,7 @@ class Export:
     classes: tuple[str, ...]
     side: int
     size: int
-    multi_label: bool
+    task: Task
     rule: Rule
     novelty: Novelty | None
 
@@ -79,4 +80,4 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
     novelty = read_novelty(folder) if unknown else None
     # Before there was a rule, a map took percentiles of the scene whatever the records were.
     rule = PLAIN if card.rule == OLD else card.rule
-    return Export(folder, card.classes, card.side, card.size, card.multi_label, rule, novelty)
+    return Export(folder, card.classes, card.side, card.size, task_of(card), rule, novelty)
