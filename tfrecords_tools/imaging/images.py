@@ -31,6 +31,8 @@ from tfrecords_tools.imaging.tiff import MAX_BYTES, Tiff, Unreadable
 __all__ = ["EXTENSIONS", "MAX_PIXELS", "BadImage", "Picture", "Raster", "load_rgb", "read_image"]
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
+# Images too, which are not read: refused with a reason, and not passed over in silence.
+EXTENSIONS |= {".jp2", ".j2k", ".hdf", ".nc"}
 NO_DATA = "it has no valid pixel: all are nodata, transparent or not finite"
 _UNSURE = 4  # bands up to which the first three are taken for red, green and blue
 
@@ -84,16 +86,21 @@ class Raster:
 
 
 def load_rgb(data: bytes, rule: Rule = PLAIN) -> tuple[Image.Image, str | None]:
-    """Decodes an image file to an 8-bit RGB image, and a warning or `None`; see `read_image`.
+    """Decodes an image file to an 8-bit RGB image to look at, and a warning or `None`.
+
+    As `read_image`, but of many bands without names the first three are taken: enough for a
+    thumbnail and for finding copies.
 
     Raises:
         BadImage: as `read_image`.
     """
-    picture = read_image(data, rule)
+    picture = read_image(data, rule, strict=False)
     return picture.image, picture.warning
 
 
-def read_image(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> Picture:
+def read_image(
+    data: bytes, rule: Rule = PLAIN, mask: bytes | None = None, strict: bool = True
+) -> Picture:
     """Decodes an image file to 8-bit RGB.
 
     Palettes, greys and CMYK are converted; values of more than 8 bits are scaled by `rule`; pixels
@@ -103,6 +110,7 @@ def read_image(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> Pi
         data: the file.
         rule: which bands, what is nodata, what becomes 0 and 255.
         mask: the mask that GDAL has written beside it (`NAME.tif.msk`), if there is one.
+        strict: whether more than four bands without names are refused.
 
     Raises:
         BadImage: empty, truncated, not an image, a decompression bomb, bands that must be chosen,
@@ -111,7 +119,7 @@ def read_image(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> Pi
     with _reasons():
         header = read_header(data)
         if header.format == "TIFF" or header.deep:
-            raster = _read_raster(data, header, rule, mask)
+            raster = _read_raster(data, header, rule, mask, strict)
             if isinstance(raster, Raster):
                 return _finish(raster, rule)
             image = raster
@@ -183,11 +191,11 @@ def _finish_photograph(image: Image.Image) -> Picture:
 
 
 def _read_raster(
-    data: bytes, header: Header, rule: Rule, mask: bytes | None
+    data: bytes, header: Header, rule: Rule, mask: bytes | None, strict: bool = True
 ) -> Raster | Image.Image:
     """Raw values, or an image where only Pillow knows the colours of a TIFF."""
     if header.format == "TIFF":
-        return _read_tiff(data, header, rule, mask)
+        return _read_tiff(data, header, rule, mask, strict)
     if header.width * header.height * header.bands * 2 > MAX_BYTES:
         raise BadImage(f"{header.width}x{header.height} pixels of {header.bits} bits are too many")
     import imagecodecs
@@ -206,12 +214,14 @@ def _read_raster(
     return Raster(pixels, valid, header.bits)
 
 
-def _read_tiff(data: bytes, header: Header, rule: Rule, mask: bytes | None) -> Raster | Image.Image:
+def _read_tiff(
+    data: bytes, header: Header, rule: Rule, mask: bytes | None, strict: bool
+) -> Raster | Image.Image:
     with Tiff(data) as tiff:
         if tiff.for_pillow:
             return _read_pillow(data, header)
         # Known before a large file is decoded.
-        choice = _choose(tiff, rule)
+        choice = _choose(tiff, rule, strict)
         try:
             found = tiff.read()
         except Unreadable as error:
@@ -235,7 +245,7 @@ def _read_tiff(data: bytes, header: Header, rule: Rule, mask: bytes | None) -> R
         return Raster(pixels, valid, bits, choice.doubt)
 
 
-def _choose(tiff: Tiff, rule: Rule) -> Choice:
+def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
     if tiff.alpha is not None and tiff.alpha + 1 in rule.bands_for(tiff.colour_bands):
         tiff.take_alpha_for_a_band()
     count = tiff.colour_bands
@@ -243,7 +253,7 @@ def _choose(tiff: Tiff, rule: Rule) -> Choice:
         choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))
     except ValueError as error:
         raise BadImage(str(error)) from error
-    if choice.doubt and count > _UNSURE:
+    if choice.doubt and count > _UNSURE and strict:
         raise BadImage(choice.doubt)
     return choice
 

@@ -1,6 +1,7 @@
 """One range for a set: measured once, kept in the card, the same for every image."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -132,6 +133,15 @@ def test_a_flag_without_effect_is_refused(flags, scenes, cli, tmp_path):
     assert flags[0] in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_read_is_no_silence(scenes, cli, tmp_path):
+    shutil.copytree(scenes, tmp_path / "images")
+    (tmp_path / "images" / "river" / "x.jp2").write_bytes(b"\x00\x00\x00\x0cjP  \r\n" + bytes(99))
+    code, _, err = cli("convert", tmp_path / "images", "--out", tmp_path / "out")
+    assert code == 1
+    assert "x.jp2: JPEG 2000 is not read: make GeoTIFF of it" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_photographs_have_the_card_that_they_had(records):

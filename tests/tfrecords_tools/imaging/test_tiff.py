@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from tests.tfrecords_tools.imaging import kinds
 from tfrecords_tools.imaging.header import read_header
-from tfrecords_tools.imaging.images import BadImage, read_image
+from tfrecords_tools.imaging.images import BadImage, load_rgb, read_image
 from tfrecords_tools.imaging.rule import Rule, parse_range
 from tfrecords_tools.imaging.store import store
 
@@ -300,6 +300,8 @@ def test_a_doubt_is_one_line_that_names_the_flag(count):
     pixels = np.repeat(DEEP[:1], count, axis=0)
     with pytest.raises(BadImage, match=rf"it has {count} bands without names.*`bands") as raised:
         read_image(raster(pixels))
+    if count > 2:  # enough to look at it
+        assert load_rgb(raster(pixels))[0].size == (WIDTH, HEIGHT)
     assert ("`bands='4,3,2'` if it is Sentinel-2" in str(raised.value)) == (count > 5)
     assert "\n" not in str(raised.value)
 
