@@ -15,6 +15,7 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.imaging.alike import why_unlike
 from tfrecords_tools.imaging.bands import Band
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
+from tfrecords_tools.imaging.measure import refuse_idle
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
 from tfrecords_tools.sources.readers import list_images
@@ -42,9 +43,11 @@ def predict_files(
         valid, or empty), and `p_<class>` in 0..1 for every class.
 
     Raises:
-        RsscError: no export there, or a path that does not exist.
+        RsscError: no export there, a path that does not exist, or bands, limits or nodata for
+            which no file has a use.
     """
     files = _expand(images)
+    refuse_idle(files, PLAIN.override(bands, limits, nodata))
     rule = read_rule(export).override(bands, limits, nodata)
     model = load_saved_model(Path(export))
     serve = model.signatures["serving_default"]

@@ -165,6 +165,14 @@ def test_every_kind_of_file_has_one_answer(exported, cli, tmp_path):
     assert not raw["probabilities"].numpy()[~np.array(valid)].any()
 
 
+@pytest.mark.parametrize("flags", [("--bands", "3,2,1"), ("--range", "0,99"), ("--nodata", 0)])
+def test_a_flag_without_effect_is_refused(flags, exported, scenes, cli):
+    code, _, err = cli("predict", exported, scenes, *flags)
+    assert code == 1
+    assert flags[0] in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_an_export_without_a_rule_takes_each_image_as_before(exported):
     from rssc_tf.predict import read_rule
     from rssc_tf.scene_map.model import read_export

@@ -79,6 +79,12 @@ def measure(paths: Sequence[str], rule: Rule, workers: int | None) -> tuple[Rule
     return replace(rule, ranges=ranges), notes
 
 
+def refuse_idle(paths: Sequence[str], rule: Rule) -> None:
+    """Raises `SettingError` where a rule asks for what no file has a use for."""
+    if rule != PLAIN:
+        _refuse_idle(rule, *_look(paths))
+
+
 def _spread(paths: Sequence[str]) -> list[str]:
     """Some files of every suffix, evenly spread over their sorted names."""
     by_suffix = defaultdict(list)
@@ -112,10 +118,12 @@ def _look(paths: Sequence[str]) -> tuple[list[str], set[int]]:
 def _refuse_idle(rule: Rule, deep: list[str], counts: set[int]) -> None:
     if rule.bands and rule.count is None and not counts:
         shown = ",".join(map(str, rule.bands))
-        raise SettingError("bands", "is for TIFF, and no training image is one", shown)
+        raise SettingError("bands", "is for TIFF, and none of these images is one", shown)
     if rule.range != PLAIN.range and not deep:
         shown = ",".join(map(str, rule.range))
-        raise SettingError("range", "is for more than 8 bits, which no training image has", shown)
+        raise SettingError(
+            "range", "is for more than 8 bits, which none of these images has", shown
+        )
     if rule.nodata is not None and not deep and not counts:
         raise SettingError("nodata", "is for TIFF and for more than 8 bits", rule.nodata)
 
