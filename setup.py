@@ -57,6 +57,7 @@ setup(
         "keras-hub>=0.25",
         "filelock>=4.3",
         "h5py>=3.11",
+        "imagecodecs>=2025.3",
         "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",
         "matplotlib>=3.9",

@@ -1,6 +1,7 @@
 """Image files -> classes, with nothing but an export folder."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +12,51 @@ from PIL import Image
 from rssc_tf.exporting import VERSION
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.common.regular_files import (
-    MOST_IMAGE,
-    BadFile,
-    check_regular,
-    check_regular_tree,
-    read_regular,
-)
-from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, load_rgb
+from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
+from tfrecords_tools.imaging.alike import why_unlike
+from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
+from tfrecords_tools.imaging.measure import refuse_idle
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.records.card import CARD_NAME, read_card
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32
 _MOST_GRAPH = 1 << 31  # bytes, of any protobuf
-# What the exported model decodes itself; everything else goes through Pillow first.
-_NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"BM")
 
 
-def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
-    """Classifies image files.
+def predict_files(
+    export: Path,
+    images: list[Path],
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
+) -> pd.DataFrame:
+    """Classifies image files, read as those were that the model was trained on.
 
     Args:
         export: export folder (or the SavedModel in it).
-        images: files of any format that Pillow reads, and folders of them.
+        images: files of any format that `imaging` reads, and folders of them.
+        bands, limits, nodata: of these files, as for `convert`, where they are others than the
+            training images'.
 
     Returns:
         One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
         valid, or empty), and `p_<class>` in 0..1 for every class.
 
     Raises:
-        RsscError: no export there, or a path that does not exist.
+        RsscError: no export there, a path that does not exist, or bands, limits or nodata for
+            which no file has a use.
     """
     files = _expand(images)
+    refuse_idle(files, PLAIN.override(bands, limits, nodata))
+    rule = read_rule(export).override(bands, limits, nodata)
     model = load_saved_model(Path(export))
     serve = model.signatures["serving_default"]
     rows = []
     with progress_bar("classifying", len(files)) as advance:
         for start in range(0, len(files), _BATCH):
-            rows += _predict_batch(serve, files[start : start + _BATCH])
+            rows += _predict_batch(serve, files[start : start + _BATCH], rule)
             advance(min(_BATCH, len(files) - start))
     return pd.DataFrame(rows)
 
@@ -99,36 +108,61 @@ def load_saved_model(export: Path):
         raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
-def read_any(data: bytes) -> tuple[bytes, Image.Image]:
-    """An image file of any format that Pillow reads -> one that the exported model decodes.
+def read_rule(export: Path) -> Rule:
+    """How the training images of an export became 8-bit RGB, from the card in its folder.
+
+    Without a card (a version folder on its own): 8 bits stay, others have their own range.
+
+    Raises:
+        RsscError: the card is damaged.
+    """
+    for folder in (Path(export), Path(export).parent):
+        if (folder / CARD_NAME).is_file():
+            return read_card(folder).rule
+    return PLAIN
+
+
+def read_any(
+    data: bytes, rule: Rule = PLAIN, mask: bytes | None = None
+) -> tuple[bytes, Image.Image]:
+    """An image file of any format that `imaging` reads -> one that the exported model decodes.
+
+    Args:
+        data: the file.
+        rule: how its values become 8-bit RGB: that of the export (`read_rule`).
+        mask: GDAL's mask beside it, if there is one.
 
     Returns:
-        The file as it is if the model decodes it, else its 8-bit RGB pixels as PNG; and the
-        pixels. More than 8 bits a channel are scaled (`images.load_rgb`).
+        The file as it is if the model decodes it to the same pixels, else these as PNG, which it
+        does; and the pixels.
 
     Raises:
         BadImage: it cannot be used; the message says why.
     """
-    image, warning = load_rgb(data)
-    if data.startswith(_NATIVE) and warning is None:
-        return data, image
+    picture = read_image(data, rule, mask)
+    if _may_be_sent(data, picture):
+        return data, picture.image
     buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=1)
-    return buffer.getvalue(), image
+    picture.image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue(), picture.image
 
 
-def _read(path: Path) -> tuple[bytes, str]:
+def _may_be_sent(data: bytes, picture: Picture) -> bool:
+    """Older exports know nothing of alpha, and every frame of a GIF is decoded in a model."""
+    return not picture.filled and not data.startswith(b"GIF8") and not why_unlike(data)
+
+
+def _read(path: Path, rule: Rule) -> tuple[bytes, str]:
     """The bytes to send, and what is wrong with the file (or an empty text)."""
     try:
-        return read_any(read_regular(path, MOST_IMAGE))[0], ""
-    except BadFile as error:
-        return b"", error.reason
+        data, mask = read_files(path)
+        return read_any(data, rule, mask)[0], ""
     except BadImage as error:
         return b"", str(error)
 
 
-def _predict_batch(serve, files: list[Path]) -> list[dict]:
-    data, errors = zip(*map(_read, files), strict=True)
+def _predict_batch(serve, files: list[Path], rule: Rule) -> list[dict]:
+    data, errors = zip(*(_read(path, rule) for path in files), strict=True)
     answer = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(data)).items()}
     rows = []
     for number, path in enumerate(files):

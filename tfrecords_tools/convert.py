@@ -12,7 +12,10 @@ from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
-from tfrecords_tools.imaging.images import FORMATS
+from tfrecords_tools.imaging.bands import Band, by_name
+from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import Card, check_names
 from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
 from tfrecords_tools.sources.label_files import read_label_csv
@@ -49,6 +52,9 @@ def convert(
     seed: int = 0,
     size: int = 292,
     encoding: str = "jpeg",
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
     limit_to: int | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
@@ -87,6 +93,11 @@ def convert(
         seed: decides the splits and the order of the records.
         size: longest stored side, in pixels (292 in the study).
         encoding: `"jpeg"` (quality 95) or `"png"` (lossless).
+        bands: of TIFF files, red, green and blue or one for grey: numbers from 1 or names. By
+            default the catalogue's for a known set, else as `imaging.bands.choose` finds them.
+        limits: what becomes 0 and 255 in images of more than 8 bits: values or percentiles, by
+            default percentiles 2 and 98 of the training images (`imaging.measure`).
+        nodata: a value that is no measurement, beside what the files themselves declare.
         limit_to: keep about this many images, classes in turn (for a quick look).
         workers: processes; all cores by default.
         skip_bad: go on without bad images and rows, and list them in the card.
@@ -156,10 +167,15 @@ def convert(
         made = {"split_files": [Path(file).name for file in split_files]}
     else:
         made = division.apply(listing, images, seed)
+    training = listing.table.loc[listing.table["split"] == "train", "path"]
+    rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
+    rule, notes = measure(list(training), rule, workers)
+    listing.notes += notes
     options = {
         "name": set_name,
         "size": size,
         "encoding": encoding,
+        "rule": rule,
         "seed": seed,
         "skip_bad": skip_bad,
         "overwrite": overwrite,
@@ -231,6 +247,13 @@ class _Division:
         val = self.val_fraction if takes_val else 0.0
         keep_splits(listing, val, seed, groups)
         return listing.split_by | ({"val_fraction": val} | facts if takes_val else {})
+
+
+def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:
+    """Red, green and blue of a published set with more bands, whose files do not name them."""
+    if dataset is None or not dataset.bands or bands:
+        return PLAIN
+    return Rule(bands=by_name(dataset.bands), count=len(dataset.bands))
 
 
 def _audit_listing(listing: Listing, dataset: Dataset | None) -> list[Finding]:

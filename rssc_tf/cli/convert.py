@@ -59,6 +59,22 @@ def command(
     seed: Annotated[int, Option(min=0, help="Decides splits and order.")] = 0,
     size: Annotated[int, Option(help="Longest stored side in pixels; never enlarges.")] = 292,
     encode: Annotated[str, Option(help="jpeg (quality 95) or png (lossless).")] = "jpeg",
+    bands: Annotated[
+        str | None,
+        Option(metavar="R,G,B", help="Of TIFFs: numbers from 1 or names, such as 4,3,2; or one."),
+    ] = None,
+    range_: Annotated[
+        str | None,
+        Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="What becomes black and white in images of more than 8 bits: values, or "
+            "percentiles of the training images. p2,p98 by default.",
+        ),
+    ] = None,
+    nodata: Annotated[
+        float | None, Option(help="A value that means no data, beside what the files say.")
+    ] = None,
     limit: Annotated[
         int | None, Option(min=1, help="Keep about N images, for a quick look.")
     ] = None,
@@ -83,6 +99,8 @@ def command(
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
     from tfrecords_tools.convert import convert
+    from tfrecords_tools.imaging.bands import parse_bands
+    from tfrecords_tools.imaging.rule import parse_range
 
     card = convert(
         images,
@@ -104,6 +122,9 @@ def command(
         seed=seed,
         size=size,
         encoding=encode,
+        bands=parse_bands(bands) if bands is not None else (),
+        limits=parse_range(range_) if range_ is not None else (),
+        nodata=nodata,
         limit_to=limit,
         workers=workers,
         skip_bad=skip_bad,

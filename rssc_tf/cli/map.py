@@ -34,7 +34,11 @@ def command(
     ] = None,
     bands: Annotated[
         str | None,
-        Option(metavar="R,G,B", help="Band numbers from 1, such as 4,3,2, or one for grey."),
+        Option(
+            metavar="R,G,B",
+            help="Numbers from 1 or names, such as 4,3,2, or one for grey. By default what the "
+            "file calls red, green and blue.",
+        ),
     ] = None,
     range_: Annotated[
         str | None,
@@ -42,9 +46,12 @@ def command(
             "--range",
             metavar="LOW,HIGH",
             help="What becomes black and white: p2,p98 "
-            "(percentiles of each band) or 0,3000. 8 bits stay as they are by default, all others "
-            "are taken from p2,p98.",
+            "(percentiles of each band) or 0,3000. By default 8 bits stay as they are, and others "
+            "have the range of the training images, else p2,p98.",
         ),
+    ] = None,
+    nodata: Annotated[
+        float | None, Option(help="A value that means no data, beside what the scene says.")
     ] = None,
     unknown: Annotated[
         bool, Option("--unknown", help="Mark what is unlike all training images.")
@@ -62,8 +69,9 @@ def command(
     except ImportError as error:
         raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
     import_tensorflow()
-    from rssc_tf.scene_map.ranges import parse_bands, parse_range
     from rssc_tf.scene_map.run import map_scene
+    from tfrecords_tools.imaging.bands import parse_bands
+    from tfrecords_tools.imaging.rule import parse_range
 
     made = map_scene(
         export,
@@ -74,6 +82,7 @@ def command(
         cell=cell,
         bands=parse_bands(bands) if bands is not None else (),
         limits=parse_range(range_) if range_ is not None else (),
+        nodata=nodata,
         unknown=unknown,
         polygons=polygons,
         probabilities=probabilities,

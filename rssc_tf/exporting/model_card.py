@@ -10,8 +10,8 @@ from tfrecords_tools.imaging.images import MAX_PIXELS
 
 _SAVED_MODEL = f"""- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXELS:,} pixels, GIF up
   to {MAX_GIF_BYTES >> 10} KiB) to the signature `serving_default`, or decoded uint8 images to
-  `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP and images of 16 bits
-  go through `rssc-tf predict`.
+  `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP, images of 16 bits and
+  BMPs with a palette go through `rssc-tf predict`.
 - Output: `probabilities`, `class_names`, `predicted`, `features`, `valid` (false for a file that
   is no image; the others of its batch are classified)"""
 

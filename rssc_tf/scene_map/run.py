@@ -16,13 +16,14 @@ from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.paths import plan_files
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
-from rssc_tf.scene_map.ranges import Limit
 from rssc_tf.scene_map.scene import Scene, open_scene
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import writes_to
+from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.imaging.rule import Limit
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
 
@@ -56,8 +57,9 @@ def map_scene(
     window: int | None = None,
     stride: int | None = None,
     cell: int | None = None,
-    bands: Sequence[int] = (),
+    bands: Sequence[Band] = (),
     limits: Sequence[Limit] = (),
+    nodata: float | None = None,
     unknown: bool = False,
     polygons: Path | None = None,
     probabilities: Path | None = None,
@@ -76,7 +78,8 @@ def map_scene(
         stride: from one window to the next, in pixels; at most what the model sees of a window.
             Defaults to half a window.
         cell: side of a cell of the map, in pixels. Defaults to `stride`: one cell a window.
-        bands, limits: see `Scene`.
+        bands, limits, nodata: of the scene, see `Scene`; by default as the training images were
+            read.
         unknown: mark what is unlike all training images.
         polygons: GeoJSON to write, too; see `write_polygons`.
         probabilities: GeoTIFF to write, too, with a band a class. The map of a multi-label model
@@ -92,7 +95,7 @@ def map_scene(
     model = read_export(export, unknown)
     legend = Legend(model.classes, unknown)
     with ExitStack() as stack:
-        source = stack.enter_context(open_scene(scene, bands, limits))
+        source = stack.enter_context(open_scene(scene, bands, limits, nodata, model.rule))
         if polygons:  # known now, or known after hours
             to_wgs84(
                 source, {"type": "Point", "coordinates": [source.transform.c, source.transform.f]}

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from rssc_tf.compat import saved_model_proto
 from rssc_tf.exporting import VERSION
-from rssc_tf.predict import load_saved_model
+from rssc_tf.predict import load_saved_model, read_rule
 
 DEFAULT = "serving_default"
 EXPLAIN = "explain"
@@ -29,6 +29,7 @@ class ServedModel:
         version: `"1"`, or the name of the version folder that was given.
         classes: names, in the order of `probabilities`.
         signatures: name to function.
+        rule: how its training images became 8-bit RGB.
 
     Raises:
         RsscError: no export there, or it cannot be loaded.
@@ -37,6 +38,7 @@ class ServedModel:
     def __init__(self, export: Path):
         export = Path(os.path.abspath(export))  # a link has the name that it was given
         self._loaded = load_saved_model(export)
+        self.rule = read_rule(export)
         versioned = (export / VERSION).is_dir() or not export.name.isdigit()
         self.name = export.name if versioned else export.parent.name
         self.version = VERSION if versioned else export.name

@@ -96,7 +96,7 @@ class Service:
         return request, pixels, errors
 
     async def classify(self, files: list[tuple[str, bytes]], with_preview: bool) -> list[dict]:
-        """Files of any format that Pillow reads (TIFF and 16 bits included) -> one object each:
+        """Files of any format that `imaging` reads (TIFF and 16 bits included) -> one object each:
         `file`, `valid`, and `error`, or `predicted` (list of names) and `probabilities` (name to
         0..1, highest first), and on request `preview`.
 
@@ -150,7 +150,7 @@ class Service:
         """What the model takes, its pixels, what is wrong with the file, and the preview."""
         try:
             pixels, _ = read_header(data, self._limits.max_pixels)
-            data, image = read_any(data)
+            data, image = read_any(data, self.model.rule)
         except BadImage as error:
             return b"", 0, str(error), {}
         return data, pixels, "", {"preview": preview(image)} if with_preview else {}

@@ -28,6 +28,7 @@ KINDS = {
     "constant": ("warning", "images of one colour"),
     "blank-header": ("warning", "label columns without a name in the header"),
     "column-order": ("warning", "label files with another column order than most"),
+    "filled": ("note", "images with pixels without data, which got their mean colour"),
     "odd-size": ("note", "images of another size than most"),
     "look-alike": ("note", "pairs with nearly the same dHash whose detail differs: no leak"),
     "differs-from-catalogue": ("note", "differences from what is published about the set"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.json_files import parse_json, read_json
 from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regular, special_kind
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 
 CARD_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -61,6 +62,8 @@ class Card:
         splits: split name to `Split`.
         made: how it was made: seed, fractions, counts of copied and re-encoded images, notes,
             images left out.
+        pixels: how the files became 8-bit RGB, where that was no matter of course: bands, range,
+            nodata. `None` for photographs of 8 bits. See `rule`.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Card:
     sizes: dict[str, int]
     splits: dict[str, Split]
     made: dict
+    pixels: Rule | None = None
 
     @property
     def side(self) -> int:
@@ -83,6 +87,15 @@ class Card:
     @property
     def multi_label(self) -> bool:
         return self.task == "multi-label"
+
+    @property
+    def rule(self) -> Rule:
+        """How a file becomes what the stored images are: the same for one that is predicted."""
+        if self.pixels:
+            return self.pixels
+        # Releases without the rule took every image from its own lowest to its own highest value.
+        notes = self.made.get("notes", ())
+        return OLD if any("scaled from its own range" in str(note) for note in notes) else PLAIN
 
     def to_json(self) -> str:
         """The text of `dataset.json`, with the card's own hash at its end."""
@@ -97,7 +110,8 @@ class Card:
         content = {"format_version": FORMAT_VERSION, **asdict(self)}
         for split, original in zip(content["splits"].values(), self.splits.values(), strict=True):
             split["examples"] = original.examples
-        return content
+        pixels = content.pop("pixels")  # nothing is said of what is a matter of course
+        return {**content, "pixels": self.pixels.to_json()} if pixels else content
 
 
 def _dump(content: dict) -> str:
@@ -136,7 +150,10 @@ def read_card(records: Path) -> Card:
             )
             for name, split in content.pop("splits").items()
         }
-        card = Card(**{**content, "classes": tuple(content["classes"])}, splits=splits)
+        content["classes"] = tuple(content["classes"])
+        if content.get("pixels") is not None:
+            content["pixels"] = Rule.from_json(content["pixels"])
+        card = Card(**content, splits=splits)
         _check(card)
         if edited:
             raise ValueError("it was edited: its own sha256 is another one")

@@ -28,6 +28,8 @@ class Dataset:
         label_cap: most labels that the authors say an image has.
         own_label: scene class to the label that its images should carry, where names differ.
         tfds: name in TensorFlow Datasets.
+        bands: what the bands of its files are, where there are more than red, green and blue and
+            the files do not say it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Dataset:
     label_cap: int | None = None
     own_label: dict[str, str] = field(default_factory=dict)
     tfds: str | None = None
+    bands: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """JSON-ready."""
