@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +13,6 @@ from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import read_metrics
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.regimes import get_strategy
 from rssc_tf.settings import TrainConfig, with_source_settings
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
 from rssc_tf.training.schedules import CosineSchedule
@@ -57,9 +56,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     console = Console()
     console.print(table)
     rounds = {
-        _round_key(cell.config): cell
-        for cell in cells
-        if cell.key not in done and get_strategy(cell.strategy).source_round
+        cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
     }
     for cell in rounds.values():
         seconds = measured.source_round(cell)
@@ -74,14 +71,6 @@ def print_estimate(grid: Grid, out: Path) -> None:
         f"{len(cells)} runs, {len(cells) - len(done)} to do: about {length} here, "
         f"from {measured.seconds:.0f} seconds of measuring",
         highlight=False,
-    )
-
-
-def _round_key(config: TrainConfig) -> tuple:
-    return tuple(
-        value
-        for field, value in zip(fields(TrainConfig), astuple(with_source_settings(config)))
-        if field.name != "source_seed"
     )
 
 

@@ -2,14 +2,22 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.augment import crop_side
 from rssc_tf.regimes import STRATEGIES, get_strategy
 from rssc_tf.runs import MODEL
-from rssc_tf.settings import FREE, HEADS, PROCEDURE, TrainConfig, load_yaml, resolve
+from rssc_tf.settings import (
+    FREE,
+    HEADS,
+    PROCEDURE,
+    TrainConfig,
+    load_yaml,
+    resolve,
+    with_source_settings,
+)
 from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import Card, open_records
@@ -119,6 +127,20 @@ class Cell:
     def place(self) -> tuple:
         """What identifies the cell in a table, and sorts it."""
         return place(self.target, self.head, self.fraction, self.strategy, self.seed)
+
+    @property
+    def source_round(self) -> tuple | None:
+        """What identifies the round on the source set that the run starts from: runs with equal
+        ones share it."""
+        if not get_strategy(self.strategy).source_round:
+            return None
+        return astuple(with_source_settings(self.config))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strategy} on {self.train_images} images of {self.target} "
+            f"({self.head}, seed {self.seed})"
+        )
 
 
 def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> tuple:
