@@ -47,6 +47,9 @@ def command(
     shard: Annotated[
         str, Option(help="I/N: make every N-th run, from the I-th.", rich_help_panel=RUN)
     ] = "1/1",
+    jobs: Annotated[
+        int, Option(help="Runs at a time, one GPU each where there are some.", rich_help_panel=RUN)
+    ] = 1,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Show the grid and its time.", rich_help_panel=RUN)
     ] = False,
@@ -93,7 +96,7 @@ def command(
     from rssc_tf.comparison.runner import compare
 
     asked = " ".join(["rssc-tf", *sys.argv[1:]])
-    compare(grid, out, shard=part, retry_failed=retry_failed, command=asked)
+    compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked)
     if part[1] > 1:
         print(f"shard {shard} is done; when all are, the same command without --shard reports")
         return
