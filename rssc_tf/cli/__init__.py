@@ -14,6 +14,7 @@ from rssc_tf.cli import (
     convert,
     datasets,
     demo,
+    doctor,
     evaluate,
     export,
     map,
@@ -67,6 +68,7 @@ for _module in (
     map,
     serve,
     demo,
+    doctor,
 ):
     app.command(_module.NAME, help=_module.__doc__)(_module.command)
 app.add_typer(weights.app, name="weights")

@@ -94,7 +94,9 @@ def command(
         return
     from rssc_tf.comparison.report.page import write_report
     from rssc_tf.comparison.runner import compare
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
 
+    warn_of_unused_gpu()
     asked = " ".join(["rssc-tf", *sys.argv[1:]])
     compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked)
     if part[1] > 1:

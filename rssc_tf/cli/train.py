@@ -47,6 +47,7 @@ def command(
 
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.evaluation.metrics import display_name
     from rssc_tf.settings import TrainConfig
     from rssc_tf.training.stages import run_regime
@@ -69,6 +70,7 @@ def command(
         out = Path("runs", f"{name}-{resolved.strategy}-{resolved.seed}")
     if resume and not out.is_dir():
         raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
+    warn_of_unused_gpu()
     metrics = run_regime(resolved, out, overwrite=overwrite)
     name = metrics["headline"]
     print(
