@@ -183,13 +183,11 @@ class _Worker:
 
     def stop(self) -> None:
         """Lets it save a checkpoint and end; at once if it is making no run."""
-        if self._leaving:
-            return
-        self._leaving = True
-        if self.cell:
-            self._process.terminate()
-        else:
+        if self.cell is None:
             self._process.kill()
+        elif not self._leaving:
+            self._process.terminate()
+        self._leaving = True
 
     def kill(self) -> None:
         self._process.kill()

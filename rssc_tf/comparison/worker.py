@@ -36,7 +36,8 @@ def work(tasks: Connection, output: Connection, gpu: str | None) -> None:
         output: takes all that this process prints.
         gpu: what `CUDA_VISIBLE_DEVICES` becomes; `None` leaves it as it is.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a training has something to save
+    # A terminal sends Ctrl-C to all processes; the first one says then what the others do.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     end_with_parent()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())

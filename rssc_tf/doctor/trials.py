@@ -3,6 +3,7 @@
 They are those of `train`, `evaluate` and `export`, on networks that trace in seconds.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ _CLASSES = ("a", "b", "c", "d")
 _SIDE, _CROP = 36, 32  # pixels of a stored image, and of its middle, which the network sees
 _MIDDLE = slice((_SIDE - _CROP) // 2, (_SIDE + _CROP) // 2)
 _BATCH = 4
+_LONGEST = 300  # characters of a reason
 # Largest difference of a probability between the model and its export, which rounds otherwise.
 _TOLERANCE = {"float32": 1e-4, "mixed_float16": 0.01, "mixed_bfloat16": 0.05}
 
@@ -108,7 +110,7 @@ def run_trials() -> Iterator[Trial]:
         except Exception as error:  # whatever TensorFlow, Keras and CUDA raise
             trial.failed = next(name for name in PARTS if name not in trial.seconds)
             trial.reason = reason_of(error)
-            trial.mend = mend_of(trial)
+            trial.mend = mend_of(trial, error)
         yield trial
 
 
@@ -183,14 +185,22 @@ def _check(holds: bool, otherwise: str) -> None:
         raise ArithmeticError(otherwise)
 
 
+# Lines of TensorFlow's messages that do not tell.
+_FRAME = re.compile(r"in user code:|Graph execution|Detected at|File |<stack|Traceback|\[\[|Hint:")
+
+
 def reason_of(error: Exception) -> str:
     """An error in a line: TensorFlow's have pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Detected at", "File", "Traceback"))]
-    return f"{type(error).__name__}: {(telling or ['no message'])[0]}"[:300]
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not _FRAME.match(line)]
+    if not telling:
+        return type(error).__name__
+    if lines[0] == "in user code:":  # frames of tracing, and the error as a traceback ends
+        return re.sub(r"^(?:\w+\.)*(\w+: )", r"\1", telling[-1])[:_LONGEST]
+    return f"{type(error).__name__}: {telling[0]}"[:_LONGEST]
 
 
-# What is found in a reason, and its mend. The first that fits.
+# What is found in an error, and its mend. The first that fits.
 _MENDS = (
     (
         ("ResourceExhausted", "OOM", "out of memory", "CUDA_ERROR_OUT_OF_MEMORY"),
@@ -210,10 +220,11 @@ _MENDS = (
 )
 
 
-def mend_of(trial: Trial) -> str:
+def mend_of(trial: Trial, error: Exception) -> str:
     """What a user can do about a failed trial."""
+    text = f"{type(error).__name__} {error}"
     for signs, mend in _MENDS:
-        if any(sign in (trial.reason or "") for sign in signs):
+        if any(sign in text for sign in signs):
             return mend
     if trial.precision != "float32":
         return "train with --precision float32"

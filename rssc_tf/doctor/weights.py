@@ -91,4 +91,4 @@ def answering(hosts: set[str]) -> set[str]:
         thread.start()
     for thread in threads:
         thread.join(_PATIENCE)
-    return set(answers)
+    return set(answers)  # late ones change it no more

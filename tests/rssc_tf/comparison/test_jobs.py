@@ -52,12 +52,20 @@ def _start(words: list[str], out: Path, jobs: int = 2) -> subprocess.Popen:
     )
 
 
-def _wait_for(count: int, name: str, out: Path, process: subprocess.Popen) -> None:
-    """Waits until so many runs, a source round included, have a file of this name."""
+def _count(name: str, out: Path) -> int:
+    """How many runs, a source round included, have a file of this name."""
     folders = (out / "runs", out.parent / "cache" / "source-rounds")
-    while sum(1 for folder in folders for _ in folder.rglob(name)) < count:
+    return sum(1 for folder in folders for _ in folder.rglob(name))
+
+
+def _start_until(more: int, name: str, words: list[str], out: Path) -> subprocess.Popen:
+    """Starts it, and waits until so many more runs have a file of this name."""
+    wanted = _count(name, out) + more
+    process = _start(words, out)
+    while _count(name, out) < wanted:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
+    return process
 
 
 def _processes_of(group: int) -> list[int]:
@@ -84,8 +92,8 @@ def _none_left(group: int) -> bool:
 def test_the_same_table_however_it_was_interrupted(words, one_by_one, tmp_path):
     out = tmp_path / "out"
 
-    process = _start(words, out)  # Ctrl-C in a terminal goes to all its processes
-    _wait_for(2, "checkpoint", out, process)
+    # Ctrl-C in a terminal goes to all its processes.
+    process = _start_until(2, "checkpoint", words, out)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
@@ -93,8 +101,8 @@ def test_the_same_table_however_it_was_interrupted(words, one_by_one, tmp_path):
     assert "runs under way" in said
     assert _none_left(process.pid)
 
-    process = _start(words, out)  # one of its processes is killed
-    _wait_for(1, "model.keras", out, process)
+    # One of its processes is killed.
+    process = _start_until(1, "model.keras", words, out)
     (*_, victim) = sorted(set(_processes_of(process.pid)) - {process.pid})
     os.kill(victim, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
@@ -103,8 +111,8 @@ def test_the_same_table_however_it_was_interrupted(words, one_by_one, tmp_path):
     assert "Traceback" not in said
     assert _none_left(process.pid)
 
-    process = _start(words, out)  # the first process alone: the others end by themselves
-    _wait_for(2, "metrics.json", out, process)
+    # The first process alone: the others end by themselves.
+    process = _start_until(1, "metrics.json", words, out)
     process.kill()
     process.communicate()
     assert _none_left(process.pid)
