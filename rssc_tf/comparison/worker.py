@@ -37,7 +37,8 @@ def work(tasks: Connection, output: Connection, gpu: str | None) -> None:
         gpu: what `CUDA_VISIBLE_DEVICES` becomes; `None` leaves it as it is.
     """
     # A terminal sends Ctrl-C to all processes; the first one says then what the others do.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     end_with_parent()
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())

@@ -16,16 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rssc_tf.evaluation.prediction import forward, to_probabilities
+from rssc_tf.evaluation.prediction import forward
 from rssc_tf.exporting import saved_model
 from rssc_tf.models.backbones import get_backbone, prepare
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.optimization.schedules import CosineSchedule
+from rssc_tf.optimization.table import build_optimizer
 from rssc_tf.runs import Run
 from rssc_tf.settings import PRECISIONS
+from rssc_tf.tasks import SINGLE_LABEL
 from rssc_tf.training.distribution import dtype_policy
-from rssc_tf.training.schedules import CosineSchedule
-from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.training.step import training_step
 from tfrecords_tools.records.card import Card
 
 _CLASSES = ("a", "b", "c", "d")
@@ -136,7 +138,7 @@ def _try(trial: Trial, names: list[str]) -> None:
             logits = forward(model)(tf.constant(views))
             _check(np.isfinite(logits).all(), "a logit is not finite")
         with _timed(trial, EXPORT):
-            _export(trial, model, images, to_probabilities(logits, False).numpy())
+            _export(trial, model, images, SINGLE_LABEL.probabilities(logits).numpy())
 
 
 def _draw(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -151,8 +153,9 @@ def _one_step(
     with distribution.scope(), dtype_policy(trial.precision):
         network, normalization = prepare(KINDS[trial.kind]()), Normalization.from_mode("torch")
         model = build_classifier(network, normalization, len(_CLASSES), _CROP)
-        optimizer = build_optimizer(model, CosineSchedule(1e-3, 100), trial.precision)
-    step = training_step(model, optimizer, distribution, len(images), False)
+        variables, schedule = model.trainable_variables, CosineSchedule(1e-3, 100)
+        optimizer = build_optimizer("adam", schedule, variables, precision=trial.precision)
+    step = training_step(model, optimizer, distribution, len(images), SINGLE_LABEL.losses)
 
     def of_replica(context) -> tuple:
         mine = slice(context.replica_id_in_sync_group, None, context.num_replicas_in_sync)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import saved_model_pb2
 
+from rssc_tf.compat import saved_model_proto
 from rssc_tf.exporting import VERSION
 from rssc_tf.predict import load_saved_model
 
@@ -73,8 +73,7 @@ class ServedModel:
 
     def describe_signatures(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's metadata shows them (protobuf as JSON)."""
-        stored = saved_model_pb2.SavedModel()
-        stored.ParseFromString((self._folder / "saved_model.pb").read_bytes())
+        stored = saved_model_proto((self._folder / "saved_model.pb").read_bytes())
         return {
             name: json_format.MessageToDict(
                 definition,
