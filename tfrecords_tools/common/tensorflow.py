@@ -29,6 +29,15 @@ def hold_stderr() -> Iterator[None]:
             os.close(before)
 
 
+def grow_gpu_memory() -> None:
+    """Lets TensorFlow take a GPU's memory as it needs it, so that several processes share a card.
+
+    In the environment and not by `set_memory_growth`, which raises where the devices are in use
+    already. What a user has set there stays.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 def import_tensorflow():
     """Imports TensorFlow and looks for devices with the process's standard error held back.
 
@@ -38,15 +47,12 @@ def import_tensorflow():
     of notebook servers set, would show a user what is no concern of theirs (with several devices
     `use_unbounded_threadpool`, as an error).
 
-    Memory of GPUs is taken as it is needed, so that processes can share one, unless
-    `TF_FORCE_GPU_ALLOW_GROWTH` says otherwise.
-
     Returns:
         The module `tensorflow`.
     """
+    grow_gpu_memory()
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         import tensorflow
 
