@@ -13,6 +13,7 @@ from rssc_tf.cli import (
     convert,
     datasets,
     demo,
+    doctor,
     evaluate,
     export,
     map,
@@ -68,6 +69,7 @@ for _module in (
     map,
     serve,
     demo,
+    doctor,
 ):
     app.command(_module.NAME, help=_module.__doc__)(_module.command)
 app.add_typer(weights.app, name="weights")

@@ -49,6 +49,9 @@ def command(
     shard: Annotated[
         str, Option(help="I/N: make every N-th run, from the I-th.", rich_help_panel=RUN)
     ] = "1/1",
+    jobs: Annotated[
+        int, Option(help="Runs at a time, one GPU each where there are some.", rich_help_panel=RUN)
+    ] = 1,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Show the grid and its time.", rich_help_panel=RUN)
     ] = False,
@@ -98,9 +101,11 @@ def command(
         return
     from rssc_tf.comparison.report.page import write_report
     from rssc_tf.comparison.runner import compare
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
 
+    warn_of_unused_gpu()
     asked = " ".join(["rssc-tf", *sys.argv[1:]])
-    compare(grid, out, shard=part, retry_failed=retry_failed, command=asked)
+    compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked)
     if part[1] > 1:
         print(f"shard {shard} is done; when all are, the same command without --shard reports")
         return

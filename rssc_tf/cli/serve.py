@@ -36,10 +36,12 @@ def command(
 ) -> None:
     require_serving()
     import_tensorflow()
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.serving.batching import Limits
     from rssc_tf.serving.server import serve
     from tfrecords_tools.imaging.images import MAX_PIXELS
 
+    warn_of_unused_gpu()
     pixels = min(max_pixels or MAX_PIXELS, MAX_PIXELS)
     limits = Limits(max_batch, max_wait_ms / 1000, queue, pixels)
     serve(export, host, port, limits, int(max_request_mb * 1e6))

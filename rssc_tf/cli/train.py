@@ -51,6 +51,7 @@ def command(
         check_regimes(given(context), [settings["strategy"]])
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.evaluation.metrics import display_name
     from rssc_tf.runs import default_folder
     from rssc_tf.settings import Settings
@@ -75,6 +76,7 @@ def command(
         raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
     if not overwrite:
         refuse_finished(out, given(context), resolved.epochs)
+    warn_of_unused_gpu()
     metrics = run_regime(resolved, out, overwrite=overwrite)
     name = metrics["headline"]
     print(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.augment import crop_side
+from rssc_tf.fields import WEIGHTS
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.runs import MODEL
 from rssc_tf.settings import (
@@ -17,6 +18,7 @@ from rssc_tf.settings import (
     definition,
     load_yaml,
     resolve,
+    with_source_settings,
 )
 from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -125,6 +127,21 @@ class Cell:
     def place(self) -> tuple:
         """What identifies the cell in a table, and sorts it."""
         return place(self.target, self.head, self.fraction, self.strategy, self.seed)
+
+    @property
+    def source_round(self) -> tuple | None:
+        """What identifies the round on the source set that the run starts from: runs with equal
+        ones share it."""
+        if not get_regime(self.strategy).source_round:
+            return None
+        source = with_source_settings(self.config)
+        return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strategy} on {self.train_images} images of {self.target} "
+            f"({self.head}, seed {self.seed})"
+        )
 
 
 def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> tuple:
