@@ -9,7 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.exporting import VERSION
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.exporting.trust import check_trust
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, load_rgb
 from tfrecords_tools.sources.readers import list_images
@@ -19,12 +20,13 @@ _BATCH = 32
 _NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"BM")
 
 
-def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
+def predict_files(export: Path, images: list[Path], trust: bool = False) -> pd.DataFrame:
     """Classifies image files.
 
     Args:
         export: export folder (or the SavedModel in it).
         images: files of any format that Pillow reads, and folders of them.
+        trust: see `load_saved_model`.
 
     Returns:
         One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
@@ -34,7 +36,7 @@ def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
         RsscError: no export there, or a path that does not exist.
     """
     files = _expand(images)
-    model = load_saved_model(Path(export))
+    model = load_saved_model(Path(export), trust)
     serve = model.signatures["serving_default"]
     rows = []
     with progress_bar("classifying", len(files)) as advance:
@@ -59,34 +61,38 @@ def _expand(images: list[Path]) -> list[Path]:
     return files
 
 
-def load_saved_model(export: Path):
+def load_saved_model(export: Path, trust: bool = False):
     """Loads the SavedModel of an export folder.
 
     Args:
         export: export folder (or the SavedModel in it).
+        trust: also one whose graph does more than computing, such as reading files or calling
+            Python: that is as much as running a program of whoever made it.
 
     Returns:
         What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
 
     Raises:
-        RsscError: no export there, or it cannot be loaded.
+        DataError: no export there, it cannot be loaded, or it does more than computing.
     """
     folder = export / VERSION if (export / VERSION).is_dir() else export
     for file in (export / "model.tflite", export / "model.onnx"):
         if file.is_file():
-            raise RsscError(
+            raise DataError(
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
     if not (folder / "saved_model.pb").is_file():
-        raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
+        raise DataError(f"{export} is no export folder: make one with rssc-tf export")
+    if not trust:
+        check_trust(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
         return loaded
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+        raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
 def read_any(data: bytes) -> tuple[bytes, Image.Image]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "predict"
@@ -16,6 +17,7 @@ def command(
     images: Annotated[list[Path], Argument(help="Image files, or folders of them.")],
     out: Annotated[Path | None, Option(help="CSV with every probability.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing CSV.")] = False,
+    trust: Trust = False,
 ) -> None:
     import_tensorflow()
     from rssc_tf.predict import predict_files
@@ -23,7 +25,7 @@ def command(
 
     if out:
         refuse_existing(out, overwrite)
-    table = predict_files(export, images)
+    table = predict_files(export, images, trust)
     if out:
         with new_file(out) as aside:
             table.to_csv(aside, index=False)

@@ -31,8 +31,11 @@ class Export:
     multi_label: bool
     novelty: Novelty | None
 
-    def load(self) -> Callable[[np.ndarray], np.ndarray]:
+    def load(self, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
         """Loads the model.
+
+        Args:
+            trust: see `load_saved_model`.
 
         Returns:
             A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
@@ -42,7 +45,7 @@ class Export:
 
         from rssc_tf.predict import load_saved_model
 
-        model = load_saved_model(self.folder)
+        model = load_saved_model(self.folder, trust)
         serve = model.signatures["serve_images"]
 
         def classify(windows: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import saved_model_pb2
 
 from rssc_tf.exporting import VERSION
+from rssc_tf.exporting.trust import read_saved_model
 from rssc_tf.predict import load_saved_model
 
 DEFAULT = "serving_default"
@@ -23,6 +23,7 @@ class ServedModel:
 
     Args:
         export: export folder, or the version folder in it.
+        trust: see `load_saved_model`.
 
     Attributes:
         name: of the export folder, which is the model's name in every address.
@@ -31,12 +32,12 @@ class ServedModel:
         signatures: name to function.
 
     Raises:
-        RsscError: no export there, or it cannot be loaded.
+        DataError: no export there, it cannot be loaded, or it is not trusted.
     """
 
-    def __init__(self, export: Path):
+    def __init__(self, export: Path, trust: bool = False):
         export = Path(os.path.abspath(export))  # a link has the name that it was given
-        self._loaded = load_saved_model(export)
+        self._loaded = load_saved_model(export, trust)
         versioned = (export / VERSION).is_dir() or not export.name.isdigit()
         self.name = export.name if versioned else export.parent.name
         self.version = VERSION if versioned else export.name
@@ -73,8 +74,7 @@ class ServedModel:
 
     def describe_signatures(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's metadata shows them (protobuf as JSON)."""
-        stored = saved_model_pb2.SavedModel()
-        stored.ParseFromString((self._folder / "saved_model.pb").read_bytes())
+        stored = read_saved_model(self._folder)
         return {
             name: json_format.MessageToDict(
                 definition,

@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from rssc_tf.serving.batching import Batcher, Limits, QueueFull, Row
+from rssc_tf.serving.batching import Batcher, QueueFull, Row
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.metrics import Metrics
 
 

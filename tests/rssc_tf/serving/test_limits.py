@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rssc_tf.serving import limits
-from rssc_tf.serving.app import build_app
-from rssc_tf.serving.batching import Limits
+from rssc_tf.serving import bodies
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.model import ServedModel
-from rssc_tf.serving.service import Service
 from tests.rssc_tf.serving.conftest import Client, in_thread
 
 MAX_BYTES, MAX_PIXELS, MAX_QUEUE = 50_000, 10_000, 4
@@ -28,14 +26,14 @@ def model(exported):
     return ServedModel(exported)
 
 
-def build(model, **options):
-    service = Service(model, Limits(**{"max_queue": MAX_QUEUE, "max_pixels": MAX_PIXELS} | options))
-    return build_app(service, MAX_BYTES)
+def running(model, hosts=None, **options):
+    most = {"max_queue": MAX_QUEUE, "max_pixels": MAX_PIXELS, "max_bytes": MAX_BYTES}
+    return in_thread(model, Limits(**most | options), hosts)
 
 
 @pytest.fixture(scope="module")
 def small(model):
-    with in_thread(build(model)) as address:
+    with running(model) as address:
         yield Client(address)
 
 
@@ -133,18 +131,19 @@ def test_more_images_than_may_wait(small, model):
         assert "5 images; at most 4 a request" in answer["error"]
 
 
-def test_a_slow_body(small, model, monkeypatch):
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
-
-    connection = http.client.HTTPConnection(urlsplit(small.address).netloc, timeout=60)
-    connection.putrequest("POST", path_of(model))
-    connection.putheader("Content-Length", "10")
-    connection.endheaders(b"{")
-    assert connection.getresponse().status == 408
+def test_a_slow_body(model):
+    with running(model, body_seconds=0.3) as address:
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        connection.putrequest("POST", path_of(model))
+        connection.putheader("Content-Length", "10")
+        connection.endheaders(b"{")
+        response = connection.getresponse()
+        assert response.status == 408
+        assert "longer than 0.3 seconds" in json.loads(response.read())["error"]
 
 
 def test_too_many_bytes_in_flight(small, model, monkeypatch):
-    monkeypatch.setattr(limits, "IN_FLIGHT", 0.5)
+    monkeypatch.setattr(bodies, "IN_FLIGHT", 0.5)
     status, answer, headers = send(small.address, path_of(model), b"x" * 30_000)
     assert status == 503
     assert "try again" in answer["error"]
@@ -164,7 +163,7 @@ def test_a_full_queue_says_so(model):
             assert go.wait(60)
             return super().run(signature, columns)
 
-    with in_thread(build(Slow(), max_rows=1)) as address:
+    with running(Slow(), max_rows=1) as address:
         answers = []
 
         def ask():
@@ -197,7 +196,7 @@ def test_a_model_that_fails_is_no_traceback(model):
         def run(self, signature, columns):
             raise ValueError("secret")
 
-    with in_thread(build(Broken())) as address:
+    with running(Broken()) as address:
         status, answer, _ = send(address, path_of(model), predict_body(picture()))
         assert (status, answer) == (500, {"error": "the model failed on this request"})
         assert Client(address).get("/healthz")[0] == 200
