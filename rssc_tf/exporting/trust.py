@@ -33,6 +33,7 @@ _OBJECTS = (
     "constant",
     "captured_tensor",
 )
+_CLASSES = ("", "tf.TrackableConstant")
 
 
 def read_saved_model(folder: Path) -> SavedModel:
@@ -97,8 +98,9 @@ def _doubts(folder: Path) -> Iterator[str]:
             kind = node.WhichOneof("kind")
             if kind not in _OBJECTS:
                 yield f"an object of the kind {kind}"
-            if node.registered_name or node.registered_saver:
-                yield f"an object of the class {node.registered_name!r}"
+            for name in (node.registered_name, node.registered_saver):
+                if name not in _CLASSES:
+                    yield f"an object of the class {name!r}"
 
 
 def _operations(nodes: Iterable[NodeDef], allowed: frozenset[str]) -> Iterator[str]:
