@@ -35,8 +35,8 @@ COMPUTING = _names(
     LowerBound MatrixBandPart MatrixDiag MatrixDiagPart MatrixDiagPartV3 MatrixDiagV3
     MatrixSetDiagV3 MirrorPad NoOp OneHot OnesLike Pack Pad PadV2 ParallelConcat
     ParallelDynamicStitch Placeholder PlaceholderWithDefault PreventGradient Rank Real Reshape
-    ResourceGather ReverseSequence ReverseV2 Roll ScatterNd SearchSorted Shape ShapeN Size Slice
-    Snapshot Sort SplitV Split Squeeze StopGradient StridedSlice StridedSliceGrad
+    ResourceGather ReverseSequence ReverseV2 Roll ScatterNd  Shape ShapeN Size Slice
+    Snapshot SplitV Split Squeeze StopGradient StridedSlice StridedSliceGrad
     TensorScatterAdd TensorScatterUpdate Tile Transpose Unique UniqueV2 Unpack UpperBound Where
     ZerosLike
 

@@ -1,5 +1,6 @@
 """A server process: a port, the model, uvicorn, and an end that loses no request."""
 
+import gc
 import logging
 import signal
 import socket
@@ -49,6 +50,7 @@ def serve(
     # before uvicorn listens, with the model loaded.
     with _bind(host, port) as bound:
         model = ServedModel(export, trust)
+        gc.freeze()  # TensorFlow's million objects stay; collections need not look at them
         limits = limits.within_this_process()
         app = build_app(Service(model, limits), trusted_hosts(host, hosts))
         address = f"http://{_show_host(host)}:{bound.getsockname()[1]}"

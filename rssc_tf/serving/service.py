@@ -23,6 +23,7 @@ from rssc_tf.serving.rest import (
     parse_predict,
     refuse_many,
     refuse_pixels,
+    without_collection,
 )
 from rssc_tf.serving.turns import Flow, Readers, Turns
 from tfrecords_tools.imaging.images import BadImage
@@ -118,7 +119,8 @@ class Service:
     def _read_request(self, body: bytes) -> tuple[PredictRequest, list[int], list[str]]:
         """The request, and for each row its pixels and what is wrong with its image. A bad image
         is replaced by no bytes: the model need not try."""
-        request = parse_predict(body, self.model, self.limits)
+        with without_collection():
+            request = parse_predict(body, self.model, self.limits)
         pixels, errors = [], []
         together = 0
         for row in request.rows:
