@@ -112,8 +112,8 @@ class Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         kind = (record.msg, record.exc_info and record.exc_info[0])
         now = time.monotonic()
-        passed, missed = self._seen.get(kind, (now - self._seconds, 0))
-        if now - passed < self._seconds:
+        passed, missed = self._seen.get(kind, (now, 0))
+        if kind in self._seen and now - passed < self._seconds:
             self._seen[kind] = passed, missed + 1
             return False
         if len(self._seen) > 100:
