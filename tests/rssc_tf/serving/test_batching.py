@@ -161,14 +161,14 @@ def test_a_large_request_does_not_keep_a_small_one_waiting():
 def test_a_large_request_fills_a_part_of_the_queue_only():
     model = Doubler(blocked=True)
     flows = [Flow() for _ in range(8)]
-    many = [[Row("f", {"x": i}, flow=flow) for i in range(40)] for flow in flows]
+    many = [[Row("f", {"x": 100 + i}, flow=flow) for i in range(40)] for flow in flows]
 
     def scenario(batcher):
         return while_busy(model, batcher, [*many, [row(1)]])
 
     # Each counts as an eighth of 40 rows.
     *large, small = run(model, Limits(max_rows=4, max_queue=40, max_wait=0), scenario)
-    assert all(values(answer) == list(range(0, 80, 2)) for answer in large)
+    assert all(values(answer) == list(range(200, 280, 2)) for answer in large)
     assert isinstance(small, QueueFull)
 
 
