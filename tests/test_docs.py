@@ -18,6 +18,7 @@ import typer
 from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
+from tfrecords_tools.common.errors import as_flags
 
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
@@ -229,7 +230,8 @@ def _said() -> list[str]:
     """Every text in the sources, in pieces where values are put in."""
     files = [file for name in OURS for file in (ROOT / name).rglob("*.py")]
     nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8"))))
-    return [node.value for node in nodes if isinstance(getattr(node, "value", None), str)]
+    texts = (node.value for node in nodes if isinstance(getattr(node, "value", None), str))
+    return [as_flags(text) for text in texts]
 
 
 def test_the_errors_are_those_of_the_program():

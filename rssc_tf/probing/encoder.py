@@ -70,7 +70,7 @@ def open_encoder(
         raise RsscError(f"`image_size` is at least 8. Received: {image_size}")
     word, path = str(weights) in WORDS, Path(weights)
     if not word and (path.is_dir() or path.name == MODEL):
-        own = {"image-size": image_size, "normalization": normalization, "precision": precision}
+        own = {"image_size": image_size, "normalization": normalization, "precision": precision}
         return _of_run(path if path.is_dir() else path.parent, backbone, own)
     precision, image_size = precision or "float32", image_size or crop_side(card.side)
     keras.utils.set_random_seed(seed)
@@ -106,7 +106,7 @@ def _of_run(folder: Path, backbone: str | None, own: dict) -> Encoder:
     for flag, value in own.items():
         if value is not None:
             raise RsscError(
-                f"{folder} is a run and has its own {flag.replace('-', ' ')}: leave out `{flag}`"
+                f"{folder} is a run and has its own {flag.replace('_', ' ')}: leave out `{flag}`"
             )
     image_size, precision = run.config["image_size"], run.config["precision"]
     return _encoder(run.model, folder.resolve().name, said, image_size, precision)

@@ -107,7 +107,7 @@ def test_no_imagenet_weights_says_both_ways(cli, records, tmp_path, monkeypatch)
     )
     assert code == 1
     assert "network" in err
-    assert "--weights FILE" in err
+    assert "give a file with --weights" in err
     assert len(err.strip().splitlines()) == 1
 
 

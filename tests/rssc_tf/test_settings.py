@@ -86,5 +86,5 @@ def test_checkpoint_intervals():
     assert checkpoint_interval("500") == (500, None)
     assert checkpoint_interval("0.5m") == (None, 30)
     for text in ("0", "-1m", "5h", ""):
-        with pytest.raises(RsscError, match="--checkpoint-every"):
+        with pytest.raises(RsscError, match="`checkpoint_every`"):
             checkpoint_interval(text)

@@ -193,7 +193,7 @@ def test_what_cannot_be_made_is_one_line(trained, scenes, portable, cli, tmp_pat
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     code, _, err = cli(*words, "--format", "onnx")
     assert (code, err.count("\n")) == (1, 1)
-    assert "pip install \"rssc-tf[export]\" (tf2onnx" in err
+    assert 'pip install "rssc-tf[export]" (tf2onnx' in err
     monkeypatch.setattr("rssc_tf.exporting.to_tflite.convert", lambda *_: 1 / 0)
     code, _, err = cli(*words, "--format", "tflite")
     assert (code, err.count("\n")) == (1, 1)

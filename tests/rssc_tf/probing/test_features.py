@@ -163,8 +163,8 @@ BAD_ENCODERS = {
     "missing": ("{tmp}/none.h5", {}, "none.h5: no such weights file"),
     "unfinished": ("{tmp}/begun", {}, "is not finished"),
     "no run": ("{tmp}", {}, "is no run folder"),
-    "size of a run": ("{run}", {"image_size": 64}, "its own image size: leave out --image-size"),
-    "precision of a run": ("{run}", {"precision": "float32"}, "leave out --precision"),
+    "size of a run": ("{run}", {"image_size": 64}, "its own image size: leave out `image_size`"),
+    "precision of a run": ("{run}", {"precision": "float32"}, "leave out `precision`"),
     "backbone of a run": ("{run}", {"backbone": "resnet18"}, "a run of tiny, not of resnet18"),
     "backbone of a file": (
         "{tmp}/w.weights.h5",
@@ -172,8 +172,8 @@ BAD_ENCODERS = {
         "holds weights of tiny, not of resnet18",
     ),
     "backbone": ("random", {"backbone": "vgg"}, "unknown backbone 'vgg'"),
-    "precision": ("random", {"precision": "half"}, "--precision is one of float32"),
-    "size": ("random", {"backbone": "tiny", "image_size": 0}, "--image-size is at least 8"),
+    "precision": ("random", {"precision": "half"}, "`precision` is one of float32"),
+    "size": ("random", {"backbone": "tiny", "image_size": 0}, "`image_size` is at least 8"),
     "ssl": ("ssl", {"backbone": "resnet18"}, "in the place of 'ssl'"),
 }
 

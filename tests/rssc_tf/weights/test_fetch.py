@@ -60,7 +60,7 @@ def test_fetches_once(server, entry):
         (CONTENT, 0, "00", r"swav\.pth\.tar: its sha256 is \w{64}, expected 00"),
         (b"<!doctype html>quota exceeded", 0, None, r"swav\.pth\.tar: is a web page"),
         (b"", 0, None, "is empty"),
-        (None, 0, None, r"cannot fetch .*Not Found.*--weights FILE"),
+        (None, 0, None, r"cannot fetch .*Not Found.*`weights`"),
     ],
 )
 def test_a_bad_download_leaves_nothing(server, entry, content, lacking, sha256, message):

@@ -14,7 +14,7 @@ INSTALLED = importlib.util.find_spec("tensorflow_datasets") is not None
 
 @pytest.mark.skipif(INSTALLED, reason="tests what is said without the extra [tfds]")
 def test_says_which_extra_is_missing():
-    with pytest.raises(RsscError, match=r"pip install 'rssc-tf\[tfds\]'"):
+    with pytest.raises(RsscError, match=r'pip install "rssc-tf\[tfds\]"'):
         fetch_class_folders("uc_merced")
 
 

@@ -159,14 +159,14 @@ def test_too_few_groups():
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (SplitPlan(0, 0.1), "--train-fraction"),
-        (SplitPlan(0.8, 0.3), "--train-fraction"),
-        (SplitPlan(1.2, 0), "--train-fraction"),
-        (SplitPlan(0.5, -0.1), "--val-fraction"),
-        (SplitPlan(folds=1), "--folds"),
-        (SplitPlan(folds=3, fold=3), "--fold is from 0 to 2"),
+        (SplitPlan(0, 0.1), "`train_fraction`"),
+        (SplitPlan(0.8, 0.3), "`train_fraction`"),
+        (SplitPlan(1.2, 0), "`train_fraction`"),
+        (SplitPlan(0.5, -0.1), "`val_fraction`"),
+        (SplitPlan(folds=1), "`folds`"),
+        (SplitPlan(folds=3, fold=3), "`fold` is from 0 to 2"),
         (SplitPlan(folds=2, val=0.5), "leaves nothing to train on"),
-        (SplitPlan(per_class=0), "--per-class"),
+        (SplitPlan(per_class=0), "`per_class`"),
         (SplitPlan(per_class=2, folds=2), "two kinds of split"),
     ],
 )
