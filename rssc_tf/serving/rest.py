@@ -177,8 +177,8 @@ def _value(value: Any, spec: tf.TensorSpec, where: str) -> Any:
     """One row of an input as the model takes it."""
     if spec.dtype == tf.string:
         return _bytes(value, where)
-    array = _numbers(value, spec.shape.rank - 1, where)
     shape = spec.shape[1:]
+    array = _numbers(value, shape, where)
     if not shape.is_compatible_with(array.shape) or not array.size:
         raise Refused(400, f"{where} has shape {array.shape}, not {shape}")
     limits = np.iinfo(spec.dtype.as_numpy_dtype)
@@ -187,13 +187,13 @@ def _value(value: Any, spec: tf.TensorSpec, where: str) -> Any:
     return array.astype(spec.dtype.as_numpy_dtype)
 
 
-def _numbers(value: Any, rank: int, where: str) -> np.ndarray:
-    """Nested lists of whole numbers, int64 of that rank. (`np.asarray` makes room for the longest
+def _numbers(value: Any, wanted: tf.TensorShape, where: str) -> np.ndarray:
+    """Nested lists of whole numbers, int64 of the rank of a shape. (`np.asarray` makes room for the longest
     string at every place of a list.)"""
     flat, shape = [value], []
-    for _ in range(rank):
+    for _ in range(wanted.rank):
         if not all(type(item) is list for item in flat):
-            raise Refused(400, f"{where} must be lists of {rank} levels, of whole numbers")
+            raise Refused(400, f"{where} has shape {tuple(shape)}, not {wanted}")
         lengths = set(map(len, flat))
         if len(lengths) > 1:
             raise Refused(400, f"{where} is a ragged list")
