@@ -188,8 +188,8 @@ def _value(value: Any, spec: tf.TensorSpec, where: str) -> Any:
 
 
 def _numbers(value: Any, wanted: tf.TensorShape, where: str) -> np.ndarray:
-    """Nested lists of whole numbers, int64 of the rank of a shape. (`np.asarray` makes room for the longest
-    string at every place of a list.)"""
+    """Nested lists of whole numbers, int64 of the rank of a shape. (`np.asarray` makes room for
+    the longest string at every place of a list.)"""
     flat, shape = [value], []
     for _ in range(wanted.rank):
         if not all(type(item) is list for item in flat):

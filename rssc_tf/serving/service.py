@@ -127,8 +127,10 @@ class Service:
             size, error = sum(np.size(value) // 3 for value in row.values()), ""
             if IMAGE_BYTES in row:
                 try:
-                    size = count_pixels(row[IMAGE_BYTES], self.limits.max_pixels)
-                    together += read_header(row[IMAGE_BYTES], self.limits.max_pixels)[0]
+                    size = own = count_pixels(row[IMAGE_BYTES], self.limits.max_pixels)
+                    if size == self.limits.max_pixels:  # a GIF, of which more is decoded
+                        own, _ = read_header(row[IMAGE_BYTES], self.limits.max_pixels)
+                    together += own
                 except BadImage as bad:
                     row[IMAGE_BYTES], size, error = b"", 0, str(bad)
             pixels.append(size)
