@@ -68,7 +68,12 @@ class ServedModel:
             For each output its rows.
         """
         specs = self.inputs(signature)
-        tensors = {name: tf.constant(rows, specs[name].dtype) for name, rows in columns.items()}
+        tensors = {}
+        for name, rows in columns.items():
+            dtype = specs[name].dtype
+            # TensorFlow would take arrays in a list apart, number by number.
+            stacked = rows if dtype == tf.string else np.asarray(rows, dtype.as_numpy_dtype)
+            tensors[name] = tf.constant(stacked, dtype)
         answer = self.signatures[signature](**tensors)
         return {name: value.numpy() for name, value in answer.items()}
 
