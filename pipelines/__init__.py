@@ -1,1 +1,1 @@
-"""Floor 1: records become batches of uint8 images. tf.data and nothing else."""
+"""The middle package: records become batches of uint8 images. tf.data and nothing else."""

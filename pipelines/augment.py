@@ -1,7 +1,7 @@
-"""The study's augmentation on uint8 images: random crop, quarter turns, both flips.
+"""What augmentations do to uint8 images, and the numbers that they draw.
 
-Every draw is a pure function of (seed, position), where the position counts the examples of a
-training run from its start; it therefore differs in every epoch and survives a resume.
+Every draw is a pure function of (seed, position, stream), where the position counts the examples of
+a training run from its start; it therefore differs in every epoch and survives a resume.
 """
 
 import tensorflow as tf
@@ -9,6 +9,13 @@ import tensorflow as tf
 # 256 of 292 pixels in the study; for any other stored side the crop is the same share.
 CROP_SHARE = 256 / 292
 _PHILOX = 1  # the number of the generator in TensorFlow's ops
+_WORDS = 4  # that it yields for a count
+# Least share of the area of a resized window: as He et al. (CVPR 2020) have it; of an eighth, as in
+# Szegedy et al. (2015), an overhead image has often lost its class.
+_LEAST_AREA, _ASPECT = 0.2, 4 / 3
+_JITTER = 0.4
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_GREY = 128
 
 
 def crop_side(side: int) -> int:
@@ -22,58 +29,160 @@ def crop_shape(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.cast(tf.round(sides * CROP_SHARE), tf.int32), 1)
 
 
-def draw(seed: int, first: tf.Tensor, count: int) -> tf.Tensor:
-    """Uniform numbers in [0, 1) for the positions from `first` on: float32 `(count, 4)`.
+# --- draws ---
+
+
+def draw(seed: int, first: tf.Tensor, count: int, numbers: int = 4, stream: int = 0) -> tf.Tensor:
+    """Uniform numbers in [0, 1) for the positions from `first` on: float32 `(count, numbers)`.
 
     Philox is a cipher of a counter (Salmon et al. 2011) and yields four words for each count. Here
     the position is the counter, so that a draw for many positions is one op, and is the same
-    whatever `first` is.
+    whatever `first` is. The counter has 128 bits: the upper half tells streams apart, and each four
+    numbers of one.
     """
-    return tf.raw_ops.StatelessRandomUniformV2(
-        shape=[count, 4],
-        key=tf.constant([seed], tf.uint64),
-        counter=tf.stack([tf.cast(first, tf.uint64), tf.constant(0, tf.uint64)]),
-        alg=_PHILOX,
-    )
+    blocks = [
+        tf.raw_ops.StatelessRandomUniformV2(
+            shape=[count, _WORDS],
+            key=tf.constant([seed], tf.uint64),
+            counter=tf.stack(
+                [tf.cast(first, tf.uint64), tf.constant(stream + (block << 32), tf.uint64)]
+            ),
+            alg=_PHILOX,
+        )
+        for block in range(-(-numbers // _WORDS))
+    ]
+    return (blocks[0] if len(blocks) == 1 else tf.concat(blocks, 1))[:, :numbers]
+
+
+# --- windows ---
+
+
+def central_window(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """The central crop window of evaluation: int32 `(..., 4)`, `[top, left, height, width]`."""
+    shape = crop_shape(height, width)
+    return tf.concat([(tf.cast(tf.stack([height, width], -1), tf.int32) - shape) // 2, shape], -1)
 
 
 def random_windows(draws: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Random crop windows, all positions equally likely.
 
     Args:
-        draws: `draw(...)`, `(n, 4)`; the first two columns are used.
+        draws: float32 `(n, 2 or more)`; the first two columns are used.
         height, width: of the images, integer `(n,)`.
 
     Returns:
         int32 `(n, 4)`: `[top, left, height, width]`.
     """
-    shape = crop_shape(height, width)
-    room = tf.cast(tf.stack([height, width], -1), tf.int32) - shape + 1
-    corner = tf.cast(draws[:, :2] * tf.cast(room, tf.float32), tf.int32)
-    return tf.concat([tf.minimum(corner, room - 1), shape], 1)
+    return _placed(crop_shape(height, width), draws[:, :2], height, width)
 
 
-def central_window(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """The central crop window of evaluation: int32 `[top, left, height, width]`."""
-    shape = crop_shape(height, width)
-    return tf.concat([(tf.cast(tf.stack([height, width]), tf.int32) - shape) // 2, shape], 0)
+def resized_windows(draws: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Windows of a random share of the area and a random aspect (Szegedy et al. 2015).
 
+    The aspect is uniform on a log scale between 3:4 and 4:3; a side that would be longer than the
+    image's is as long.
 
-def random_symmetries(draws: tf.Tensor) -> tf.Tensor:
-    """One of the 8 symmetries of the square for each row of `draw(...)`: int32 `(n,)`, 0 to 7.
+    Args:
+        draws: float32 `(n, 4)`: area, aspect, top, left.
+        height, width: of the images, integer `(n,)`.
 
-    The study draws a quarter turn and two flips. Together they are these 8, each equally likely;
-    so are a transposition (bit 1) and two flips (bits 2 and 4), which are cheaper.
+    Returns:
+        int32 `(n, 4)`: `[top, left, height, width]`.
     """
-    return tf.cast(draws[:, 2] * 8, tf.int32)
+    sides = tf.cast(tf.stack([height, width], -1), tf.float32)
+    area = (_LEAST_AREA + (1 - _LEAST_AREA) * draws[:, 0]) * sides[:, 0] * sides[:, 1]
+    aspect = tf.pow(_ASPECT, 2 * draws[:, 1] - 1)
+    shape = tf.sqrt(tf.stack([area / aspect, area * aspect], -1))
+    shape = tf.cast(tf.round(tf.clip_by_value(shape, 1, sides)), tf.int32)
+    return _placed(shape, draws[:, 2:4], height, width)
 
 
-# Compiled: one pass over the batch. TensorFlow's own transpose of a uint8 image takes half as long
-# as decoding it.
-@tf.function(jit_compile=True)
+def _placed(shape: tf.Tensor, draws: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Windows of these shapes, int32 `(n, 2)`, at random places."""
+    places = tf.cast(tf.stack([height, width], -1), tf.int32) - shape + 1
+    corner = tf.cast(draws * tf.cast(places, tf.float32), tf.int32)
+    return tf.concat([tf.minimum(corner, places - 1), shape], 1)
+
+
+# --- turns and flips ---
+#
+# The study draws a quarter turn and two flips. Together they are the 8 symmetries of the square,
+# each equally likely; so are a transposition (1), a flip upside down (2) and one left to right (4),
+# which are cheaper: three bits of one draw. A fourth bit says which of two ways that symmetry is
+# divided into a turn and flips, so that each can be had alone and both together are what they were.
+
+
+def random_turns(draws: tf.Tensor) -> tf.Tensor:
+    """Quarter turns as numbers of symmetries, by the third column of `draws`: int32 `(n,)`."""
+    transposed, _, _, other = _bits(draws)
+    return transposed + 2 * (transposed ^ other) + 4 * other
+
+
+def random_flips(draws: tf.Tensor) -> tf.Tensor:
+    """Flips at both axes as numbers of symmetries, by the third column of `draws`."""
+    transposed, vertical, horizontal, other = _bits(draws)
+    return 2 * (vertical ^ transposed ^ other) + 4 * (horizontal ^ other)
+
+
+def _bits(draws: tf.Tensor) -> list[tf.Tensor]:
+    number = tf.cast(draws[:, 2] * 16, tf.int32)
+    return [tf.cast(number & bit > 0, tf.int32) for bit in (2, 4, 8, 1)]
+
+
+def after(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """The symmetry that is one after the other, as numbers int32 `(n,)`."""
+    # A transposition that comes later swaps the flips before it.
+    exchanged = (first & 1) + 2 * (first & 2) + (first & 4) // 2
+    return second ^ tf.where(second & 1 > 0, exchanged, first)
+
+
 def apply_symmetries(images: tf.Tensor, symmetries: tf.Tensor) -> tf.Tensor:
     """Turns and mirrors square images, uint8 `(n, side, side, channels)`, each by its number."""
     bits = tf.reshape(symmetries, [-1, 1, 1, 1])
     images = tf.where(bits & 1 > 0, tf.transpose(images, [0, 2, 1, 3]), images)
     images = tf.where(bits & 2 > 0, tf.reverse(images, [1]), images)
     return tf.where(bits & 4 > 0, tf.reverse(images, [2]), images)
+
+
+# --- pixels ---
+
+
+def color_jittered(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Brightness, contrast and saturation, each times 0.6 to 1.4, in that order.
+
+    As SimCLR and torchvision's ColorJitter have it, without the hue: contrast is the distance to
+    the mean grey of the image, saturation that to the grey of the pixel.
+
+    Args:
+        images: uint8 `(n, height, width, 3)`, RGB.
+        draws: float32 `(n, 3)`.
+    """
+    brightness, contrast, saturation = tf.unstack(
+        tf.reshape(1 + _JITTER * (2 * draws - 1), [-1, 3, 1, 1, 1]), axis=1
+    )
+    values = tf.clip_by_value(tf.cast(images, tf.float32) * brightness, 0, 255)
+    mean = tf.reduce_mean(_grey(values), [1, 2], keepdims=True)
+    values = tf.clip_by_value(mean + (values - mean) * contrast, 0, 255)
+    grey = _grey(values)
+    return _uint8(grey + (values - grey) * saturation)
+
+
+def _grey(values: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(values * tf.constant(_LUMA), -1, keepdims=True)
+
+
+def _uint8(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.round(tf.clip_by_value(values, 0, 255)), tf.uint8)
+
+
+def cut_out(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """A grey square of half the side with its middle anywhere (DeVries & Taylor 2017).
+
+    Args:
+        images: uint8 `(n, side, side, 3)`.
+        draws: float32 `(n, 2)`: the middle of the square.
+    """
+    side = images.shape[1]
+    away = tf.abs(tf.range(side, dtype=tf.float32) + 0.5 - side * draws[:, :, None]) < side / 4
+    inside = away[:, 0, :, None] & away[:, 1, None, :]
+    return tf.where(inside[..., None], tf.constant(_GREY, tf.uint8), images)

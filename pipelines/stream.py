@@ -11,13 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import (
-    apply_symmetries,
-    crop_side,
-    draw,
-    random_symmetries,
-    random_windows,
-)
+from pipelines.augment import crop_side
+from pipelines.augmentations import STUDY
+from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, read, read_epoch, shard_paths
@@ -39,6 +35,8 @@ def training_batches(
     shard: tuple[int, int] = (0, 1),
     exclude: Sequence[str] = (),
     cache: str = "none",
+    augment: str = STUDY,
+    epochs: tf.data.Dataset | None = None,
 ) -> tf.data.Dataset:
     """Endless augmented batches of one training run.
 
@@ -60,6 +58,9 @@ def training_batches(
         exclude: ids of examples to leave out (leaks, for instance).
         cache: `"none"`; `"ram"` to decode the split once, into memory; `"auto"` for the latter if
             it takes at most half of the free memory.
+        augment: comma-separated, of `augmentations.AUGMENTATIONS`, or `"none"`: central crops.
+        epochs: numbers of epochs, int64 scalars: these are gone through, and not all without end.
+            The last batch may then be smaller.
 
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
@@ -67,35 +68,40 @@ def training_batches(
 
     Raises:
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
+        SettingError: there is no such augmentation.
     """
     shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
     examples = count_kept(records, card, split, exclude)
-    crop = crop_side(card.side)
+    crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
     decoded = decode_split(records, card, split) if is_wanted(cache, card, split) else None
 
     def order(epoch):
         if decoded:
-            return decoded.epoch(card.splits[split], seed, epoch, exclude)
-        return read_epoch(records, card, split, seed, epoch, exclude)
+            found = decoded.epoch(card.splits[split], seed, epoch, exclude)
+        else:
+            found = read_epoch(records, card, split, seed, epoch, exclude)
+        return found.enumerate(epoch * examples)
 
     def prepare_block(positions, found):
         example = decoded.examples(found) if decoded else parse_many(found)
-        draws = draw(seed, positions[0], _BLOCK * shard[1])[:: shard[1]]
-        windows = random_windows(draws, example["height"], example["width"])
-        targets = _targets(example["labels"], card)
-        return example["image"], windows, random_symmetries(draws), targets
+        draws = augmenter.draw(positions[0], _BLOCK * shard[1])[:: shard[1]]
+        draws = draws[: tf.shape(positions)[0]]  # the end of an epoch may be less than a block
+        windows = augmenter.windows(draws, example["height"], example["width"])
+        return example["image"], windows, draws, _targets(example["labels"], card)
 
-    def prepare_image(image, window, symmetry, target):
+    def prepare_image(image, window, draws, target):
         image = decoded.image(image) if decoded else decode_whole(image)
-        return cut(image, window, crop), symmetry, target
+        return cut(image, window, crop), draws, target
 
-    def prepare_batch(images, symmetries, targets):
-        return apply_symmetries(images, symmetries), targets
+    def prepare_batch(images, draws, targets):
+        return augmenter.apply(images, draws), targets
 
-    dataset = tf.data.Dataset.range(start // examples, 1 << 40).flat_map(order)
-    dataset = dataset.skip(start % examples).enumerate(start).shard(shard[1], shard[0])
-    dataset = dataset.batch(_BLOCK, drop_remainder=True).map(prepare_block).unbatch()
-    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    endless = epochs is None
+    if endless:
+        epochs = tf.data.Dataset.range(start // examples, 1 << 40)
+    dataset = epochs.flat_map(order).skip(start % examples).shard(shard[1], shard[0])
+    dataset = dataset.batch(_BLOCK, drop_remainder=endless).map(prepare_block).unbatch()
+    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=endless)
     return _finish(dataset.map(prepare_batch, tf.data.AUTOTUNE), threads)
 
 

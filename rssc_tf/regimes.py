@@ -1,13 +1,18 @@
-"""The pre-training regimes of the study, as data."""
+"""The pre-training regimes of the study, as data: what they are, and how a report speaks of them.
+
+A regime is a row of `REGIMES`; nothing else lists them. `ADDED` and `REFERENCES` say which of them
+a comparison holds against each other. `strategy` is the setting, and the column of a table, that
+names one.
+"""
 
 from dataclasses import dataclass
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """A regime: what the weights are at first, and whether a round on the source set follows.
+class Regime:
+    """What the weights are at first, and whether a round on the source set follows.
 
     Attributes:
         name: what `strategy` takes.
@@ -17,40 +22,134 @@ class Strategy:
         source_round: whether the whole network is trained on the source set before the target.
             That round is a run of the regime with the same `pretraining` and no source round.
         summary: one line for people.
+        worth: what a report says of it against `scratch`: a clause with `{}` for the gain and,
+            where it is needed, `{source}` for the source set's name; empty: a plain one.
+        colors: of its marks in a report, for light and dark paper, as CSS; empty: the text's.
     """
 
     name: str
     pretraining: str
     source_round: bool
     summary: str
+    worth: str = ""
+    colors: tuple[str, str] | None = None
 
 
-STRATEGIES = {
-    strategy.name: strategy
-    for strategy in (
-        Strategy("scratch", "random", False, "random weights, target only"),
-        Strategy("imagenet", "imagenet", False, "supervised ImageNet, then target"),
-        Strategy("ssl", "ssl", False, "self-supervised ImageNet, then target"),
-        Strategy("in-domain", "random", True, "random weights, source, then target"),
-        Strategy("dap", "imagenet", True, "supervised ImageNet, source, then target"),
-        Strategy("dap-ssl", "ssl", True, "self-supervised ImageNet, source, then target"),
+# How the ImageNet weights of a `pretraining` came to be, in words.
+SUPERVISION = {"imagenet": "supervised", "ssl": "self-supervised"}
+
+# Colours that the colour-blind can tell apart too (after Okabe & Ito).
+REGIMES = {
+    regime.name: regime
+    for regime in (
+        Regime(
+            "scratch",
+            "random",
+            False,
+            "random weights, target only",
+            colors=("#6b7177", "#a3abb3"),
+        ),
+        Regime(
+            "imagenet",
+            "imagenet",
+            False,
+            "supervised ImageNet, then target",
+            worth="ImageNet pre-training is worth {} over scratch",
+            colors=("#0072b2", "#56b4e9"),
+        ),
+        Regime(
+            "ssl",
+            "ssl",
+            False,
+            "self-supervised ImageNet, then target",
+            worth="self-supervised ImageNet pre-training is worth {} over scratch",
+            colors=("#9b3f8f", "#d38bc8"),
+        ),
+        Regime(
+            "in-domain",
+            "random",
+            True,
+            "random weights, source, then target",
+            worth="pre-training on {source} is worth {} over scratch",
+            colors=("#00805c", "#2fc99a"),
+        ),
+        Regime(
+            "dap",
+            "imagenet",
+            True,
+            "supervised ImageNet, source, then target",
+            worth="ImageNet weights adapted on {source} are worth {} over scratch",
+            colors=("#cc5500", "#f28c38"),
+        ),
+        Regime(
+            "dap-ssl",
+            "ssl",
+            True,
+            "self-supervised ImageNet, source, then target",
+            worth="self-supervised ImageNet weights adapted on {source} are worth {} over scratch",
+            colors=("#8a6d00", "#e3c32b"),
+        ),
     )
 }
 
-
-def get_strategy(name: str) -> Strategy:
-    """The regime called `name`; `RsscError` lists the names if there is none."""
-    if name not in STRATEGIES:
-        raise RsscError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]
+# What every regime is held against, where it is there.
+REFERENCES = ("scratch", "imagenet")
 
 
-def plain_of(strategy: Strategy) -> Strategy:
-    """The regime with the same initial weights and no source round."""
-    for other in STRATEGIES.values():
-        if other.pretraining == strategy.pretraining and not other.source_round:
+@dataclass(frozen=True)
+class Claim:
+    """What a report says of the gain of one regime over another.
+
+    Attributes:
+        regime, against: names.
+        text: as `Regime.worth`.
+        again: the same, right after a sentence on `against`.
+    """
+
+    regime: str
+    against: str
+    text: str
+    again: str = ""
+
+
+# What can be added to pre-training: a report makes the first of these that its runs can answer.
+ADDED = (
+    Claim(
+        "dap",
+        "imagenet",
+        "adapting ImageNet weights on {source} adds {}",
+        again="adapting it on {source} adds {}",
+    ),
+    Claim("dap-ssl", "ssl", "adapting self-supervised weights on {source} adds {}"),
+    Claim("ssl", "imagenet", "self-supervised instead of supervised ImageNet weights add {}"),
+    Claim("in-domain", "imagenet", "pre-training on {source} instead of ImageNet adds {}"),
+    Claim("dap", "in-domain", "starting from ImageNet weights before {source} adds {}"),
+    Claim(
+        "dap-ssl",
+        "imagenet",
+        "self-supervised weights adapted on {source} add {} to ImageNet's",
+    ),
+)
+
+
+def get_regime(name: str) -> Regime:
+    """The regime called `name`; `SettingError` lists the names if there is none."""
+    if name not in REGIMES:
+        raise SettingError("strategy", f"is one of {', '.join(REGIMES)}", name)
+    return REGIMES[name]
+
+
+def in_order(names) -> list[str]:
+    """Names of regimes as `REGIMES` has them; names that it does not have are left out."""
+    return [name for name in REGIMES if name in names]
+
+
+def plain_of(regime: Regime) -> Regime:
+    """The regime with the same initial weights and no source round; `DataError` if none is."""
+    for other in REGIMES.values():
+        if other.pretraining == regime.pretraining and not other.source_round:
             return other
-    raise RsscError(
-        f"strategy {strategy.name!r} has a source round from {strategy.pretraining} weights, and "
+    raise DataError(
+        f"strategy {regime.name!r} has a source round from {regime.pretraining} weights, and "
         "no strategy without one does: add that to rssc_tf/regimes.py too"
     )

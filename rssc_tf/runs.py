@@ -1,9 +1,17 @@
 """A run folder, read back."""
 
+import json
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
-from tfrecords_tools.common.errors import RsscError
+import numpy as np
+
+from rssc_tf.settings import Settings, load_yaml, unknown_settings
+from rssc_tf.tasks import Task, task_of
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -25,30 +33,124 @@ class Run:
     card: Card
     model: object
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or labels, in the order of the model's outputs."""
+        return self.card.classes
 
-def open_run(folder: Path) -> Run:
+    @property
+    def task(self) -> Task:
+        """Single-label or multi-label."""
+        return task_of(self.card)
+
+    @property
+    def metrics(self) -> dict:
+        """The content of `metrics.json`; empty where the run was not evaluated."""
+        file = self.folder / METRICS
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by; 1 where it was not fitted."""
+        from rssc_tf.evaluation.calibration import read_calibration
+
+        calibration = read_calibration(self.folder, self.card.classes)
+        return calibration.temperature if calibration else 1.0
+
+    def predict(self, images, batch_size: int = 32) -> np.ndarray:
+        """Calibrated probabilities, those of the run's export.
+
+        Args:
+            images: pictures, uint8 or float in 0..255: an array `(n, height, width, 3)`, or a
+                sequence of `(height, width, 3)` of any sizes. The model is shown what it is shown
+                of stored images: the central crop of the picture, reduced to the size of the
+                records. Or a `tf.data.Dataset` of batches of such crops, with or without labels,
+                as `Records.split` has them.
+            batch_size: pictures that are classified at once.
+
+        Returns:
+            float32 `(n, classes)`: rows sum to 1, or each is in 0..1 for a multi-label run.
+
+        Raises:
+            DataError: a picture of another shape.
+        """
+        import tensorflow as tf
+
+        batches = images if isinstance(images, tf.data.Dataset) else self._views(images, batch_size)
+        logits = [self._forward(_images_of(batch)) for batch in batches]
+        if not logits:
+            return np.zeros((0, len(self.classes)), np.float32)
+        return self.task.probabilities(tf.concat(logits, 0), self.temperature).numpy()
+
+    @cached_property
+    def _forward(self):
+        from rssc_tf.evaluation.prediction import forward
+
+        return forward(self.model)
+
+    def _views(self, images: Sequence, batch_size: int):
+        """What the model is shown of pictures: uint8 `(n, crop, crop, 3)`, batch by batch."""
+        import tensorflow as tf
+
+        from pipelines.augment import crop_side
+        from pipelines.images import evaluation_view
+
+        crop, views = crop_side(self.card.side), []
+        for number, image in enumerate(images):
+            image = np.asarray(image)
+            if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+                raise DataError(
+                    f"picture {number} has the shape {image.shape}: give (height, width, 3), RGB "
+                    "in 0..255"
+                )
+            pixels = tf.constant(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+            views.append(evaluation_view(pixels, self.card.size, crop))
+            if len(views) == batch_size:
+                yield tf.stack(views)
+                views = []
+        if views:
+            yield tf.stack(views)
+
+
+def _images_of(batch):
+    return batch[0] if isinstance(batch, tuple) else batch
+
+
+def load_run(folder: Path) -> Run:
     """Opens a run folder; `RsscError` if it is none, not finished, or damaged."""
     folder = Path(folder)
     for name in (CONFIG, CARD_NAME, MODEL):
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
             raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
-    return Run(folder, read_settings(folder), read_card(folder), load_model(folder))
+    settings = read_settings(folder)
+    unknown = unknown_settings(settings)
+    if unknown:
+        warnings.warn(
+            f"{folder / CONFIG} has settings that this version does not know "
+            f"({', '.join(unknown)}): was it made by a later one?",
+            stacklevel=2,
+        )
+    return Run(folder, settings, read_card(folder), load_model(folder))
 
 
 def read_settings(folder: Path) -> dict:
-    """The settings in a run folder's `config.yaml`; `RsscError` if it is damaged."""
-    from rssc_tf.settings import TrainConfig, load_config
+    """The settings in a run folder's `config.yaml`; `DataError` if it is damaged.
 
-    return asdict(TrainConfig(**load_config(Path(folder) / CONFIG)))
+    One that it lacks, because its version of this project did not have it, is at its default; one
+    that this version does not have stands as it is.
+    """
+    content = load_yaml(Path(folder) / CONFIG)
+    unknown = {name: content.pop(name) for name in unknown_settings(content)}
+    try:
+        return asdict(Settings(**content)) | unknown
+    except (RsscError, TypeError) as error:
+        raise DataError(f"{Path(folder) / CONFIG}: {error}") from error
 
 
 def load_model(folder: Path):
     """The classifier of a run folder: a keras.Model, images to logits."""
     import keras
-
-    import rssc_tf.models.classifier
-    import rssc_tf.training.schedules  # noqa: F401
 
     path = Path(folder) / MODEL
     try:

@@ -5,152 +5,36 @@ from pathlib import Path
 
 import yaml
 
-from rssc_tf.regimes import get_strategy, plain_of
-from tfrecords_tools.common.errors import RsscError
+from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical
+from rssc_tf.fields import (
+    NOTHING,
+    SOURCE_ROUND,
+    WEIGHTS,
+    check_fields,
+    declared,
+    names_where,
+    setting,
+)
+from rssc_tf.models.backbones import BACKBONES, get_backbone
+from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
+from rssc_tf.regimes import REGIMES, get_regime, plain_of
+from tfrecords_tools.common.errors import DataError, SettingError
 
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
-SCHEDULES = ("paper", "cosine")
 CACHES = ("auto", "none", "ram")
 
 # Raised with a release in which the same settings train other weights, so that what an older one
 # left in the cache or in a comparison is not taken for the same.
 PROCEDURE = 2
 
-# The study does not publish its rates. These are the usual ones for Adam; a linear head is the
-# exception, whose 1e-3 is in the study's scripts.
-_RATE_RANDOM, _RATE_PRETRAINED, _RATE_LINEAR = 1e-3, 3e-4, 1e-3
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run of `rssc-tf train`; every field is a flag of that name.
-
-    Attributes:
-        strategy: a name of `strategies.STRATEGIES`.
-        target, source: record folders; `source` only for regimes with a source round.
-        backbone: a name of `models.backbones.BACKBONES`, or `hub:<preset>`.
-        weights: file with initial weights, or `None` for the library's download.
-        normalization: overrides what the weights say, or `None`.
-        head: `"finetune"` (the whole network) or `"linear"` (only the classifier).
-        epochs, source_epochs: passes over the training split of target and source.
-        batch_size: images in a step, over all replicas.
-        learning_rate, source_learning_rate: peaks of the schedule. `None`: 1e-3 from random
-            weights and for a linear head, 3e-4 from pre-trained ones.
-        schedule: `"paper"` (warm-up, then division by 5 three times) or `"cosine"`.
-        image_size: side at which the backbone sees images; `None`: the crop (256 of 292).
-        precision: dtype policy of Keras.
-        seed: int >= 0, of everything that is random.
-        source_seed: int >= 0, of the source round; `None`: `seed`. Runs that differ in `seed`
-            share one source round if this is the same.
-        distribute: one of `DISTRIBUTIONS`; `auto` mirrors over all GPUs, or runs on the CPU;
-            `multiworker` trains with all processes of TF_CONFIG.
-        workers: threads that read and decode; `None`: all cores.
-        cache: `"ram"`: decode the training images once, into memory; `"auto"`: if they take at
-            most half of the free memory; `"none"`. The batches are the same.
-        checkpoint_every: `"500"` steps or `"5m"` minutes.
-        keep_checkpoints: how many stay, the newest.
-        exclude_leaks: leave source images out that show a photograph of the target's test split.
-        deterministic: whether TensorFlow's ops must be (same seed, same weights).
-    """
-
-    strategy: str
-    target: str
-    source: str | None = None
-    backbone: str = "resnet50"
-    weights: str | None = None
-    normalization: str | None = None
-    head: str = "finetune"
-    epochs: int = 100
-    source_epochs: int = 100
-    batch_size: int = 100
-    learning_rate: float | None = None
-    source_learning_rate: float | None = None
-    schedule: str = "paper"
-    image_size: int | None = None
-    precision: str = "float32"
-    seed: int = 0
-    source_seed: int | None = None
-    distribute: str = "auto"
-    workers: int | None = None
-    cache: str = "auto"
-    checkpoint_every: str = "5m"
-    keep_checkpoints: int = 2
-    exclude_leaks: bool = False
-    deterministic: bool = True
-
-    def __post_init__(self):
-        for setting in fields(self):
-            _check_type(setting.name, getattr(self, setting.name), setting.type)
-        strategy = get_strategy(self.strategy)
-        if strategy.source_round and not self.source:
-            raise RsscError(f"`strategy='{self.strategy}'` needs `source`")
-        for name, choices in (
-            ("head", HEADS),
-            ("precision", PRECISIONS),
-            ("schedule", SCHEDULES),
-            ("distribute", DISTRIBUTIONS),
-            ("cache", CACHES),
-        ):
-            if getattr(self, name) not in choices:
-                raise RsscError(
-                    f"--{name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}"
-                )
-        for name, least, most in (
-            ("epochs", 1, 10**5),
-            ("source_epochs", 1, 10**5),
-            ("batch_size", 1, 10**6),
-            ("image_size", 8, 10**4),
-            ("seed", 0, 2**31 - 1),
-            ("source_seed", 0, 2**31 - 1),
-            ("workers", 1, 10**3),
-            ("keep_checkpoints", 1, 10**3),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise RsscError(f"{_flag(name)} is at least {least}. Received: {value!r}")
-            if value is not None and value > most:
-                raise RsscError(f"{_flag(name)} is at most {most}. Received: {value!r}")
-        for name in ("learning_rate", "source_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 10:
-                raise RsscError(f"{_flag(name)} is above 0 and below 10. Received: {value!r}")
-        checkpoint_interval(self.checkpoint_every)
-
-    def target_rate(self) -> float:
-        """Peak learning rate of the target round."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        if self.head == "linear":
-            return _RATE_LINEAR
-        strategy = get_strategy(self.strategy)
-        random = strategy.pretraining == "random" and not strategy.source_round
-        return _RATE_RANDOM if random else _RATE_PRETRAINED
-
-    def source_rate(self) -> float:
-        """Peak learning rate of the source round."""
-        if self.source_learning_rate is not None:
-            return self.source_learning_rate
-        random = get_strategy(self.strategy).pretraining == "random"
-        return _RATE_RANDOM if random else _RATE_PRETRAINED
-
-
-def _check_type(name: str, value: object, kind: type) -> None:
-    """A YAML file can hold anything; `kind` is a type of `TrainConfig`'s fields."""
-    kinds = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    base = next(one for one in kinds if one is kind or kind == (one | None))
-    allowed = {base, int} if base is float else {base}
-    if type(value) not in allowed and not (value is None and kind is not base):
-        raise RsscError(f"{_flag(name)} is {kinds[base]}. Received: {str(value)[:80]!r}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
+_SEED = 2**31 - 1
 
 
 def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
-    """`"500"` -> (500 steps, None), `"5m"` -> (None, 300 seconds); else `RsscError`."""
+    """`"500"` -> (500 steps, None), `"5m"` -> (None, 300 seconds); else `SettingError`."""
     try:
         if text.endswith("m"):
             minutes = float(text[:-1])
@@ -160,7 +44,210 @@ def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
             return int(text), None
     except (ValueError, AttributeError):
         pass
-    raise RsscError(f"`checkpoint_every` is steps (500) or minutes (5m). Received: {text!r}")
+    raise SettingError("checkpoint_every", "is steps (500) or minutes (5m)", text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run of `rssc-tf train`; every field is a flag, and what is declared here is all of it.
+
+    Lengths are in passes over a training split, sides in pixels, rates are peaks of the schedule.
+
+    Raises:
+        SettingError: a value that its declaration does not allow, or that contradicts another.
+    """
+
+    strategy: str = setting(
+        help="One of {choices}.", panel=DATA, choices=REGIMES, check=get_regime, of_grid=True
+    )
+    target: str = setting(
+        help="Record folder to classify; the demo's by default.",
+        panel=DATA,
+        affects=NOTHING,  # its content does, and is looked at
+        of_grid=True,
+    )
+    source: str | None = setting(
+        None, help="Record folder of the source round.", panel=DATA, affects=NOTHING
+    )
+    exclude_leaks: bool = setting(
+        False,
+        help="Leave source images out that show a target test image.",
+        panel=DATA,
+        affects=SOURCE_ROUND,
+    )
+    backbone: str = setting(
+        "resnet50",
+        help="One of {choices}, or any KerasHub preset as hub:NAME.",
+        panel=MODEL,
+        choices=BACKBONES,
+        check=get_backbone,
+        timed=True,
+    )
+    weights: str | None = setting(
+        None,
+        help="Initial weights: our, Keras's or PyTorch's file, or a run folder.",
+        panel=MODEL,
+        affects=NOTHING,
+    )
+    normalization: str | None = setting(
+        None, help="What a foreign weights file was trained with.", panel=MODEL
+    )
+    head: str = setting(
+        "finetune",
+        help="finetune: the whole network; linear: the classifier alone.",
+        panel=MODEL,
+        choices=HEADS,
+        of_grid=True,
+        timed=True,
+    )
+    image_size: int | None = setting(
+        None,
+        help="Side the backbone sees; the crop by default.",
+        panel=MODEL,
+        at_least=8,
+        at_most=10**4,
+        timed=True,
+    )
+    epochs: int = setting(
+        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
+    )
+    source_epochs: int = setting(
+        100, help="Of the source round.", panel=TRAINING, at_least=1, at_most=10**5
+    )
+    batch_size: int = setting(
+        100,
+        help="Over all devices.",
+        panel=TRAINING,
+        at_least=1,
+        at_most=10**6,
+        timed=True,
+    )
+    augment: str = setting(
+        STUDY,
+        help="Comma-separated, of {choices}; or none.",
+        panel=TRAINING,
+        choices=AUGMENTATIONS,
+        check=canonical,
+        timed=True,
+    )
+    optimizer: str = setting(
+        "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
+    )
+    learning_rate: float | None = setting(
+        None,
+        help="Peak; 1e-3 from random weights or linear, else 3e-4 (sgd: 0.1, 0.01).",
+        panel=TRAINING,
+        above=0,
+        below=10,
+    )
+    source_learning_rate: float | None = setting(
+        None, help="Peak of the source round.", panel=TRAINING, above=0, below=10
+    )
+    schedule: str = setting(
+        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES
+    )
+    weight_decay: float | None = setting(
+        None,
+        help="Decoupled, not on biases and norms; 0.01 for adamw, else 0.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        timed=True,
+    )
+    label_smoothing: float = setting(
+        0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
+    )
+    precision: str = setting(
+        "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True
+    )
+    seed: int = setting(
+        0,
+        help="Of all that is random.",
+        panel=TRAINING,
+        at_least=0,
+        at_most=_SEED,
+        of_grid=True,
+    )
+    source_seed: int | None = setting(
+        None,
+        help="Of the source round; --seed by default.",
+        panel=TRAINING,
+        at_least=0,
+        at_most=_SEED,
+        affects=SOURCE_ROUND,
+        of_grid=True,
+    )
+    deterministic: bool = setting(True, help="Same seed, same weights.", panel=TRAINING)
+    distribute: str = setting(
+        "auto",
+        help="auto, none, mirrored or multiworker (with TF_CONFIG).",
+        panel=RUN,
+        choices=DISTRIBUTIONS,
+        affects=NOTHING,
+        timed=True,
+    )
+    workers: int | None = setting(
+        None,
+        help="Threads that read and decode.",
+        panel=RUN,
+        at_least=1,
+        at_most=10**3,
+        affects=NOTHING,
+        timed=True,
+    )
+    cache: str = setting(
+        "auto",
+        help="Decoded images in memory: auto (if they take half of the free), none, ram.",
+        panel=RUN,
+        choices=CACHES,
+        affects=NOTHING,
+        timed=True,
+    )
+    checkpoint_every: str = setting(
+        "5m",
+        help="Steps (500) or minutes (5m).",
+        panel=RUN,
+        check=checkpoint_interval,
+        affects=NOTHING,
+    )
+    keep_checkpoints: int = setting(
+        2,
+        help="How many stay, the newest.",
+        panel=RUN,
+        at_least=1,
+        at_most=10**3,
+        affects=NOTHING,
+    )
+
+    def __post_init__(self):
+        check_fields(self)
+        if get_regime(self.strategy).source_round and not self.source:
+            raise SettingError("strategy", "needs `source`", self.strategy)
+        OPTIMIZERS[self.optimizer].check_decay(self.weight_decay)
+
+    def target_rate(self) -> float:
+        """Peak learning rate of the target round."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.head == "linear":
+            return OPTIMIZERS[self.optimizer].rates[LINEAR]
+        regime = get_regime(self.strategy)
+        return self._rate(regime.pretraining == "random" and not regime.source_round)
+
+    def source_rate(self) -> float:
+        """Peak learning rate of the source round."""
+        if self.source_learning_rate is not None:
+            return self.source_learning_rate
+        return self._rate(get_regime(self.strategy).pretraining == "random")
+
+    def _rate(self, random: bool) -> float:
+        return OPTIMIZERS[self.optimizer].rates[RANDOM if random else PRETRAINED]
+
+
+TrainConfig = Settings  # its name before 0.2
+
+
+# --- files ---
 
 
 def _refuse_bombs(text: str) -> None:
@@ -176,16 +263,16 @@ def _refuse_bombs(text: str) -> None:
 
 
 def load_yaml(file: Path) -> dict:
-    """A mapping of settings from YAML, with `_` for `-` in the names; `RsscError` if it is none."""
+    """A mapping of settings from YAML, with `_` for `-` in the names; `DataError` if it is none."""
     try:
         text = Path(file).read_text(encoding="utf-8")
         _refuse_bombs(text)
         content = yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RsscError(f"cannot read {file}: {reason}") from error
+        raise DataError(f"cannot read {file}: {reason}") from error
     if not isinstance(content, dict):
-        raise RsscError(f"{file} is not a mapping of settings, as `epochs: 30`")
+        raise DataError(f"{file} is not a mapping of settings, as `epochs: 30`")
     return {str(key).replace("-", "_"): value for key, value in content.items()}
 
 
@@ -193,52 +280,96 @@ def load_config(file: Path) -> dict:
     """Settings from a YAML file (a run's own `config.yaml` is one), to be completed by flags.
 
     Raises:
-        RsscError: it cannot be read, is no mapping, or has a key that is no setting.
+        DataError: it cannot be read, is no mapping, or has a key that is no setting.
     """
     content = load_yaml(file)
-    known = {field.name for field in fields(TrainConfig)}
-    unknown = sorted(set(content) - known)
+    unknown = unknown_settings(content)
     if unknown:
-        raise RsscError(f"{file}: there is no setting {unknown[0]!r}")
+        raise DataError(f"{file}: there is no setting {unknown[0]!r}")
     return content
 
 
-def save_config(config: TrainConfig, file: Path) -> None:
+def unknown_settings(names) -> list[str]:
+    """Those names that are no setting of this version, sorted."""
+    return sorted(set(names) - {one.name for one in fields(Settings)})
+
+
+def save_config(config: Settings, file: Path) -> None:
     """Writes the settings as YAML that `config` takes."""
     file.write_text(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
 
 
-# These may differ when a run goes on: they change neither batches nor weights.
-FREE = {
-    "target",
-    "source",
-    "weights",
-    "workers",
-    "cache",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "distribute",
-}
+# --- what a setting is good for: all from its declaration ---
+
+# What keys held before a setting could be added without changing them. These stand in every key,
+# later ones only where they are not at their default: so a key of an older version, which did not
+# know them, is found again. Nothing is ever added here.
+_IN_EVERY_KEY = frozenset(
+    (
+        *("strategy", "exclude_leaks", "backbone", "normalization", "head", "image_size"),
+        *("epochs", "source_epochs", "batch_size", "learning_rate", "source_learning_rate"),
+        *("schedule", "precision", "seed", "source_seed", "deterministic"),
+    )
+)
 
 
-def changed_setting(old: dict, new: TrainConfig) -> str | None:
-    """The first setting in which a resumed run differs, as `name: old -> new`, or `None`."""
-    for name, value in asdict(new).items():
-        if name not in FREE and old.get(name) != value:
-            return f"{_flag(name)} was {old.get(name)}, is {value}"
+def definition(config: Settings, affects: tuple[str, ...] = (WEIGHTS, SOURCE_ROUND)) -> dict:
+    """The settings that decide the weights, for a key: JSON-ready.
+
+    Args:
+        config: resolved settings.
+        affects: `(WEIGHTS,)` for a source round, whose key says the rest in another way.
+    """
+    return {
+        one.name: value
+        for one in fields(config)
+        if declared(one).affects in affects
+        and ((value := getattr(config, one.name)) != one.default or one.name in _IN_EVERY_KEY)
+    }
+
+
+def changed_setting(old: dict, new: Settings) -> str | None:
+    """The first setting in which a run that goes on differs, or `None`.
+
+    Args:
+        old: the content of its `config.yaml`; a setting that it lacks, because the version that
+            wrote it had none, was at its default.
+        new: the settings now.
+    """
+    for name in unknown_settings(old):
+        return f"`{name}` was {old[name]}, and this version has no such setting"
+    for one in fields(new):
+        if declared(one).affects != NOTHING:
+            before, value = old.get(one.name, one.default), getattr(new, one.name)
+            if before != value:
+                return f"`{one.name}` was {before}, is {value}"
     return None
 
 
-def resolve(config: TrainConfig, crop: int) -> TrainConfig:
+def decided_by_grid() -> list[str]:
+    """The settings that a comparison decides for each of its runs."""
+    return names_where(Settings, lambda facts: facts.of_grid)
+
+
+def step_kind(config: Settings) -> tuple:
+    """The settings that the time of a training step depends on."""
+    return tuple(getattr(config, name) for name in names_where(Settings, lambda f: f.timed))
+
+
+# --- rounds ---
+
+
+def resolve(config: Settings, crop: int) -> Settings:
     """Fills in what was left to the defaults of the regime and of the target.
 
     Args:
         config: the settings.
         crop: side of the crop from the target's images, in pixels.
     """
-    source_round = get_strategy(config.strategy).source_round
+    source_round = get_regime(config.strategy).source_round
     return replace(
         config,
+        augment=canonical(config.augment),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
@@ -246,9 +377,9 @@ def resolve(config: TrainConfig, crop: int) -> TrainConfig:
     )
 
 
-def with_source_settings(config: TrainConfig) -> TrainConfig:
+def with_source_settings(config: Settings) -> Settings:
     """The source round as a run of its own: the whole network, trained on the source set."""
-    plain = plain_of(get_strategy(config.strategy)).name
+    plain = plain_of(get_regime(config.strategy)).name
     return replace(
         config,
         strategy=plain,

@@ -1,1 +1,1 @@
-"""Floor 0: images and labels on disk become TFRecords with a card. No Keras, no model."""
+"""The lowest package: images and labels become TFRecords with a card. No Keras, no model."""

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
 from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.imaging.images import FORMATS
 from tfrecords_tools.records.card import Card, check_names
 from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
@@ -145,9 +145,7 @@ def _audit_listing(
     if listing.task != MULTI or not labels:
         return findings
     dataset = dataset or recognise(listing.classes)
-    values = np.zeros((len(listing.table), len(listing.classes)), np.int8)
-    for row, indices in enumerate(listing.table["labels"]):
-        values[row, list(indices)] = 1
+    values = multi_hot(listing.table["labels"], len(listing.classes))
     names, table = list(listing.table["id"]), pd.DataFrame(values, columns=listing.classes)
     findings += audit_files(read_label_tables(expand_label_files(labels)), dataset)
     findings += audit_labels(names, table, dataset.label_cap if dataset else None)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.images import StoredImage
@@ -70,9 +71,10 @@ def write_subset(
     tf = import_tensorflow()
     from tfrecords_tools.records.schema import parse
 
+    records, out = Path(records), Path(out)
     card = open_records(records)
     is_whole(card, fraction)  # for its errors
-    shards = [str(Path(records) / shard.file) for shard in card.splits["train"].shards]
+    shards = [str(records / shard.file) for shard in card.splits["train"].shards]
     dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
     with progress_bar(f"choosing from {card.name}", card.splits["train"].examples) as advance:
         ids, labels = [], []
@@ -130,9 +132,7 @@ def choose(
     """
     order = np.argsort(ids)  # the order of the records has no say
     if card.multi_label:
-        positive = np.zeros((len(ids), len(card.classes)), int)
-        for row, carried in enumerate(labels):
-            positive[row, list(carried)] = 1
+        positive = multi_hot(labels, len(card.classes)).astype(int)
         total = sum(split.examples for split in card.splits.values())
         count = max(1, int(total * fraction + 0.5))
         return {ids[row] for row in _stratified_order(order, positive, seed)[:count]}

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import random
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 
 Start = Callable[[], Iterator[int]]
@@ -110,17 +110,23 @@ def describe_machine() -> dict:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {
+    facts = {
         "processor": _processor_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": versions,
-        "load_average": [round(load, 2) for load in os.getloadavg()],
     }
+    if hasattr(os, "getloadavg"):  # Windows counts none
+        facts["load_average"] = [round(load, 2) for load in os.getloadavg()]
+    return facts
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most."""
+    """Bytes that this process has held at most; `RsscError` where the system does not say it."""
+    try:
+        import resource
+    except ImportError as error:
+        raise RsscError("the memory of a bench is measured on Linux or macOS only") from error
     # Linux counts in KiB; macOS in bytes.
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -42,8 +42,8 @@ def print_result(result: dict) -> None:
     if "peak_memory" in result:
         console.print(f"memory peak of this process: {result['peak_memory'] / 2**20:.0f} MiB")
     machine = result["machine"]
-    load = machine["load_average"][0]
-    console.print(f"{machine['processor']}, {machine['cores']} cores, load {load}")
+    load = f", load {machine['load_average'][0]}" if "load_average" in machine else ""
+    console.print(f"{machine['processor']}, {machine['cores']} cores{load}")
 
 
 def _print_service(console: Console, result: dict) -> None:

@@ -11,9 +11,10 @@ from pipelines.cache import is_wanted
 from pipelines.stream import training_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
-from rssc_tf.training.schedules import CosineSchedule
-from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.training.step import training_step
 from rssc_tf.weights.initial import initialise
 from tfrecords_tools.records.card import Card, open_records
 
@@ -81,8 +82,11 @@ def _variants(
     with distribution.scope(), dtype_policy(precision):
         network, normalization, _ = initialise(backbone, "random")
         model = build_classifier(network, normalization, len(card.classes), image_size)
-        optimizer = build_optimizer(model, CosineSchedule(1e-4, 10**6), precision)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+        schedule = SCHEDULES["cosine"](1e-4, 10**6)
+        optimizer = build_optimizer(
+            "adam", schedule, model.trainable_variables, precision=precision
+        )
+    step = training_step(model, optimizer, distribution, batch, task_of(card).losses)
 
     def stream(cache: str) -> Iterator:
         def pipeline(context) -> tf.data.Dataset:

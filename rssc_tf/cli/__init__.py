@@ -3,7 +3,6 @@
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
@@ -25,6 +24,7 @@ from rssc_tf.cli import (
     verify,
     weights,
 )
+from rssc_tf.cli.words import spread
 from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import RsscError, as_flags
@@ -72,27 +72,6 @@ for _module in (
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 
-# Options that take several values after one flag (`--split-file a.csv b.csv`).
-_SEVERAL = {"--labels", "--split-file"}
-
-
-def _repeat_flags(arguments: Sequence[str]) -> list[str]:
-    """`--labels a b` -> `--labels a --labels b`, as long as the next word is a file."""
-    repeated: list[str] = []
-    flag, first = None, False
-    for word in arguments:
-        if word.startswith("-"):
-            flag, first = (word, True) if word in _SEVERAL else (None, False)
-        elif flag and first:
-            first = False
-        elif flag and Path(word).is_file():
-            repeated.append(flag)
-        else:
-            flag = None
-        repeated.append(word)
-    return repeated
-
-
 _LONGEST = 2000  # characters of a message; a damaged list can have longer names
 
 
@@ -119,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            app(_repeat_flags(arguments), prog_name="rssc-tf", standalone_mode=True)
+            words = spread(typer.main.get_command(app), arguments)
+            app(words, prog_name="rssc-tf", standalone_mode=True)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except RsscError as error:

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from rssc_tf.cli.settings import DATA, MODEL, RUN, TRAINING, given, with_settings
+from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "compare"
 
 
-@with_settings(without=("strategy", "target", "head", "seed", "source_seed"))
+@with_settings(without=decided_by_grid())
 def command(
     context: typer.Context,
     target: Annotated[
@@ -57,11 +58,11 @@ def command(
 ) -> None:
     part = _shard(shard)
     import_tensorflow()
-    from rssc_tf.comparison.grid import DECIDED, Grid, load_grid
+    from rssc_tf.comparison.grid import Grid, load_grid
 
     content = load_grid(config) if config else {"settings": {}}
     flags = given(context)
-    content["settings"] |= {name: flags[name] for name in flags if name not in DECIDED}
+    content["settings"] |= {name: flags[name] for name in flags if name not in decided_by_grid()}
     for name, default in (
         ("target", target),
         ("strategies", strategies),
@@ -82,7 +83,7 @@ def command(
 
     settings = content["settings"]
     if "backbone" not in settings and settings.get("weights"):
-        settings["backbone"] = backbone_of(settings["weights"]) or "resnet50"
+        settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
     grid = Grid(**content)
     if dry_run:
         from rssc_tf.comparison.estimate import print_estimate

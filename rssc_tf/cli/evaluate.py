@@ -35,25 +35,25 @@ def command(
     ] = None,
 ) -> None:
     import_tensorflow()
-    from rssc_tf.evaluation.evaluate import evaluate, same_classes
-    from rssc_tf.runs import open_run
-    from tfrecords_tools.records.card import open_records
+    from rssc_tf.evaluation.evaluate import evaluate_run, same_classes
+    from rssc_tf.records import Records
+    from rssc_tf.runs import load_run
     from tfrecords_tools.records.shards import check_shards
 
-    opened = open_run(run)
-    folder = records or Path(opened.config["target"])
-    card = open_records(folder)
-    same_classes(card, opened.card, folder)
-    check_shards(folder, card, {split, "val"} if tune_thresholds else {split})
+    opened = load_run(run)
+    tested = Records(records or opened.config["target"])
+    card = tested.card
+    same_classes(card, opened.card, tested.path)
+    check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})
     own = card.sha256 == opened.card.sha256
     stem = "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
-    where = (opened.model, folder, card, split, run, stem)
+    where = (opened.model, tested, split, run, stem)
     if explain or images:
         from rssc_tf.evaluation.explanations import explain as draw_explanations
         from rssc_tf.evaluation.grad_cam import feature_extractor
 
         feature_extractor(opened.model)  # a backbone that cannot be explained is told at once
-    metrics = evaluate(*where, tune_thresholds=tune_thresholds)
+    metrics = evaluate_run(*where, tune_thresholds=tune_thresholds)
     for name, value in metrics.items():
         print(f"{name:21} {value:.4f}" if isinstance(value, float) else f"{name:21} {value}")
     print(f"files: {run}/{stem}metrics.json, ...")

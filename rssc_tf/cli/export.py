@@ -39,17 +39,17 @@ def command(
     if format_ is Format.savedmodel and quantize is not Quantization.none:
         raise typer.BadParameter("--quantize int8 goes with --format tflite or onnx")
     import_tensorflow()
-    from rssc_tf.runs import open_run
+    from rssc_tf.runs import load_run
 
     if format_ is Format.savedmodel:
         from rssc_tf.exporting import export
 
-        export(open_run(run), out, overwrite)
+        export(load_run(run), out, overwrite)
         print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")
         return
     from rssc_tf.exporting.portable import export_portable
 
-    found = export_portable(open_run(run), out, format_, quantize, overwrite)
+    found = export_portable(load_run(run), out, format_, quantize, overwrite)
     print(f"export: {out}/model.{format_} (how to use it: {out}/model_card.md)")
     if found:
         print(

@@ -87,7 +87,7 @@ def command(
         f"scene: {scene_.width} x {scene_.height} pixels, bands "
         f"{','.join(map(str, scene_.bands))} {ranges}; windows of {across.window}"
     )
-    if made.model.multi_label:
+    if not made.model.task.exclusive:
         print("each cell shows the most probable of its labels; --probabilities keeps them all")
     for name, share in made.shares.items():
         print(f"{name}: {100 * share:.1f}%")

@@ -62,18 +62,18 @@ def command(
     ] = None,
 ) -> None:
     tensorflow = import_tensorflow()
-    from rssc_tf.evaluation.metrics import display_name, headline
+    from rssc_tf.evaluation.metrics import intervals
     from rssc_tf.probing.encoder import open_encoder
     from rssc_tf.probing.probe import check_settings, probe, write_probes
+    from rssc_tf.records import Records
     from tfrecords_tools.common.atomic import refuse_existing
-    from tfrecords_tools.records.card import open_records
 
     check_settings(method, protocol, c, k, seed)
-    card = open_records(target)
+    records = Records(target)
     tensorflow.config.experimental.enable_op_determinism()
     encoder = open_encoder(
         weights,
-        card,
+        records,
         backbone=backbone,
         image_size=image_size,
         normalization=normalization,
@@ -83,12 +83,12 @@ def command(
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
     refuse_existing(out, overwrite)
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
-    found = probe(encoder, target, card, **settings)
-    write_probes(found, encoder, card, out, overwrite)
-    name = headline(card.multi_label)
+    found = probe(encoder, records, **settings)
+    write_probes(found, encoder, records, out, overwrite)
+    rows = intervals(records.task).values()
     for each in found:
-        line = f"{each.method:6} {display_name(name)} {100 * each.metrics[name]:.2f}"
-        line += f", {display_name('macro_f1')} {100 * each.metrics['macro_f1']:.2f}"
+        scores = (f"{row.written} {100 * each.metrics[row.name]:.2f}" for row in rows)
+        line = f"{each.method:6} {', '.join(scores)}"
         line += f" on {len(each.ids)} {each.split} images"
         chosen = ", ".join(f"{key} {value:g}" for key, value in each.chosen.items())
         print(f"{line} ({chosen or 'settings'} by {each.chosen_by})".replace("by given", "given"))

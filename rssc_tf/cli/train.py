@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from rssc_tf.cli.settings import RUN, given, with_settings
+from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.settings import RUN
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "train"
@@ -48,7 +49,7 @@ def command(
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
     from rssc_tf.evaluation.metrics import display_name
-    from rssc_tf.settings import TrainConfig
+    from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
     from rssc_tf.weights.initial import backbone_of
 
@@ -60,10 +61,10 @@ def command(
             f"at {settings['image_size']} px"
         )
     if "backbone" not in settings and settings.get("weights"):
-        settings["backbone"] = backbone_of(settings["weights"]) or TrainConfig.backbone
+        settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
     if "target" not in settings:
         raise RsscError("--source needs a --target RECORDS too")
-    resolved = TrainConfig(**settings)
+    resolved = Settings(**settings)
     if out is None:
         name = Path(resolved.target).resolve().name
         out = Path("runs", f"{name}-{resolved.strategy}-{resolved.seed}")

@@ -50,7 +50,7 @@ def import_weights(
         str | None, typer.Option(help="How its images were normalised, if you know better.")
     ] = None,
     pretraining: Annotated[
-        str | None, typer.Option(help="imagenet or ssl: which strategies may use it.")
+        str | None, typer.Option(help="imagenet or ssl: which regimes may use it.")
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="Which copy, where a checkpoint holds several.")

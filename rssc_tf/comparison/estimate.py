@@ -2,7 +2,8 @@
 
 import math
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,12 +13,14 @@ from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import read_metrics
 from rssc_tf.evaluation.prediction import forward
+from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.regimes import get_strategy
-from rssc_tf.settings import TrainConfig, with_source_settings
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.regimes import get_regime
+from rssc_tf.settings import Settings, definition, step_kind, with_source_settings
+from rssc_tf.tasks import task_of
 from rssc_tf.training.distribution import dtype_policy, get_distribution, global_batch
-from rssc_tf.training.schedules import CosineSchedule
-from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.training.step import training_step
 from rssc_tf.weights.initial import initialise
 from tfrecords_tools.records.card import Card, open_records
 
@@ -59,7 +62,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     rounds = {
         _round_key(cell.config): cell
         for cell in cells
-        if cell.key not in done and get_strategy(cell.strategy).source_round
+        if cell.key not in done and get_regime(cell.strategy).source_round
     }
     for cell in rounds.values():
         seconds = measured.source_round(cell)
@@ -77,12 +80,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
     )
 
 
-def _round_key(config: TrainConfig) -> tuple:
-    return tuple(
-        value
-        for field, value in zip(fields(TrainConfig), astuple(with_source_settings(config)))
-        if field.name != "source_seed"
-    )
+def _round_key(config: Settings) -> tuple:
+    source = with_source_settings(config)
+    return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
 
 
 class _Measurements:
@@ -103,7 +103,7 @@ class _Measurements:
         card = open_records(Path(config.target))
         return self._stage(config, card, card.splits["train"].examples)
 
-    def _stage(self, config: TrainConfig, card: Card, examples: int) -> float:
+    def _stage(self, config: Settings, card: Card, examples: int) -> float:
         cost = self._cost(config, card)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
         looked_at = sum(
@@ -113,9 +113,8 @@ class _Measurements:
         )
         return cost.start + steps * cost.step + looked_at * cost.image
 
-    def _cost(self, config: TrainConfig, card: Card) -> Cost:
-        kind = (card.name, config.backbone, config.image_size, config.batch_size)
-        kind += (config.head, config.precision, config.distribute)
+    def _cost(self, config: Settings, card: Card) -> Cost:
+        kind = (card.name, step_kind(config))
         if kind not in self._costs:
             started = time.monotonic()
             self._costs[kind] = measure(config, card)
@@ -123,7 +122,7 @@ class _Measurements:
         return self._costs[kind]
 
 
-def measure(config: TrainConfig, card: Card) -> Cost:
+def measure(config: Settings, card: Card) -> Cost:
     """Builds the network from random weights, and times some of its steps on real batches."""
     records = Path(config.target)
     started = time.monotonic()
@@ -135,12 +134,21 @@ def measure(config: TrainConfig, card: Card) -> Cost:
         model = build_classifier(
             backbone, normalization, len(card.classes), config.image_size, frozen=frozen, seed=0
         )
-        optimizer = build_optimizer(model, CosineSchedule(1e-3, 100), config.precision)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+        optimizer = build_optimizer(
+            config.optimizer,
+            SCHEDULES[config.schedule](1e-3, 100),
+            model.trainable_variables,
+            weight_decay=config.weight_decay,
+            precision=config.precision,
+        )
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, batch, losses)
 
     def pipeline(context) -> object:
         size = context.get_per_replica_batch_size(batch)
-        return training_batches(records, card, size, seed=0, threads=config.workers)
+        return training_batches(
+            records, card, size, seed=0, threads=config.workers, augment=config.augment
+        )
 
     batches = iter(distribution.distribute_datasets_from_function(pipeline))
     float(step(next(batches)))

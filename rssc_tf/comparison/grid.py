@@ -2,21 +2,26 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.augment import crop_side
-from rssc_tf.regimes import STRATEGIES, get_strategy
+from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.runs import MODEL
-from rssc_tf.settings import FREE, HEADS, PROCEDURE, TrainConfig, load_yaml, resolve
+from rssc_tf.settings import (
+    HEADS,
+    PROCEDURE,
+    Settings,
+    decided_by_grid,
+    definition,
+    load_yaml,
+    resolve,
+)
 from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import Card, open_records
 from tfrecords_tools.subset import is_whole, training_share, write_subset
-
-# What the grid itself decides for each run.
-DECIDED = ("strategy", "target", "head", "seed", "source_seed")
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,12 @@ class Grid:
 
     Attributes:
         targets: record folders.
-        strategies: names of `STRATEGIES`.
+        strategies: names of `REGIMES`.
         seeds: number of seeds, from 0.
         fractions: shares of all images of a target to train on, nested; empty: its training
             split as it is.
         heads: of `HEADS`.
-        settings: fields of `TrainConfig` that all runs share, without `DECIDED`.
+        settings: fields of `Settings` that all runs share, without `decided_by_grid`.
         by_strategy, by_fraction: fields that differ for a strategy or a fraction, such as
             `{"scratch": {"learning_rate": 1e-3}}` or `{0.05: {"epochs": 40}}`.
     """
@@ -51,7 +56,7 @@ class Grid:
             if twice or not (values or name == "fractions"):
                 raise RsscError(f"--{name}: {f'{twice[0]} is given twice' if twice else 'empty'}")
         for name in (*self.strategies, *self.by_strategy):
-            get_strategy(name)
+            get_regime(name)
         for name in self.heads:
             if name not in HEADS:
                 raise RsscError(f"`head` is one of {', '.join(HEADS)}. Received: {name!r}")
@@ -62,7 +67,7 @@ class Grid:
         for fraction in self.by_fraction:
             if fraction not in self.fractions:
                 raise RsscError(f"there are settings for the fraction {fraction}, not in the grid")
-        known = {setting.name for setting in fields(TrainConfig)} - set(DECIDED)
+        known = {setting.name for setting in fields(Settings)} - set(decided_by_grid())
         overrides = [*self.by_strategy.values(), *self.by_fraction.values()]
         for name in (name for settings in (self.settings, *overrides) for name in settings):
             if name not in known:
@@ -111,7 +116,7 @@ class Cell:
     train_images: int
     strategy: str
     seed: int
-    config: TrainConfig
+    config: Settings
     folder: Path
     key: str
 
@@ -122,8 +127,8 @@ class Cell:
 
 
 def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> tuple:
-    """The order of a table of runs: target, head, fraction, strategy as in `STRATEGIES`, seed."""
-    return target, HEADS.index(head), round(fraction, 6), list(STRATEGIES).index(strategy), seed
+    """The order of a table of runs: target, head, fraction, strategy as in `REGIMES`, seed."""
+    return target, HEADS.index(head), round(fraction, 6), list(REGIMES).index(strategy), seed
 
 
 def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
@@ -201,13 +206,13 @@ def _cell(
     name, fraction, card = part.card.name, part.fraction, part.card
     settings = dict(grid.settings)
     settings |= grid.by_fraction.get(fraction, {}) | grid.by_strategy.get(strategy, {})
-    config = TrainConfig(
+    config = Settings(
         **settings, strategy=strategy, target=part.records, head=head, seed=seed, source_seed=0
     )
     config = resolve(config, crop_side(card.side))
-    defined = {key: value for key, value in asdict(config).items() if key not in FREE}
-    defined |= {"procedure": PROCEDURE, "records": card.sha256, "weights": _content(config.weights)}
-    if get_strategy(strategy).source_round:
+    defined = definition(config) | {"procedure": PROCEDURE}
+    defined |= {"records": card.sha256, "weights": _content(config.weights)}
+    if get_regime(strategy).source_round:
         defined["source"] = source.sha256
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]

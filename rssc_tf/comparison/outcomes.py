@@ -12,22 +12,13 @@ import yaml
 
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
-from rssc_tf.evaluation.metrics import THRESHOLD, headline
+from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
+from rssc_tf.tasks import Task, task_of, task_of_labels
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import Card, read_card
-
-# Metrics that have intervals, the one that counts first; names are those of metrics.json.
-INTERVALS: dict[bool, dict[str, Callable]] = {
-    False: {"top1": statistics.accuracy, "macro_f1": statistics.macro_f1},
-    True: {
-        "micro_f1": statistics.micro_f1,
-        "macro_f1": statistics.macro_f1,
-        "map": statistics.mean_average_precision,
-    },
-}
 
 
 class Outcome:
@@ -46,15 +37,16 @@ class Outcome:
         self._draws: dict[Callable, np.ndarray] = {}
 
     @property
-    def multi(self) -> bool:
-        return self.labels.ndim == 2
+    def task(self) -> Task:
+        return task_of_labels(self.labels)
 
-    def draws(self, metric: Callable) -> np.ndarray:
+    def scores(self, metric: Metric) -> np.ndarray:
+        """`draws` of a metric that has an interval."""
+        return self.draws(metric.interval, metric.replicates)
+
+    def draws(self, metric: Callable, replicates: int = statistics.REPLICATES) -> np.ndarray:
         """`statistics.bootstrap` of a metric, computed once."""
         if metric not in self._draws:
-            # Sorting makes mAP slow, and a standard error from 300 resamples is good to 4%.
-            slow = metric is statistics.mean_average_precision
-            replicates = 300 if slow else statistics.REPLICATES
             self._draws[metric] = bootstrap(
                 metric, self.probabilities, self.labels, replicates=replicates
             )
@@ -63,15 +55,12 @@ class Outcome:
     @cached_property
     def decisions(self) -> np.ndarray:
         """What was predicted: classes `(n,)`, or bool `(n, classes)`."""
-        if self.multi:
-            return self.probabilities >= THRESHOLD
-        return self.probabilities.argmax(axis=1)
+        return self.task.decide(self.probabilities)
 
     @cached_property
     def right(self) -> np.ndarray:
         """bool `(n,)`: whether the class, or the whole set of labels, is right."""
-        right = self.decisions == self.labels
-        return right.all(axis=1) if self.multi else right
+        return self.task.agree(self.decisions, self.labels)
 
     @cached_property
     def settings(self) -> dict:
@@ -114,16 +103,16 @@ class Group:
 
     @property
     def strategies(self) -> list[str]:
-        return [name for name in STRATEGIES if name in self.runs]
+        return in_order(self.runs)
 
     @property
-    def multi(self) -> bool:
-        return next(self.all_runs()).multi
+    def task(self) -> Task:
+        return next(self.all_runs()).task
 
     @property
     def metric(self) -> str:
         """The metric that counts."""
-        return headline(self.multi)
+        return self.task.headline
 
     @property
     def source(self) -> str:
@@ -138,15 +127,15 @@ class Group:
     def score(self, strategy: str, metric: str | None = None) -> Estimate:
         """Mean score of a strategy over its seeds; by default of the metric that counts."""
         runs = list(self.runs[strategy].values())
-        function = INTERVALS[self.multi][metric or self.metric]
-        found = estimate(np.array([run.draws(function) for run in runs]), len(runs[0].labels))
+        row = intervals(self.task)[metric or self.metric]
+        found = estimate(np.array([run.scores(row) for run in runs]), len(runs[0].labels))
         return _within(found, 0, 1)
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
-        function = INTERVALS[self.multi][metric or self.metric]
+        row = intervals(self.task)[metric or self.metric]
         pairs = self.pairs(strategy, against)
-        draws = [one.draws(function) - two.draws(function) for one, two in pairs]
+        draws = [one.scores(row) - two.scores(row) for one, two in pairs]
         if not draws:
             return None
         return _within(estimate(np.array(draws), len(next(self.all_runs()).labels)), -1, 1)
@@ -170,9 +159,7 @@ class Group:
     def class_counts(self) -> np.ndarray:
         """int `(classes,)`: how many test images carry each class."""
         run = next(self.all_runs())
-        if run.multi:
-            return run.labels.sum(axis=0)
-        return np.bincount(run.labels, minlength=run.probabilities.shape[1])
+        return self.task.indicators(run.labels, run.probabilities.shape[1]).sum(axis=0)
 
     def pairs(self, strategy: str, against: str) -> list[tuple[Outcome, Outcome]]:
         """Runs of two strategies with the same seed."""
@@ -192,7 +179,7 @@ class Group:
     def reference(self) -> str | None:
         """What the best is held against: scratch or ImageNet where there is one."""
         others = [name for name in self.strategies if name != self.best]
-        known = [name for name in ("scratch", "imagenet") if name in others]
+        known = [name for name in REFERENCES if name in others]
         return (known or others or [None])[0]
 
 
@@ -306,18 +293,13 @@ def _arrays(
     predictions: pd.DataFrame, card: Card, folder: Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids, labels and probabilities of a table of predictions."""
-    label = "labels" if card.multi_label else "label"
+    task = task_of(card)
     columns = [f"p_{name}" for name in card.classes]
-    absent = [name for name in ("id", label, *columns) if name not in predictions]
+    absent = [name for name in ("id", task.column, *columns) if name not in predictions]
     if absent:
         raise _Unusable(f"{folder}/predictions.parquet has no column {absent[0]!r}")
     probabilities = predictions[columns].to_numpy(np.float32)
     if not len(probabilities) or not np.isfinite(probabilities).all():
         raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")
-    if card.multi_label:
-        labels = np.zeros(probabilities.shape, np.int8)
-        for number, present in enumerate(predictions[label]):
-            labels[number, np.asarray(present, int)] = 1
-    else:
-        labels = predictions[label].to_numpy(int)
+    labels = task.from_column(predictions[task.column], len(columns))
     return predictions["id"].to_numpy(), labels, probabilities

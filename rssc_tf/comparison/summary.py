@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.outcomes import INTERVALS, Group, Study
+from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.results import COLUMNS
+from rssc_tf.evaluation.metrics import intervals
+from rssc_tf.regimes import REFERENCES
 from tfrecords_tools.common.atomic import new_file
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
 PLACE = ("target", "head", "fraction", "train_images")
-# What every strategy is held against, where it is there.
-_REFERENCES = ("scratch", "imagenet")
 
 
 def comparisons(group: Group) -> list[tuple[str, str]]:
@@ -22,7 +22,7 @@ def comparisons(group: Group) -> list[tuple[str, str]]:
     first.
     """
     present = group.strategies
-    references = [name for name in _REFERENCES if name in present] or present[:1]
+    references = [name for name in REFERENCES if name in present] or present[:1]
     return [
         (strategy, against)
         for against in references
@@ -38,7 +38,7 @@ def summarise(study: Study) -> pd.DataFrame:
     Returns:
         One row for each target, head, fraction, strategy and metric: `seeds`, `mean`, `sd` over
         the seeds (empty for one), and `low`, `high`, the 95% interval of the metrics that have
-        one (`INTERVALS`). Metrics are in the unit of `metrics.json`.
+        one (`metrics.intervals`). Metrics are in the unit of `metrics.json`.
     """
     metrics = [name for name in study.table.columns if name not in COLUMNS]
     rows = []
@@ -52,7 +52,7 @@ def summarise(study: Study) -> pd.DataFrame:
                         continue
                     row = {**_place(target.name, group), "strategy": strategy, "metric": metric}
                     row |= {"seeds": len(values), "mean": values.mean(), "sd": values.std()}
-                    if metric in INTERVALS[group.multi]:
+                    if metric in intervals(group.task):
                         found = group.score(strategy, metric)
                         row |= {"low": found.low, "high": found.high}
                     rows.append(row)
@@ -74,7 +74,7 @@ def differences(study: Study) -> pd.DataFrame:
         for group in target.groups:
             for strategy, against in comparisons(group):
                 tests = " ".join(f"{test.p_value:.3g}" for test in group.tests(strategy, against))
-                for metric in INTERVALS[group.multi]:
+                for metric in intervals(group.task):
                     found = group.difference(strategy, against, metric)
                     row = {**_place(target.name, group), "strategy": strategy, "against": against}
                     row |= {"metric": metric, "seeds": found.seeds, "difference": found.value}

@@ -11,7 +11,8 @@ from PIL import Image
 
 from rssc_tf.cache import cache_folder
 from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
-from rssc_tf.regimes import get_strategy
+from rssc_tf.regimes import get_regime
+from rssc_tf.tasks import SINGLE_LABEL
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
@@ -81,8 +82,8 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     from rssc_tf.evaluation.plots import plot_contact_sheet
     from rssc_tf.exporting import export
     from rssc_tf.predict import predict_files
-    from rssc_tf.runs import open_run
-    from rssc_tf.settings import TrainConfig
+    from rssc_tf.runs import load_run
+    from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
 
     started = time.monotonic()
@@ -92,17 +93,17 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
     results, skipped = {}, {}
     for strategy in STRATEGIES:
-        print(f"--- {strategy}: {get_strategy(strategy).summary}")
+        print(f"--- {strategy}: {get_regime(strategy).summary}")
         try:
-            config = TrainConfig(strategy=strategy, **settings)
+            config = Settings(strategy=strategy, **settings)
             results[strategy] = run_regime(config, out / "runs" / strategy)
         except RsscError as error:
-            if get_strategy(strategy).pretraining != "imagenet":
+            if get_regime(strategy).pretraining != "imagenet":
                 raise
             skipped[strategy] = str(error)  # no ImageNet weights to be had: said in the table
-    best = max(results, key=lambda name: results[name]["top1"])
+    best = max(results, key=lambda name: results[name][SINGLE_LABEL.headline])
     print(f"--- export of the best, {best}")
-    export(open_run(out / "runs" / best), out / "export")
+    export(load_run(out / "runs" / best), out / "export")
     _predict_some(predict_files, out, best)
     _draw_scene(out / "scene.png")
     _print_table(results, skipped, settings)
@@ -149,17 +150,19 @@ def _print_table(results: dict[str, dict], skipped: dict[str, str], settings: di
     from rich.console import Console
     from rich.table import Table
 
+    from rssc_tf.evaluation.metrics import intervals
+
     first = next(iter(results.values()))
     train = read_card(Path(settings["target"])).splits["train"].examples
     print(
         f"{train} labelled scenes for training, {first['examples']} for the test; "
         f"{settings['backbone']} at {settings['image_size']} px"
     )
-    table = Table("regime", "top-1 %", "macro-F1 %")
+    rows = intervals(SINGLE_LABEL).values()
+    table = Table("regime", *(f"{row.written} %" for row in rows))
     for name in STRATEGIES:
         if name in results:
-            row = results[name]
-            table.add_row(name, f"{100 * row['top1']:.1f}", f"{100 * row['macro_f1']:.1f}")
+            table.add_row(name, *(f"{100 * results[name][row.name]:.1f}" for row in rows))
         else:
             table.add_row(name, "-", skipped[name])
     Console().print(table)

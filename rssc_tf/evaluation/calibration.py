@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
+from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 
 CALIBRATION = "calibration.json"
 BOUNDS = (0.05, 20.0)
@@ -33,26 +33,7 @@ class Calibration:
     thresholds: dict[str, float] | None = None
 
 
-def negative_log_likelihood(
-    logits: np.ndarray, labels: np.ndarray, multi: bool, temperature: float = 1.0
-) -> float:
-    """Mean log loss in nats of `logits / temperature`, in float64 and never clipped.
-
-    Args:
-        logits: float `(n, classes)`.
-        labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`: then the mean is over all
-            decisions.
-        multi: which of the two.
-        temperature: above 0.
-    """
-    scaled = np.asarray(logits, np.float64) / temperature
-    if multi:
-        return float((np.logaddexp(0, scaled) - scaled * labels).mean())
-    chosen = scaled[np.arange(len(labels)), labels]
-    return float((logsumexp(scaled, axis=1) - chosen).mean())
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, multi: bool) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The scalar T that minimises the log loss of `logits / T`.
 
     Guo et al., "On Calibration of Modern Neural Networks", 2017. The loss is convex in 1/T, so
@@ -62,21 +43,21 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, multi: bool) -> floa
     Args:
         logits: float `(n, classes)`, finite.
         labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`.
-        multi: which of the two.
     """
+    task = task_of_labels(labels)
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(logits, labels, multi, np.exp(log_temperature))
+        return task.log_loss(logits, labels, np.exp(log_temperature))
 
     found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-8})
     # The search stops short of its bounds; and where nothing beats 1, it stays 1.
     return float(min((1.0, np.exp(found.x), *BOUNDS), key=lambda t: loss(np.log(t))))
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray, multi: bool) -> Calibration:
+def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """Fits the temperature on a validation split; arguments as for `fit_temperature`."""
-    temperature = fit_temperature(logits, labels, multi)
-    losses = (negative_log_likelihood(logits, labels, multi, t) for t in (1.0, temperature))
+    task, temperature = task_of_labels(labels), fit_temperature(logits, labels)
+    losses = (task.log_loss(logits, labels, t) for t in (1.0, temperature))
     return Calibration(temperature, len(labels), *losses)
 
 
@@ -95,7 +76,7 @@ def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
         classes: of the run; thresholds must name exactly these.
 
     Raises:
-        RsscError: the file is damaged.
+        DataError: the file is damaged.
     """
     path = Path(run) / CALIBRATION
     if not path.is_file():
@@ -110,7 +91,7 @@ def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
             if not all(0 <= value <= 1 for value in found.thresholds.values()):
                 raise ValueError("a threshold is outside 0..1")
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise RsscError(
+        raise DataError(
             f"{path} is damaged ({error}): delete it, then run rssc-tf evaluate {run}"
         ) from error
     return found

@@ -1,12 +1,12 @@
-"""A trained model on a split of records -> the files of a run folder."""
+"""A model on a dataset -> scores; the model of a run on a split of records -> the run's files."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from pipelines.records import explain_damage
-from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation import thresholds
 from rssc_tf.evaluation.calibration import (
     Calibration,
@@ -15,26 +15,58 @@ from rssc_tf.evaluation.calibration import (
     write_calibration,
 )
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
-from rssc_tf.evaluation.metrics import headline, label_f1, score
-from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predict, to_probabilities
-from rssc_tf.evaluation.reliability import confidence_scores
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.evaluation.metrics import METRICS, score
+from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predict
+from rssc_tf.records import Records
+from rssc_tf.tasks import task_of, task_of_labels
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 _BATCH = 64
 
 
-def evaluate(
+def evaluate(model, dataset: tf.data.Dataset, *, temperature: float = 1.0) -> dict[str, float]:
+    """The scores of a classifier; writes nothing.
+
+    Args:
+        model: images to logits, float `(batch, classes)`.
+        dataset: batches `(images, labels)`, as `Records.split` has them; what else a batch holds is
+            not looked at. Labels are int `(batch,)` class indices, or 0 and 1 `(batch, classes)`:
+            then the scores are those of the multi-label task.
+        temperature: the logits are divided by it, above 0.
+
+    Returns:
+        Name to value of every row of `rssc_tf.METRICS` for the task; NaN where it is undefined.
+
+    Raises:
+        SettingError: no batch in `dataset`, or a temperature of 0 or below.
+        NotFinite: a logit is not finite.
+    """
+    if not temperature > 0:
+        raise SettingError("temperature", "is above 0", temperature)
+    apply, logits, labels = forward(model), [], []
+    for images, truth, *_ in dataset:
+        logits.append(apply(images).numpy())
+        labels.append(truth.numpy())
+    if not logits:
+        raise SettingError("dataset", "has one batch or more", 0)
+    logits, labels = np.concatenate(logits), np.concatenate(labels)
+    if not np.isfinite(logits).all():
+        raise NotFinite("the model gives a logit that is not finite: it has diverged in training")
+    task = task_of_labels(labels)
+    return score(task.probabilities(logits, temperature).numpy(), labels)
+
+
+def evaluate_run(
     model,
-    records: Path,
-    card: Card,
+    records: Records,
     split: str,
     folder: Path,
     stem: str = "",
     *,
     tune_thresholds: bool = False,
 ) -> dict:
-    """Evaluates a classifier on every example of a split, and writes what it found.
+    """Evaluates the classifier of a run on every example of a split, and writes what it found.
 
     The first evaluation of a run on its own records, where these have a `val` split, fits the
     temperature on it and keeps it in `calibration.json`. Later ones, on any records, apply that.
@@ -45,8 +77,7 @@ def evaluate(
 
     Args:
         model: images to logits.
-        records: record folder.
-        card: its card.
+        records: that the split is of.
         split: which split.
         folder: run folder. The files go there; its `dataset.json` says which records are its own.
         stem: prefix of the file names, for splits and records other than the run's own test.
@@ -61,18 +92,20 @@ def evaluate(
         `tuned_example_f1`. A metric that is undefined is NaN here and null in the file.
 
     Raises:
-        RsscError: no such split, the records or `calibration.json` are damaged, a logit is not
-            finite, or there is nothing to tune thresholds on: a single-label run, other records
-            than the run's own, no `val` split.
+        DataError: no such split, the records or `calibration.json` are damaged, or there is
+            nothing to tune thresholds on: a single-label run, other records than the run's own, no
+            `val` split.
+        NotFinite: a logit is not finite.
     """
+    card = records.card
     own = (folder / CARD_NAME).is_file() and read_card(folder).sha256 == card.sha256
     if tune_thresholds:
-        _check_tunable(records, card, own)
+        _check_tunable(records, own)
     calibration = read_calibration(folder, card.classes)
     apply = forward(model)
-    found = _predict(apply, records, card, split)
+    found = _predict(apply, records, split)
     if own and "val" in card.splits and (calibration is None or tune_thresholds):
-        val = found if split == "val" else _predict(apply, records, card, "val")
+        val = found if split == "val" else _predict(apply, records, "val")
         calibration = _fit(calibration, val, card, tune_thresholds)
         write_calibration(calibration, folder)
     metrics = {
@@ -80,8 +113,8 @@ def evaluate(
         "card_sha256": card.sha256,
         "split": split,
         "examples": len(found.ids),
-        "headline": headline(card.multi_label),
-        **score(found.probabilities, found.labels, card.multi_label),
+        "headline": task_of(card).headline,
+        **score(found.probabilities, found.labels),
     }
     probabilities = found.probabilities
     if calibration:
@@ -94,41 +127,41 @@ def evaluate(
     return metrics
 
 
-def _check_tunable(records: Path, card: Card, own: bool) -> None:
-    if not card.multi_label:
-        raise RsscError(
+def _check_tunable(records: Records, own: bool) -> None:
+    card = records.card
+    if records.task.exclusive:
+        raise DataError(
             f"`tune_thresholds=True` is for multi-label runs, and {card.name} is {card.task}: its "
             "images get their most probable class"
         )
     if not own:
-        raise RsscError(
-            f"`tune_thresholds=True` uses the run's own val split, and {records} are other "
+        raise DataError(
+            f"`tune_thresholds=True` uses the run's own val split, and {records.path} are other "
             "records: leave out `records`"
         )
     if "val" not in card.splits:
-        raise RsscError(
-            f"`tune_thresholds=True` needs a val split, and {records} has "
+        raise DataError(
+            f"`tune_thresholds=True` needs a val split, and {records.path} has "
             f"{', '.join(card.splits)}: convert with `val_fraction` above 0, and train on that"
         )
 
 
-def _predict(apply, records: Path, card: Card, split: str) -> Predictions:
-    batches = evaluation_batches(records, card, split, _BATCH)
-    total = card.splits[split].examples
-    with explain_damage(records):
-        found = predict(apply, batches, card.multi_label, f"evaluating {split}", total)
+def _predict(apply, records: Records, split: str) -> Predictions:
+    batches, task = records.split(split, _BATCH, ids=True), records.task
+    with explain_damage(records.path):
+        found = predict(apply, batches, task, f"evaluating {split}", records.splits[split])
     odd = ~np.isfinite(found.logits).all(axis=1)
     if odd.any():
         raise NotFinite(
-            f"the model gives {str(found.ids[odd][0])!r} of {records} a logit that is not finite: "
-            "train again with a lower `learning_rate`, or with `precision='float32'`"
+            f"the model gives {str(found.ids[odd][0])!r} of {records.path} a logit that is not "
+            "finite: train again with a lower `learning_rate`, or with `precision='float32'`"
         )
     return found
 
 
 def _fit(old: Calibration | None, val: Predictions, card: Card, tune: bool) -> Calibration:
     """The calibration of a run from its validation split; a temperature once fitted stays."""
-    found = old or calibrate(val.logits, val.labels, card.multi_label)
+    found = old or calibrate(val.logits, val.labels)
     if not tune:
         return found
     best = thresholds.tune_thresholds(_calibrated(val, card, found), val.labels)
@@ -136,7 +169,7 @@ def _fit(old: Calibration | None, val: Predictions, card: Card, tune: bool) -> C
 
 
 def _calibrated(found: Predictions, card: Card, calibration: Calibration) -> np.ndarray:
-    return to_probabilities(found.logits, card.multi_label, calibration.temperature).numpy()
+    return task_of(card).probabilities(found.logits, calibration.temperature).numpy()
 
 
 def _calibrated_scores(
@@ -148,25 +181,24 @@ def _calibrated_scores(
 ) -> dict:
     """What a calibration changes in the metrics. Decisions at 0.5 and rankings are not among it: a
     temperature leaves the order of the probabilities as it is."""
-    scores = {
-        **confidence_scores(probabilities, labels, card.multi_label),
-        "temperature": calibration.temperature,
-        "ece_uncalibrated": metrics["ece"],
-        "log_loss_uncalibrated": metrics["log_loss"],
+    scores = score(probabilities, labels, lambda row: row.confidence)
+    scores["temperature"] = calibration.temperature
+    scores |= {
+        f"{name}_uncalibrated": metrics[name] for name in scores if METRICS[name].uncalibrated
     }
     if calibration.thresholds:
         cut = [calibration.thresholds[name] for name in card.classes]
-        tuned = label_f1(probabilities >= np.array(cut), labels)
-        names = ("micro_f1", "macro_f1", "example_f1")
-        scores |= {f"tuned_{name}": tuned[name] for name in names}
+        decided = (probabilities >= np.array(cut)).astype(float)  # decides alike at 0.5
+        tuned = score(decided, labels, lambda row: row.tuned)
+        scores |= {f"tuned_{name}": value for name, value in tuned.items()}
     return scores
 
 
 def same_classes(card: Card, trained: Card, records: Path) -> None:
-    """Raises `RsscError` unless `records` have the task and classes that a model was trained on."""
+    """Raises `DataError` unless `records` have the task and classes that a model was trained on."""
     if (card.task, card.classes) != (trained.task, trained.classes):
         odd = sorted(set(card.classes) ^ set(trained.classes)) or [card.task]
-        raise RsscError(
+        raise DataError(
             f"{records} does not have the run's task and classes; they differ in "
             f"{', '.join(odd[:5])}"
         )

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.records import explain_damage
-from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.grad_cam import grad_cam
-from rssc_tf.evaluation.metrics import THRESHOLD
-from rssc_tf.evaluation.reliability import example_losses
+from rssc_tf.records import Records
+from rssc_tf.tasks import THRESHOLD, task_of
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
 
@@ -21,8 +20,7 @@ _BATCH = 32
 
 def explain(
     model,
-    records: Path,
-    card: Card,
+    records: Records,
     split: str,
     folder: Path,
     stem: str = "",
@@ -32,8 +30,8 @@ def explain(
 ) -> Path:
     """Draws where the model sees the predicted and the true class of an image.
 
-    Reads the predictions that `evaluate` left. In `explanations/` (with `stem` before its name),
-    which is replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
+    Reads what `evaluate_run` left. In `explanations/` (with `stem` before its name), which is
+    replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
     `p_predicted`, `true`, `p_true`, and for multi-label all `labels` of the image. For
     multi-label, `predicted` is the most probable label that the image does not have, if that is
     predicted (0.5 or more), else the most probable of all; `true` is the least probable of those
@@ -41,11 +39,10 @@ def explain(
 
     Args:
         model: of the run: images to logits.
-        records: record folder.
-        card: its card.
+        records: that the split is of.
         split: the split that was evaluated.
         folder: run folder.
-        stem: as `evaluate` was called with.
+        stem: as `evaluate_run` was called with.
         count: how many images, those with the highest loss first; all, where there are fewer.
         ids: explain these images instead.
 
@@ -53,11 +50,12 @@ def explain(
         The folder with the pictures.
 
     Raises:
-        RsscError: an id is unknown, or the backbone has no spatial feature map.
+        DataError: an id is unknown, or the backbone has no spatial feature map.
     """
+    card = records.card
     table = _cases(pd.read_parquet(folder / f"{stem}predictions.parquet"), card)
     if ids:
-        table = _named(table, ids, records, split)
+        table = _named(table, ids, records.path, split)
     else:
         table = table.sort_values("loss", ascending=False, kind="stable")[:count]
     # The rank makes names unique; a file system takes 255 bytes, so long ids are cut.
@@ -66,7 +64,7 @@ def explain(
     )
     files = [f"{rank:03d}-{name[:50]}.png" for rank, name in enumerate(names, start=1)]
     table.insert(1, "file", files)
-    images = _read_images(records, card, split, set(table["id"]))
+    images = _read_images(records, split, set(table["id"]))
     out = folder / f"{stem}explanations"
     with new_folder(out, overwrite=True) as aside, progress_bar("explaining", len(table)) as bar:
         for start in range(0, len(table), _BATCH):
@@ -86,9 +84,12 @@ def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
     """One row an image: id, loss, the classes to explain, their probabilities, all its labels."""
     probabilities = predictions[[f"p_{name}" for name in card.classes]].to_numpy()
     predicted = probabilities.argmax(axis=1)
-    if card.multi_label:
-        labels = [list(row) for row in predictions["labels"]]
-        truth = np.array([np.isin(range(len(card.classes)), row) for row in labels], int)
+    task = task_of(card)
+    truth = task.from_column(predictions[task.column], len(card.classes))
+    labels = [list(row.nonzero()[0]) for row in task.indicators(truth, len(card.classes))]
+    if task.exclusive:
+        true = truth
+    else:
         true = np.where(truth, probabilities, np.inf).argmin(axis=1)
         # A false alarm says more than a label that is right.
         alarms = np.where(truth, 0, probabilities)
@@ -96,14 +97,11 @@ def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
         predicted = np.where(wrong, alarms.argmax(axis=1), predicted)
         # An image without labels: what it was taken for is all there is to explain.
         true = np.where(truth.any(axis=1), true, predicted)
-    else:
-        truth = true = predictions["label"].to_numpy()
-        labels = [[label] for label in truth]
     rows = np.arange(len(predictions))
     return pd.DataFrame(
         {
             "id": predictions["id"],
-            "loss": example_losses(probabilities, truth, card.multi_label),
+            "loss": task.example_losses(probabilities, truth),
             "predicted": predicted,
             "p_predicted": probabilities[rows, predicted],
             "true": true,
@@ -116,18 +114,18 @@ def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
 def _named(table: pd.DataFrame, ids: Sequence[str], records: Path, split: str) -> pd.DataFrame:
     for id_ in ids:
         if id_ not in set(table["id"]):
-            raise RsscError(
+            raise DataError(
                 f"{records} has no image {id_!r} in its {split} split: ids are like "
                 f"{table['id'][0]!r}"
             )
     return table.set_index("id").loc[list(dict.fromkeys(ids))].reset_index()
 
 
-def _read_images(records: Path, card: Card, split: str, ids: set[str]) -> dict[str, np.ndarray]:
+def _read_images(records: Records, split: str, ids: set[str]) -> dict[str, np.ndarray]:
     """Id to the pixels that the model is shown: uint8 `(crop, crop, 3)`."""
     found = {}
-    with explain_damage(records):
-        for images, _, names in evaluation_batches(records, card, split, _BATCH):
+    with explain_damage(records.path):
+        for images, _, names in records.split(split, _BATCH, ids=True):
             for image, name in zip(images.numpy(), names.numpy(), strict=True):
                 if name.decode() in ids:
                     found[name.decode()] = image
@@ -140,7 +138,7 @@ def _draw(case, image: np.ndarray, of_predicted, of_true, card: Card, folder: Pa
     from rssc_tf.evaluation.plots import plot_explanation
 
     predicted, true = card.classes[case.predicted], card.classes[case.true]
-    if card.multi_label:
+    if not task_of(card).exclusive:
         wrong = case.p_predicted >= THRESHOLD and case.predicted not in case.labels
         first = f"{'wrong' if wrong else 'most probable'}: {predicted} {case.p_predicted:.3f}"
         second = f"least probable of its labels: {true} {case.p_true:.3f}"
@@ -169,4 +167,4 @@ def _index(table: pd.DataFrame, card: Card) -> pd.DataFrame:
     )
     # What stands in for the class of an image without labels is not its class.
     table.loc[table["labels"] == "", ["true", "p_true"]] = [None, np.nan]
-    return table if card.multi_label else table.drop(columns="labels")
+    return table.drop(columns="labels") if task_of(card).exclusive else table

@@ -10,6 +10,7 @@ import pandas as pd
 from rssc_tf.evaluation.metrics import confusion, display_name, per_class
 from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.evaluation.reliability import reliability
+from rssc_tf.tasks import task_of
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.records.card import Card
 
@@ -38,15 +39,13 @@ def write_tables(
     """
     classes = list(card.classes)
     table = pd.DataFrame({"id": found.ids})
-    if card.multi_label:
-        table["labels"] = [list(row.nonzero()[0]) for row in found.labels]
-    else:
-        table["label"] = found.labels
+    task = task_of(card)
+    table[task.column] = task.to_column(found.labels)
     for number, name in enumerate(classes):
         table[f"p_{name}"] = probabilities[:, number]
     with new_file(folder / f"{stem}predictions.parquet") as aside:
         table.to_parquet(aside, index=False)
-    arguments = (found.probabilities, found.labels, classes, card.multi_label)
+    arguments = (found.probabilities, found.labels, classes)
     scores, counts = per_class(*arguments), confusion(*arguments)
     for name, frame, index in (("per_class", scores, False), ("confusion", counts, True)):
         with new_file(folder / f"{stem}{name}.csv") as aside:
@@ -65,19 +64,19 @@ def draw(
     `write_tables`, and the metrics for the titles."""
     from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores, plot_reliability
 
-    arguments = (found.probabilities, found.labels, list(card.classes), card.multi_label)
+    task, arguments = task_of(card), (found.probabilities, found.labels, list(card.classes))
     name, about = metrics["headline"], f"{card.name}, {metrics['split']}"
     title = f"{about}: {display_name(name)} {metrics[name]:.3f}"
-    if card.multi_label:
-        plot_label_scores(per_class(*arguments), folder / f"{stem}confusion.png", title)
-    else:
+    if task.exclusive:
         plot_confusion(confusion(*arguments), folder / f"{stem}confusion.png", title)
+    else:
+        plot_label_scores(per_class(*arguments), folder / f"{stem}confusion.png", title)
     curves = {}
     if "temperature" in metrics:
         before = f"as trained: ECE {metrics['ece_uncalibrated']:.3f}"
-        curves[before] = reliability(found.probabilities, found.labels, card.multi_label)
+        curves[before] = reliability(found.probabilities, found.labels)
         label = f"temperature {metrics['temperature']:.2f}: ECE {metrics['ece']:.3f}"
     else:
         label = f"as trained: ECE {metrics['ece']:.3f}"
-    curves[label] = reliability(probabilities, found.labels, card.multi_label)
-    plot_reliability(curves, folder / f"{stem}calibration.png", about, card.multi_label)
+    curves[label] = reliability(probabilities, found.labels)
+    plot_reliability(curves, folder / f"{stem}calibration.png", about, task)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.tasks import TASKS, Task
 from tfrecords_tools.common.atomic import new_file
 
 
@@ -76,8 +78,8 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     if "val_log_loss" in history:
         axes.plot(history["epoch"], history["val_log_loss"], "--", label="validation loss")
-        name = "val_top1" if "val_top1" in history else "val_micro_f1"
-        label = {"val_top1": "validation top-1", "val_micro_f1": "validation micro-F1"}[name]
+        name = next(f"val_{t.headline}" for t in TASKS.values() if f"val_{t.headline}" in history)
+        label = f"validation {display_name(name)}"
         right = axes.twinx()
         right.plot(history["epoch"], history[name], color="tab:green", label=label)
         right.set(ylim=(0, 1), ylabel=label)
@@ -86,9 +88,7 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
     _save(figure, path)
 
 
-def plot_reliability(
-    curves: dict[str, pd.DataFrame], path: Path, title: str, multi_label: bool
-) -> None:
+def plot_reliability(curves: dict[str, pd.DataFrame], path: Path, title: str, task: Task) -> None:
     """Draws reliability diagrams over each other, and below how often each probability is stated.
 
     The last curve, the one that counts, has 95% intervals (Wilson's): bins of few images say
@@ -98,7 +98,7 @@ def plot_reliability(
         curves: legend to `reliability.reliability`.
         path: PNG to write.
         title: above the picture.
-        multi_label: what the probabilities are of: every label, or the top class.
+        task: says what the probabilities are of: every label, or the top class.
     """
     figure = Figure(figsize=(4.8, 6.4), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
@@ -113,13 +113,8 @@ def plot_reliability(
             axes.errorbar(*place, yerr=_wilson(seen), fmt="none", ecolor=colour, alpha=0.5)
         shares = table["count"] / table["count"].sum()
         below.stairs(shares, np.append(table["lower"], 1.0), **style, fill=mark == "o", alpha=0.6)
-    what = "label is present" if multi_label else "class is right"
-    axes.set(ylabel=f"share where the {what}", title=title, ylim=(0, 1.02), xlim=(0, 1.02))
-    stated = "a label" if multi_label else "the top class"
-    below.set(
-        xlabel=f"stated probability of {stated}",
-        ylabel=f"share of {'labels' if multi_label else 'images'}",
-    )
+    axes.set(ylabel=f"share where {task.outcome}", title=title, ylim=(0, 1.02), xlim=(0, 1.02))
+    below.set(xlabel=f"stated probability of {task.stated}", ylabel=f"share of {task.counted}")
     figure.legend(loc="outside lower center", ncols=len(curves), frameon=False, fontsize=9)
     _save(figure, path)
 
@@ -186,7 +181,7 @@ def plot_contact_sheet(sets: dict[str, dict[str, list[Path]]], path: Path) -> No
         middle = blocks[0, block * columns + columns // 2]
         middle.set_title(title, fontsize=14)
     figure.subplots_adjust(wspace=0.03, hspace=0.03)
-    # The second block needs room for its class names.
+    # The second block needs space for its class names.
     for axes in blocks[:, columns:].flat:
         box = axes.get_position()
         axes.set_position([box.x0 + 0.16, box.y0, box.width, box.height])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rssc_tf.tasks import Task
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 
@@ -23,27 +24,20 @@ class Predictions(NamedTuple):
     logits: np.ndarray
 
 
-def to_probabilities(logits: tf.Tensor, multi_label: bool, temperature: float = 1.0) -> tf.Tensor:
-    """Sigmoid for multi-label, softmax for single-label logits `(..., classes)`, which are divided
-    by `temperature` before."""
-    scaled = logits / temperature
-    return tf.sigmoid(scaled) if multi_label else tf.nn.softmax(scaled)
-
-
 def forward(model):
     """`images -> model(images)` for inference as one graph for batches of any size."""
     return tf.function(lambda images: model(images, training=False), reduce_retracing=True)
 
 
 def predict(
-    apply, batches: tf.data.Dataset, multi_label: bool, title: str = "", total: int = 0
+    apply, batches: tf.data.Dataset, task: Task, title: str = "", total: int = 0
 ) -> Predictions:
     """Runs `apply` (images to logits, see `forward`) over `evaluation_batches`."""
     parts = []
     with progress_bar(title, total) as advance:
         for images, labels, ids in batches:
             logits = apply(images)
-            probabilities = to_probabilities(logits, multi_label)
+            probabilities = task.probabilities(logits)
             parts.append((ids.numpy(), labels.numpy(), probabilities.numpy(), logits.numpy()))
             advance(len(parts[-1][0]))
     ids, *arrays = (np.concatenate(column) for column in zip(*parts, strict=True))

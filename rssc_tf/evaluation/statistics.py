@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from rssc_tf.evaluation.metrics import THRESHOLD
+from rssc_tf.tasks import task_of_labels
 
 REPLICATES = 1000  # a standard deviation from them is good to 2%; no percentile is needed
 LEVEL = 0.95
@@ -96,12 +96,9 @@ def _counts(
     probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weighted counts `(b, classes)`: true positives; predictions and positives together."""
-    if labels.ndim == 1:
-        classes = np.arange(probabilities.shape[1])
-        truth = labels[:, None] == classes
-        predicted = probabilities.argmax(axis=1)[:, None] == classes
-    else:
-        truth, predicted = labels != 0, probabilities >= THRESHOLD
+    task, classes = task_of_labels(labels), probabilities.shape[1]
+    truth = task.indicators(labels, classes)
+    predicted = task.indicators(task.decide(probabilities), classes)
     both = (truth & predicted).astype(np.float32)
     total = truth.astype(np.float32) + predicted
     return weights @ both, weights @ total

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rssc_tf.evaluation.metrics import THRESHOLD
+from rssc_tf.tasks import THRESHOLD
 
 
 def tune_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

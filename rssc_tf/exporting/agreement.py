@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rssc_tf.evaluation.calibration import read_calibration
-from rssc_tf.evaluation.metrics import THRESHOLD, headline, score
-from rssc_tf.evaluation.prediction import forward, to_probabilities
+from rssc_tf.evaluation.metrics import score
+from rssc_tf.evaluation.prediction import forward
 from rssc_tf.exporting.records import views
 from rssc_tf.runs import Run
 from tfrecords_tools.common.progress import progress_bar
@@ -30,32 +29,27 @@ def compare(
     Returns:
         A dict: `split`, `examples`, `of` (how many the split has), `agreement` (share of images
         with the same top class, or for multi-label with the same labels at 0.5),
-        `max_difference` and `mean_difference` (absolute, of probabilities), `metric` (`top1` or
-        `micro_f1`), and its values `of_the_file` and `of_the_run` on these images.
+        `max_difference` and `mean_difference` (absolute, of probabilities), `metric` (the headline
+        of the task), and its values `of_the_file` and `of_the_run` on these images.
     """
     card = run.card
     split = max(card.splits, key=SPLITS.index)
     images, labels = views(records, run, split, most)
-    calibration = read_calibration(run.folder, card.classes)
-    temperature = calibration.temperature if calibration else 1.0
-    apply = forward(run.model)
+    apply, temperature = forward(run.model), run.temperature
     ours, theirs = [], []
     with progress_bar("comparing", len(images)) as advance:
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
             logits = apply(batch)
-            ours.append(to_probabilities(logits, card.multi_label, temperature).numpy())
+            ours.append(run.task.probabilities(logits, temperature).numpy())
             theirs.append(classify(batch))
             advance(len(batch))
     ours, theirs = np.concatenate(ours), np.concatenate(theirs)
-    if card.multi_label:
-        same = ((ours >= THRESHOLD) == (theirs >= THRESHOLD)).all(axis=1)
-    else:
-        same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    same = run.task.agree(run.task.decide(ours), run.task.decide(theirs))
     difference = np.abs(ours.astype(np.float64) - theirs)
-    metric = headline(card.multi_label)
+    metric = run.task.headline
     of_the_file, of_the_run = (
-        score(probabilities, labels, card.multi_label)[metric] for probabilities in (theirs, ours)
+        score(probabilities, labels)[metric] for probabilities in (theirs, ours)
     )
     return {
         "split": split,

@@ -19,7 +19,7 @@ from tfrecords_tools.records.card import CARD_NAME
 VERSION = "1"
 
 
-def export(run: Run, out: Path, overwrite: bool = False) -> None:
+def export(run: Run, out: str | Path, overwrite: bool = False) -> None:
     """Writes `OUT/1/` (the SavedModel, in TensorFlow Serving's layout, with warm-up requests),
     `OUT/labels.txt`, `OUT/dataset.json`, `OUT/model_card.md` and `OUT/novelty.npz` (features of
     the training images, to tell what is unlike them).
@@ -35,6 +35,7 @@ def export(run: Run, out: Path, overwrite: bool = False) -> None:
     Raises:
         RsscError: `out` exists or cannot be written.
     """
+    out = Path(out)
     with new_folder(out, overwrite) as folder:
         try:
             records = own_records(run)

@@ -14,7 +14,7 @@ _SAVED_MODEL = f"""- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXE
   `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP and images of 16 bits
   go through `rssc-tf predict`.
 - Output: `probabilities`, `class_names`, `predicted`, `features`, `valid` (false for a file that
-  is no image; it harms no other of its batch)"""
+  is no image; the others of its batch are classified)"""
 
 _EXPLAIN = """
 - `explain`: image files and a class for each to `heat`, where the model sees the evidence for the
@@ -69,7 +69,7 @@ def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str
     side = crop_side(run.card.side)
     batch = "1" if kind == "tflite" else "n"
     prepare = _PREPARE.format(size=run.card.size, side=side)
-    last = _LABELS if run.card.multi_label else _TOP
+    last = _TOP if run.task.exclusive else _LABELS
     code = _IMPORTS[kind] + prepare + _CLASSIFY[kind] + _NAMES + last
     classes = len(run.card.classes)
     usage = f"""- File: `model.{kind}`, {"float32" if quantize == "none" else "int8"}

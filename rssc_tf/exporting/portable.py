@@ -10,9 +10,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augment import crop_side
-from rssc_tf.evaluation.calibration import read_calibration
+from rssc_tf.compat import all_layers
 from rssc_tf.evaluation.files import write_metrics
-from rssc_tf.evaluation.prediction import to_probabilities
 from rssc_tf.exporting import agreement, to_onnx, to_tflite
 from rssc_tf.exporting.folder import describe
 from rssc_tf.exporting.model_card import portable_card
@@ -45,13 +44,12 @@ class Portable(tf.Module):
         self.side = crop_side(run.card.side)
         # A copy: a run trained in mixed precision keeps its own.
         model = load_model(run.folder)
-        for layer in model._flatten_layers():
+        for layer in all_layers(model):
             layer.dtype_policy = "float32"
         self.weights = [variable.value for variable in model.variables]
-        calibration = read_calibration(run.folder, run.card.classes)
-        temperature = calibration.temperature if calibration else 1.0
-        self._call = lambda images: to_probabilities(
-            model(images, training=False), run.card.multi_label, temperature
+        temperature = run.temperature
+        self._call = lambda images: run.task.probabilities(
+            model(images, training=False), temperature
         )
 
     def function(self, batch: int | None):

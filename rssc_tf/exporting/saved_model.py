@@ -9,9 +9,8 @@ from pipelines.augment import central_window, crop_side
 from pipelines.images import decode_whole, evaluation_view
 from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.grad_cam import evidence, has_feature_map
-from rssc_tf.evaluation.metrics import THRESHOLD
-from rssc_tf.evaluation.prediction import to_probabilities
 from rssc_tf.runs import Run
+from rssc_tf.tasks import THRESHOLD
 from tfrecords_tools.imaging.bombs import refuse_bombs
 
 _FILES = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -58,7 +57,7 @@ class Server(tf.Module):
         # The Keras model itself is not tracked: each weight is stored once.
         self.weights = _Weights(run.model)
         self._names = tf.constant(card.classes)
-        self._multi_label = card.multi_label
+        self._task = run.task
         calibration = read_calibration(run.folder, card.classes)
         self._temperature = calibration.temperature if calibration else 1.0
         tuned = (calibration and calibration.thresholds) or {}
@@ -92,7 +91,7 @@ class Server(tf.Module):
     @tf.function(input_signature=[_FILES])
     def serve_bytes(self, image_bytes):
         """JPEG, PNG, BMP or small GIF files, string `(n,)`. One that does not decode, or is a
-        decompression bomb (`headers.refuse_bombs`), has `valid` false and harms no other."""
+        decompression bomb (`bombs.refuse_bombs`), has `valid` false; the others are classified."""
         images, _, valid = self._read(image_bytes)
         return self._classify(images, valid)
 
@@ -156,15 +155,15 @@ class Server(tf.Module):
 
     def _classify(self, images, valid):
         _, features, logits = self._call(images)
-        probabilities = to_probabilities(logits, self._multi_label, self._temperature)
-        if self._multi_label:
+        probabilities = self._task.probabilities(logits, self._temperature)
+        if self._task.exclusive:
+            predicted = tf.gather(self._names, tf.argmax(probabilities, axis=1))
+        else:
             named = tf.where(probabilities >= self._thresholds, self._names, "")
             joined = tf.strings.reduce_join(named, axis=1, separator=",")
             # Several commas stand where labels were left out.
             predicted = tf.strings.regex_replace(joined, ",+", ",")
             predicted = tf.strings.regex_replace(predicted, "^,|,$", "")
-        else:
-            predicted = tf.gather(self._names, tf.argmax(probabilities, axis=1))
         names = tf.repeat(self._names[None, :], tf.shape(probabilities)[0], axis=0)
         return {
             "probabilities": tf.where(valid[:, None], probabilities, 0.0),

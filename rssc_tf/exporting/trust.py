@@ -15,10 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from rssc_tf.compat import saved_model_proto
 from rssc_tf.exporting.operations import COMPUTING, SAVING
 from tfrecords_tools.common.errors import DataError
 
@@ -36,8 +34,11 @@ _OBJECTS = (
 _CLASSES = ("", "tf.TrackableConstant")
 
 
-def read_saved_model(folder: Path) -> SavedModel:
+def read_saved_model(folder: Path):
     """Reads `saved_model.pb` without running anything.
+
+    Returns:
+        The protobuf `SavedModel`.
 
     Raises:
         DataError: it is no regular file, too large, or no SavedModel.
@@ -48,12 +49,10 @@ def read_saved_model(folder: Path) -> SavedModel:
         raise DataError(f"{path} is no regular file")
     if status.st_size > _LARGEST:
         raise DataError(f"{path} has {status.st_size:,} bytes; a graph has {_LARGEST:,} at most")
-    model = SavedModel()
     try:
-        model.ParseFromString(path.read_bytes())
+        return saved_model_proto(path.read_bytes())
     except DecodeError as error:
         raise DataError(f"{path} is no SavedModel, or damaged: export the run again") from error
-    return model
 
 
 def check_trust(folder: Path) -> None:
@@ -103,11 +102,11 @@ def _doubts(folder: Path) -> Iterator[str]:
                     yield f"an object of the class {name!r}"
 
 
-def _operations(nodes: Iterable[NodeDef], allowed: frozenset[str]) -> Iterator[str]:
+def _operations(nodes: Iterable, allowed: frozenset[str]) -> Iterator[str]:
     return (f"the operation {node.op}" for node in nodes if node.op not in allowed)
 
 
-def _savers(graph: MetaGraphDef) -> set[str]:
+def _savers(graph) -> set[str]:
     """Names of the functions that save and restore the variables, and that nothing else can call.
 
     A saver's own call is a node of the main graph, which `saver_def` names; the loaders of other
@@ -139,7 +138,7 @@ def _savers(graph: MetaGraphDef) -> set[str]:
     return found - used
 
 
-def _functions(node: NodeDef) -> Iterator[str]:
+def _functions(node) -> Iterator[str]:
     for value in node.attr.values():
         if value.HasField("func"):
             yield value.func.name

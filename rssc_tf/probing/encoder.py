@@ -10,14 +10,14 @@ import numpy as np
 
 from pipelines.augment import crop_side
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.runs import MODEL, open_run
-from rssc_tf.settings import PRECISIONS, TrainConfig
+from rssc_tf.records import Records
+from rssc_tf.runs import MODEL, load_run
+from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import initialise
 from rssc_tf.weights.padding import paddings
-from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.records.card import Card
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 
 WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
 
@@ -40,7 +40,7 @@ class Encoder:
 
 def open_encoder(
     weights: str | Path,
-    card: Card,
+    records: Records,
     *,
     backbone: str | None = None,
     image_size: int | None = None,
@@ -53,7 +53,7 @@ def open_encoder(
     Args:
         weights: folder of a finished run; a file, as `weights` of `rssc-tf train`; or one
             of `WORDS` (a file of that name is `./imagenet`).
-        card: of the records that it will see; decides the default of `image_size`.
+        records: that it will see; decide the default of `image_size`.
         backbone: a name of `BACKBONES`. Defaults to what the weights say, for a word to ResNet-50.
         image_size: side at which the backbone sees images, in pixels. Defaults to the crop.
         normalization: one of `normalization.MODES`; overrides what a file says.
@@ -61,22 +61,23 @@ def open_encoder(
         seed: int >= 0, of `random` weights.
 
     Raises:
-        RsscError: the weights are missing, damaged, or of another backbone; or a setting is given
+        SettingError: a setting out of range.
+        DataError: the weights are missing, damaged, or of another backbone; or a setting is given
             that a run has of its own.
     """
     if precision not in (None, *PRECISIONS):
-        raise RsscError(f"`precision` is one of {', '.join(PRECISIONS)}. Received: {precision!r}")
+        raise SettingError("precision", f"is one of {', '.join(PRECISIONS)}", precision)
     if image_size is not None and image_size < 8:
-        raise RsscError(f"`image_size` is at least 8. Received: {image_size}")
+        raise SettingError("image_size", "is at least 8", image_size)
     word, path = str(weights) in WORDS, Path(weights)
     if not word and (path.is_dir() or path.name == MODEL):
         own = {"image_size": image_size, "normalization": normalization, "precision": precision}
         return _of_run(path if path.is_dir() else path.parent, backbone, own)
-    precision, image_size = precision or "float32", image_size or crop_side(card.side)
+    precision, image_size = precision or "float32", image_size or crop_side(records.card.side)
     keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
         if word:
-            backbone = backbone or TrainConfig.backbone
+            backbone = backbone or Settings.backbone
             model, layer, _ = _own_weights(backbone, str(weights), normalization)
             name = f"{weights}-{backbone}"
         else:
@@ -95,18 +96,18 @@ def _own_weights(backbone: str, word: str, normalization: str | None):
     except RsscError as error:
         # The flag is that of `train`.
         message = str(error).replace("with `weights`", f"in the place of {word!r}")
-        raise RsscError(message) from error
+        raise DataError(message) from error
 
 
 def _of_run(folder: Path, backbone: str | None, own: dict) -> Encoder:
-    run = open_run(folder)
+    run = load_run(folder)
     said = run.config["backbone"]
     if backbone not in (None, said):
-        raise RsscError(f"{folder} is a run of {said}, not of {backbone}: leave out `backbone`")
-    for flag, value in own.items():
+        raise DataError(f"{folder} is a run of {said}, not of {backbone}: leave out `backbone`")
+    for name, value in own.items():
         if value is not None:
-            raise RsscError(
-                f"{folder} is a run and has its own {flag.replace('_', ' ')}: leave out `{flag}`"
+            raise DataError(
+                f"{folder} is a run and has its own {name.replace('_', ' ')}: leave out `{name}`"
             )
     image_size, precision = run.config["image_size"], run.config["precision"]
     return _encoder(run.model, folder.resolve().name, said, image_size, precision)

@@ -12,6 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from rssc_tf.tasks import task_of_labels
+
 C_GRID = tuple(float(f"{10**exponent:.2g}") for exponent in np.arange(-4, 1.5, 0.5))
 K_GRID = (200, 100, 50, 20, 10, 5, 2, 1)
 STUDY_EPOCHS, _STUDY_BATCH = 100, 100
@@ -43,7 +45,7 @@ def linear(
     values, query = values.astype(np.float64), query.astype(np.float64)
     scaler = StandardScaler(copy=False).fit(values)
     values, query = scaler.transform(values), scaler.transform(query)
-    if labels.ndim == 2:
+    if not task_of_labels(labels).exclusive:
         yield from _one_vs_rest(values, labels, query, grid)
         return
     for found in _multinomial(values, labels, query, grid):
@@ -91,7 +93,7 @@ def knn(
 
     Args and yields as in `linear`, with a grid of k; each at most `n`.
     """
-    targets = labels if labels.ndim == 2 else np.eye(classes)[labels]
+    targets = task_of_labels(labels).indicators(labels, classes)
     values, query = _rescaled(values), _rescaled(query)
     search = NearestNeighbors(n_neighbors=max(grid), metric="cosine", algorithm="brute")
     with threadpool_limits(1):
@@ -143,10 +145,7 @@ def study_head(
     weights = layer.trainable_variables
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(weights)
-    multi = labels.ndim == 2
-    loss_of = tf.nn.sigmoid_cross_entropy_with_logits
-    if not multi:
-        loss_of = tf.nn.sparse_softmax_cross_entropy_with_logits
+    task = task_of_labels(labels)
     inputs, targets = tf.constant(values), tf.constant(labels)
 
     # A loop in the graph: `fit` takes longer to begin an epoch than these epochs last.
@@ -156,12 +155,11 @@ def study_head(
             rows = order[start : start + _STUDY_BATCH]
             with tf.GradientTape() as tape:
                 logits = layer(tf.gather(inputs, rows))
-                loss = tf.reduce_mean(loss_of(labels=tf.gather(targets, rows), logits=logits))
+                loss = tf.reduce_mean(task.losses(tf.gather(targets, rows), logits))
             optimizer.apply(tape.gradient(loss, weights), weights)
 
     generator = np.random.default_rng(seed)
     for _ in range(STUDY_EPOCHS):
         epoch(tf.constant(generator.permutation(len(values))))
         epoch_done()
-    logits = layer(query)
-    return (tf.sigmoid(logits) if multi else tf.nn.softmax(logits)).numpy()
+    return task.activation(layer(query)).numpy()

@@ -1,6 +1,6 @@
 """Probes: what a frozen backbone's features are worth on a target, in seconds.
 
-A setting (C, k) is chosen on the validation split by the metric of `metrics.headline`; where the
+A setting (C, k) is chosen on the validation split by the headline of the task; where the
 records have none, by stratified cross-validation of the training split, so that a small set needs
 no images of its own for that. The classifier is always fitted on the training split alone, also
 when the choice is made: it then has seen the very labels that a fine-tuned run has.
@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from rssc_tf.evaluation.files import write_metrics, write_tables
-from rssc_tf.evaluation.metrics import headline, score
+from rssc_tf.evaluation.metrics import score
 from rssc_tf.probing.encoder import Encoder
 from rssc_tf.probing.features import Features, kept_features
 from rssc_tf.probing.heads import (
@@ -28,10 +28,11 @@ from rssc_tf.probing.heads import (
     linear,
     study_head,
 )
+from rssc_tf.records import Records
+from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.records.card import Card
 from tfrecords_tools.splitting.stratify import iterative_folds
 
 METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
@@ -67,8 +68,7 @@ class Probe:
 
 def probe(
     encoder: Encoder,
-    records: Path,
-    card: Card,
+    records: Records,
     *,
     method: str = "both",
     protocol: str = "default",
@@ -80,8 +80,7 @@ def probe(
 
     Args:
         encoder: see `encoder.open_encoder`.
-        records: record folder of the target, single- or multi-label.
-        card: its card.
+        records: of the target, single- or multi-label.
         method: one of `METHODS`.
         protocol: `"paper"` has the study's head for the linear probe.
         c: fixes C of the linear probe.
@@ -93,32 +92,34 @@ def probe(
         where there is none of the validation split, which then chooses nothing.
 
     Raises:
-        RsscError: a setting out of range; no training split, or nothing to test on; training
-            images of one class only; too few to choose by; features that are not finite.
+        SettingError: a setting out of range.
+        DataError: no training split, or nothing to test on; training images of one class only; too
+            few to choose by; features that are not finite; settings that contradict each other.
     """
     check_settings(method, protocol, c, k, seed)
+    card, folder = records.card, records.path
     if "train" not in card.splits:
-        raise RsscError(f"{records} has no training split: convert with `train_fraction` above 0")
+        raise DataError(f"{folder} has no training split: convert with `train_fraction` above 0")
     tested = next((name for name in ("test", "val") if name in card.splits), None)
     if tested is None:
-        raise RsscError(f"{records} has neither a test nor a val split: convert with fractions")
+        raise DataError(f"{folder} has neither a test nor a val split: convert with fractions")
     present = np.count_nonzero(card.splits["train"].class_counts)
-    if present < 2 and not card.multi_label:
-        raise RsscError(f"{records}: all training images are of one class, a probe needs two")
+    if present < 2 and records.task.exclusive:
+        raise DataError(f"{folder}: all training images are of one class, a probe needs two")
     examples = card.splits["train"].examples
     if k is not None and k > examples:
-        raise RsscError(f"`k` is at most the {examples} training images. Received: {k}")
+        raise SettingError("k", f"is at most the {examples} training images", k)
 
-    train = kept_features(encoder, records, card, "train")
+    train = kept_features(encoder, folder, card, "train")
     linear_is_open = method != "knn" and protocol == "default" and c is None
     knn_is_open = method != "linear" and k is None
     val = folds = None
     if linear_is_open or knn_is_open:
         if "val" in card.splits and tested != "val":
-            val = kept_features(encoder, records, card, "val")
+            val = kept_features(encoder, folder, card, "val")
         else:
-            folds = _folds(train, records, seed)
-    test = kept_features(encoder, records, card, tested)
+            folds = _folds(train, folder, seed)
+    test = kept_features(encoder, folder, card, tested)
     data = _Data(train, val, folds, test, len(card.classes))
 
     found = {}
@@ -133,29 +134,30 @@ def probe(
         found["knn"] = _select(knn, "k", grid, data) if k is None else _fix(knn, "k", k, data)
     probes = []
     for name, (*choice, probabilities) in found.items():
-        metrics = score(probabilities, test.labels, card.multi_label)
+        metrics = score(probabilities, test.labels)
         probabilities = probabilities.astype(np.float32)
         probes.append(Probe(name, *choice, tested, metrics, test.ids, test.labels, probabilities))
     return probes
 
 
 def check_settings(method: str, protocol: str, c: float | None, k: int | None, seed: int) -> None:
-    """Raises `RsscError` for settings of `probe` that are out of range or contradict each other."""
+    """Raises `SettingError` for a setting of `probe` out of range, `DataError` where two of them
+    contradict each other."""
     for name, value, choices in (("method", method, METHODS), ("protocol", protocol, PROTOCOLS)):
         if value not in choices:
-            raise RsscError(f"--{name} is one of {', '.join(choices)}. Received: {value!r}")
+            raise SettingError(name, f"is one of {', '.join(choices)}", value)
     if protocol == "paper" and method == "knn":
-        raise RsscError("`protocol='paper'` is a linear probe: leave it or `method='knn'` out")
+        raise DataError("`protocol='paper'` is a linear probe: leave it or `method='knn'` out")
     if c is not None and (method == "knn" or protocol == "paper"):
-        raise RsscError("`c` is for the logistic regression of `method='linear'`: leave it out")
+        raise DataError("`c` is for the logistic regression of `method='linear'`: leave it out")
     if k is not None and method == "linear":
-        raise RsscError("`k` is for `method='knn'` or both: leave it out")
+        raise DataError("`k` is for `method='knn'` or both: leave it out")
     if c is not None and not 0 < c < np.inf:
-        raise RsscError(f"`c` is above 0. Received: {c:g}")
+        raise SettingError("c", "is above 0", c)
     if k is not None and k < 1:
-        raise RsscError(f"`k` is at least 1. Received: {k}")
+        raise SettingError("k", "is at least 1", k)
     if seed < 0:
-        raise RsscError(f"`seed` is at least 0. Received: {seed}")
+        raise SettingError("seed", "is at least 0", seed)
 
 
 class _Data(NamedTuple):
@@ -174,14 +176,14 @@ class _Data(NamedTuple):
 
 def _folds(train: Features, records: Path, seed: int) -> np.ndarray:
     """The fold of every training image, stratified."""
-    multi = train.labels.ndim == 2
-    folds = min(_FOLDS, len(train.ids) if multi else np.bincount(train.labels).max())
+    exclusive = task_of_labels(train.labels).exclusive
+    folds = min(_FOLDS, np.bincount(train.labels).max() if exclusive else len(train.ids))
     if folds < 2:
-        raise RsscError(
+        raise DataError(
             f"{records} has one training image a class and no val split to choose C and k by: "
             "give `c` and `k` (1.0 and 1, for instance)"
         )
-    if multi:
+    if not exclusive:
         return iterative_folds(train.labels.astype(int), folds, seed)
     fold = np.zeros(len(train.ids), int)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
@@ -217,10 +219,9 @@ def _select(classify: Classifier, setting: str, grid: Sequence, data: _Data) -> 
                 held = folds == number
                 for whole, part in zip(validated, fit(~held, train.values[held]), strict=True):
                     whole[held] = part
-    multi = labels.ndim == 2
-    name = headline(multi)
+    name = task_of_labels(labels).headline
     # F1 is undefined where nothing is positive and nothing was found.
-    scores = [np.nan_to_num(score(one, labels, multi)[name]) for one in validated]
+    scores = [np.nan_to_num(score(one, labels)[name]) for one in validated]
     best = int(np.argmax(scores))  # the first of equals, the strongest regularisation
     validation = [
         {setting: one, name: float(value)} for one, value in zip(grid, scores, strict=True)
@@ -247,7 +248,7 @@ def _study(data: _Data, seed: int) -> tuple:
 
 
 def write_probes(
-    found: list[Probe], encoder: Encoder, card: Card, out: Path, overwrite: bool = False
+    found: list[Probe], encoder: Encoder, records: Records, out: Path, overwrite: bool = False
 ) -> None:
     """Writes a folder with `METHOD-metrics.json`, `METHOD-predictions.parquet`,
     `METHOD-per_class.csv` and `METHOD-confusion.csv` of every probe.
@@ -256,8 +257,9 @@ def write_probes(
     and the encoder's definition.
 
     Raises:
-        RsscError: `out` exists or cannot be written.
+        DataError: `out` exists or cannot be written.
     """
+    card = records.card
     with new_folder(out, overwrite) as folder:
         for each in found:
             write_tables(each, each.probabilities, card, folder, f"{each.method}-")
@@ -266,7 +268,7 @@ def write_probes(
                 "card_sha256": card.sha256,
                 "split": each.split,
                 "examples": len(each.ids),
-                "headline": headline(card.multi_label),
+                "headline": records.task.headline,
                 **each.metrics,
                 "method": each.method,
                 "chosen": each.chosen,

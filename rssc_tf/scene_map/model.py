@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rssc_tf.exporting.novelty import Novelty, read_novelty
+from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
@@ -20,7 +21,7 @@ class Export:
         classes: class names, in label order.
         side: of most training images, in pixels.
         size: longer sides are reduced to this by the model.
-        multi_label: whether an image has several labels.
+        task: single-label or multi-label.
         novelty: to tell what is unknown, or `None` where it is not wanted.
     """
 
@@ -28,7 +29,7 @@ class Export:
     classes: tuple[str, ...]
     side: int
     size: int
-    multi_label: bool
+    task: Task
     novelty: Novelty | None
 
     def load(self, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
@@ -77,4 +78,4 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
         )
     card = read_card(folder)
     novelty = read_novelty(folder) if unknown else None
-    return Export(folder, card.classes, card.side, card.size, card.multi_label, novelty)
+    return Export(folder, card.classes, card.side, card.size, task_of(card), novelty)

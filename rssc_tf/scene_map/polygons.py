@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.features import shapes
 from rasterio.warp import transform_geom
 
+from rssc_tf.compat import gdal_error
 from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.scene import Scene
 from tfrecords_tools.common.errors import RsscError
@@ -28,7 +28,7 @@ def to_wgs84(scene: Scene, shape: dict) -> dict:
         return shape
     try:
         return transform_geom(scene.crs, _WGS84, shape)
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, gdal_error()) as error:
         raise RsscError(
             f"the CRS of {scene.name} does not lead to WGS 84, which GeoJSON wants: give the scene "
             "another, or leave `polygons` out"

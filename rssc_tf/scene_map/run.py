@@ -47,9 +47,9 @@ class SceneMap:
 
 
 def map_scene(
-    export: Path,
+    export: str | Path,
     scene: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     window: int | None = None,
     stride: int | None = None,
@@ -88,7 +88,7 @@ def map_scene(
             file that exists or cannot be written.
     """
     scene = str(scene)
-    files = plan_files(out, scene, polygons, probabilities, overwrite)
+    files = plan_files(Path(out), scene, polygons, probabilities, overwrite)
     model = read_export(export, unknown)
     legend = Legend(model.classes, unknown)
     with ExitStack() as stack:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # GDAL's own errors, which some functions let through
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from rssc_tf.compat import gdal_error
 from rssc_tf.scene_map.ranges import Limit, resolve
 from tfrecords_tools.common.errors import RsscError
 
@@ -204,7 +204,7 @@ def reading(path: str) -> Iterator[None]:
     """Turns rasterio's errors into an `RsscError` that names the scene."""
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, gdal_error()) as error:
         cause = error.__cause__ or error  # the outer one says "Read failed. See previous exception"
         reason = str(cause).removeprefix(f"{path}: ")
         raise RsscError(f"{path} cannot be read as a raster: {reason}") from error

@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,15 +17,16 @@ import tensorflow as tf
 
 from pipelines.records import count_kept, explain_damage
 from pipelines.stream import evaluation_batches, training_batches
-from rssc_tf.evaluation.metrics import display_name, headline, score
+from rssc_tf.evaluation.metrics import display_name, score
 from rssc_tf.evaluation.prediction import NotFinite, forward, predict
-from rssc_tf.settings import TrainConfig, checkpoint_interval
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.settings import Settings, checkpoint_interval
+from rssc_tf.tasks import task_of
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back, snapshot
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import global_batch, synchronized
 from rssc_tf.training.interrupts import Interrupts, Stopped
-from rssc_tf.training.schedules import SCHEDULES
-from rssc_tf.training.step import build_optimizer, training_step
+from rssc_tf.training.step import training_step
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import Bar, progress_bar
@@ -40,7 +42,7 @@ def train(
     model: keras.Model,
     records: Path,
     card: Card,
-    config: TrainConfig,
+    config: Settings,
     folder: Path,
     cluster: Cluster,
     title: str,
@@ -83,7 +85,13 @@ def train(
     # --- optimizer, state, and the step ---
     with distribution.scope():
         schedule = SCHEDULES[config.schedule](config.learning_rate, last_step)
-        optimizer = build_optimizer(model, schedule, config.precision)
+        optimizer = build_optimizer(
+            config.optimizer,
+            schedule,
+            model.trainable_variables,
+            weight_decay=config.weight_decay,
+            precision=config.precision,
+        )
     progress = Progress(batch)
     checkpointer = Checkpointer(
         folder / "checkpoints", model, optimizer, progress, config.keep_checkpoints
@@ -91,7 +99,8 @@ def train(
     with cluster.chief_first():
         resumed = checkpointer.restore(tidy=cluster.chief)
     _check_resumed(progress, batch, folder, cluster)
-    step = training_step(model, optimizer, distribution, batch, card.multi_label)
+    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, batch, losses)
     evaluate = forward(model)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
@@ -107,6 +116,7 @@ def train(
             shard=(context.input_pipeline_id, context.num_input_pipelines),
             exclude=exclude,
             cache=config.cache,
+            augment=config.augment,
         )
 
     batches = iter(distribution.distribute_datasets_from_function(pipeline))
@@ -154,7 +164,7 @@ def train(
                 if scores is not None:
                     row = _row(epoch, progress, schedule) | scores
                     _keep_best(row, progress, model, card)
-                    _report(row, progress, folder, writer, bar, title, config.epochs)
+                    _report(row, progress, folder, writer, bar, title, config.epochs, card)
             due = (
                 progress.step - saved_step >= every_steps
                 if every_steps
@@ -229,15 +239,15 @@ def _validate(
             yield content
 
     try:
-        found = predict(evaluate, batches(), card.multi_label)
+        found = predict(evaluate, batches(), task_of(card))
     except Stopped:
         return None
-    scores = score(found.probabilities, found.labels, card.multi_label)
+    scores = score(found.probabilities, found.labels)
     return {f"val_{name}": value for name, value in scores.items()}
 
 
 def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) -> None:
-    name = f"val_{headline(card.multi_label)}"
+    name = f"val_{task_of(card).headline}"
     if name not in row:
         return
     rank = (row[name], -row["val_log_loss"])  # a small split has ties; the surer model wins
@@ -247,7 +257,14 @@ def _keep_best(row: dict, progress: Progress, model: keras.Model, card: Card) ->
 
 
 def _report(
-    row: dict, progress: Progress, folder: Path, writer, bar: Bar, title: str, epochs: int
+    row: dict,
+    progress: Progress,
+    folder: Path,
+    writer,
+    bar: Bar,
+    title: str,
+    epochs: int,
+    card: Card,
 ) -> None:
     progress.history.append(row)
     progress.losses = [0.0, 0]
@@ -259,7 +276,7 @@ def _report(
                 tf.summary.scalar(name, value, step=row["epoch"])
     writer.flush()
     line = f"{title}: epoch {row['epoch']}/{epochs}  loss {row['loss']:.4f}"
-    name = next((key for key in ("val_top1", "val_micro_f1") if key in row), None)
-    if name:
-        line += f"  validation {display_name(name.removeprefix('val_'))} {row[name]:.4f}"
+    name = f"val_{task_of(card).headline}"
+    if name in row:
+        line += f"  validation {display_name(name)} {row[name]:.4f}"
     bar.print(line)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from tfrecords_tools.auditing.leaks import find_leaks
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.records.card import Card
 
 
-def leaked_ids(config: TrainConfig, source: Card, target: Card) -> list[str]:
+def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
     """Ids of source images, of any split, that are also in the target's test split.
 
     The search reads both sets once; what it found is kept in the cache for the same two cards.

@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -18,16 +17,18 @@ import tensorflow as tf
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder
 from rssc_tf.environment import describe_environment
-from rssc_tf.evaluation.evaluate import evaluate
+from rssc_tf.evaluation.evaluate import evaluate_run
+from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
-from rssc_tf.regimes import get_strategy
+from rssc_tf.records import Records
+from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
 from rssc_tf.settings import (
-    FREE,
     PROCEDURE,
-    TrainConfig,
+    Settings,
     changed_setting,
+    definition,
     resolve,
     save_config,
     with_source_settings,
@@ -44,11 +45,8 @@ from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
 from tfrecords_tools.records.shards import check_shards
 
-# What a source round's weights do not depend on.
-_NOT_IN_KEY = FREE | {"exclude_leaks", "source_seed"}
 
-
-def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> dict:
+def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
     """Trains one regime and evaluates it on the target's test split.
 
     Args:
@@ -66,9 +64,9 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
         Stopped: a signal came; the same call goes on from there.
     """
     out = Path(out)
-    strategy = get_strategy(config.strategy)
+    regime = get_regime(config.strategy)
     target = _open(config.target)
-    source = _open(config.source) if strategy.source_round else None
+    source = _open(config.source) if regime.source_round else None
     if source and source.task != target.task:
         raise RsscError(
             f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
@@ -83,7 +81,7 @@ def run_regime(config: TrainConfig, out: Path, *, overwrite: bool = False) -> di
 
 
 def _run_stages(
-    config: TrainConfig,
+    config: Settings,
     out: Path,
     overwrite: bool,
     target: Card,
@@ -93,14 +91,13 @@ def _run_stages(
     # --- before anything is written ---
     if cluster.chief:
         _check_out(out, config, target, overwrite)
-    settings = {key: value for key, value in asdict(config).items() if key not in FREE}
     cluster.same(
-        [settings, target.sha256, source and source.sha256],
+        [definition(config), target.sha256, source and source.sha256],
         "worker {worker} has other settings or records than the chief: start all with one command",
     )
-    strategy = get_strategy(config.strategy)
+    regime = get_regime(config.strategy)
     source_config = with_source_settings(config) if source else None
-    initial = _initial(source_config or config, strategy.pretraining, cluster)
+    initial = _initial(source_config or config, regime.pretraining, cluster)
     stages = [{"stage": "initial", **initial.provenance}]
     if source:
         with cluster.chief_first():
@@ -135,7 +132,7 @@ def _test_split(card: Card) -> str:
     return next(split for split in ("test", "val", "train") if split in card.splits)
 
 
-def _check_out(out: Path, config: TrainConfig, card: Card, overwrite: bool) -> None:
+def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
     """Refuses a folder that is finished, foreign, or from other settings or records."""
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -167,7 +164,7 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
                 )
 
 
-def _begin(config: TrainConfig, card: Card, folder: Path, overwrite: bool) -> None:
+def _begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
     """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
     with new_folder(folder, overwrite) as aside:
         (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
@@ -186,7 +183,7 @@ def _alone_in(out: Path, cluster: Cluster) -> Iterator[None]:
         yield
 
 
-def _initial(config: TrainConfig, pretraining: str, cluster: Cluster) -> Initial:
+def _initial(config: Settings, pretraining: str, cluster: Cluster) -> Initial:
     # Keras draws the seeds of its initializers from Python's generator; this seeds that too.
     keras.utils.set_random_seed(config.seed)
     with cluster.distribution.scope(), dtype_policy(config.precision):
@@ -194,15 +191,14 @@ def _initial(config: TrainConfig, pretraining: str, cluster: Cluster) -> Initial
 
 
 def _source_round(
-    config: TrainConfig, card: Card, initial: Initial, cluster: Cluster, excluded: list[str]
+    config: Settings, card: Card, initial: Initial, cluster: Cluster, excluded: list[str]
 ) -> Path:
     """The folder of a finished source round, found in the cache or made there."""
-    settings = {key: value for key, value in asdict(config).items() if key not in _NOT_IN_KEY}
-    definition = {"settings": settings, "initial": initial.provenance, "records": card.sha256}
-    definition["procedure"] = PROCEDURE
+    defined = {"settings": definition(config, (WEIGHTS,)), "procedure": PROCEDURE}
+    defined |= {"initial": initial.provenance, "records": card.sha256}
     if excluded:
-        definition["excluded"] = excluded
-    text = json.dumps(definition, sort_keys=True)
+        defined["excluded"] = excluded
+    text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{card.name}-{config.backbone}-{key}".replace(":", "-")
     folder = cache_folder() / "source-rounds" / name
@@ -220,7 +216,7 @@ def _source_round(
     return folder
 
 
-def _trained_backbone(folder: Path, cluster: Cluster, config: TrainConfig) -> Initial:
+def _trained_backbone(folder: Path, cluster: Cluster, config: Settings) -> Initial:
     """The backbone of a finished source round, read back from its file in every case: a round
     found in the cache and one just trained then start the target round from the same bytes."""
     keras.utils.set_random_seed(config.seed)  # Dropout's seed is drawn anew when it is loaded
@@ -233,7 +229,7 @@ def _trained_backbone(folder: Path, cluster: Cluster, config: TrainConfig) -> In
 
 
 def _train_stage(
-    config: TrainConfig,
+    config: Settings,
     card: Card,
     initial: Initial,
     folder: Path,
@@ -274,11 +270,11 @@ def _train_stage(
     cluster.see(folder / MODEL)
 
 
-def _evaluate(config: TrainConfig, card: Card, folder: Path, cluster: Cluster) -> dict:
+def _evaluate(config: Settings, card: Card, folder: Path, cluster: Cluster) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         split = _test_split(card)
-        metrics = evaluate(load_model(folder), Path(config.target), card, split, folder)
+        metrics = evaluate_run(load_model(folder), Records(config.target, card), split, folder)
         cluster.barrier()
         return metrics
     cluster.barrier()

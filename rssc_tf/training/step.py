@@ -8,17 +8,6 @@ import tensorflow as tf
 from rssc_tf.models.fused_norm import fused_batch_normalization
 
 
-def build_optimizer(
-    model: keras.Model, schedule: keras.optimizers.schedules.LearningRateSchedule, precision: str
-) -> keras.optimizers.Optimizer:
-    """Adam, as in the study; with the loss scaling that float16 needs. Call it in the scope."""
-    optimizer = keras.optimizers.Adam(schedule)
-    if precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
 def is_compiled(distribution: tf.distribute.Strategy) -> bool:
     """Whether XLA compiles the step: on one GPU.
 
@@ -32,26 +21,17 @@ def training_step(
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
     batch: int,
-    multi_label: bool,
+    losses: Callable,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
-
-    Softmax cross-entropy, or for multi-label the mean over labels of sigmoid cross-entropy.
 
     Args:
         model: images to logits.
         optimizer: built for the model's trainable variables.
         distribution: devices.
         batch: examples in a global batch.
-        multi_label: whether labels are float32 `(n, classes)` of 0 and 1, or int32 `(n,)`.
+        losses: `(labels, logits)` to the loss of each example.
     """
-    if multi_label:
-
-        def losses(labels, logits):
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
-
-    else:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits
 
     def replica_step(images, labels):
         with tf.GradientTape() as tape, fused_batch_normalization(model):

@@ -201,8 +201,6 @@ def _from_classifier(
     path: Path, name: str | None, normalization: str | None, sha256: str
 ) -> Imported:
     """The backbone of a run's model, with the normalisation layer that it was trained with."""
-    import rssc_tf.models.classifier  # noqa: F401  registers our layers
-
     try:
         import keras_hub  # noqa: F401  registers its backbones
 

@@ -9,13 +9,14 @@ import keras
 
 from rssc_tf.models.backbones import Backbone, get_backbone, prepare
 from rssc_tf.models.normalization import MODES, Normalization
+from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.importer import backbone_of_run, build, import_file, reason_of
+from rssc_tf.weights.packaged import PACKAGED
 from rssc_tf.weights.table import TABLE, Weights, by_sha256, default_for
 from tfrecords_tools.common.errors import RsscError
 
-_KINDS = {"imagenet": "supervised", "ssl": "self-supervised"}
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
 
 
@@ -41,7 +42,7 @@ def initialise(
 
     Args:
         name: str. A name of `BACKBONES` or `hub:<preset>`.
-        pretraining: str. As in `strategies.Strategy`.
+        pretraining: str. As in `regimes.Regime`.
         weights: optional str. A weights file (ours, Keras's or PyTorch's) or the folder of a
             run; replaces the download. Ignored for `"random"`.
         normalization: optional str. One of `normalization.MODES`; overrides what the file says.
@@ -96,14 +97,16 @@ def _refuse_kind(name: str, pretraining: str) -> None:
     """A regime for which the table has no weights of this backbone, where that is certain."""
     if pretraining != "imagenet":  # which is what a library's own weights are
         known = ", ".join(entry.backbone for entry in TABLE if entry.pretraining == pretraining)
+        kind = SUPERVISION.get(pretraining, pretraining)
         raise RsscError(
-            f"no {_KINDS.get(pretraining, pretraining)} weights are known for {name}: give some "
+            f"no {kind} weights are known for {name}: give some "
             f"with `weights`{f', or take one of {known}' if known else ''}"
         )
     if default_for(name, "ssl"):
+        fit = [f"`strategy='{one.name}'`" for one in REGIMES.values() if one.pretraining == "ssl"]
         raise RsscError(
-            f"the weights of {name} are self-supervised: take `strategy='ssl'` or "
-            "`strategy='dap-ssl'`, or give supervised ones with `weights`"
+            f"the weights of {name} are self-supervised: take {' or '.join(fit)}, or give "
+            "supervised ones with `weights`"
         )
 
 
@@ -114,7 +117,10 @@ def _download(backbone: Backbone) -> keras.Model:
         with warnings.catch_warnings():
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
-            return backbone.build(True)
+            model = backbone.build(backbone.name not in PACKAGED)
+        if backbone.name in PACKAGED:
+            PACKAGED[backbone.name](model)
+        return model
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
@@ -136,10 +142,10 @@ def _from_file(
 ) -> Initial:
     imported = import_file(path, backbone.name, normalization, known=entry)
     said = imported.metadata["pretraining"]
-    if said in ("imagenet", "ssl") and said != pretraining:
-        wanted = _KINDS.get(pretraining, pretraining)
+    if said in SUPERVISION and said != pretraining:
+        wanted = SUPERVISION.get(pretraining, pretraining)
         warnings.warn(
-            f"{path} holds {_KINDS[said]} weights; the strategy is for {wanted} ones",
+            f"{path} holds {SUPERVISION[said]} weights; the regime is for {wanted} ones",
             stacklevel=2,
         )
     provenance = {

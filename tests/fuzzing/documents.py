@@ -93,10 +93,10 @@ def card_kind(folder: Path, records: Path) -> Kind:
 def settings_kind(folder: Path) -> Kind:
     import yaml
 
-    from rssc_tf.settings import TrainConfig, load_config, save_config
+    from rssc_tf.settings import Settings, load_config, save_config
 
     file = folder / "settings.yaml"
-    save_config(TrainConfig("dap", "target", "source", epochs=3, learning_rate=1e-3), file)
+    save_config(Settings("dap", "target", "source", epochs=3, learning_rate=1e-3), file)
     seed = file.read_bytes()
     laughs = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
 
@@ -112,7 +112,7 @@ def settings_kind(folder: Path) -> Kind:
         settings = load_config(file)
         if not {"strategy", "target"} <= settings.keys():
             return  # the command says what is missing
-        TrainConfig(**settings)
+        Settings(**settings)
         assert not Path("CANARY").exists(), "the settings ran"
 
     seeds = [

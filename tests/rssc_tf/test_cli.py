@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
-from rssc_tf.cli import _repeat_flags
+from rssc_tf.cli import app
+from rssc_tf.cli.words import spread
 
 
 def test_help_is_quick_because_tensorflow_stays_out():
@@ -31,22 +33,46 @@ def test_version(cli):
     assert (code, out.split()[0]) == (0, "rssc-tf")
 
 
-def test_a_flag_takes_several_files(tmp_path):
-    files = [tmp_path / name for name in ("train.csv", "val.csv")]
-    for file in files:
-        file.touch()
-    words = ["convert", "--split-file", *map(str, files), str(tmp_path), "--seed", "1"]
-    assert _repeat_flags(words) == [
-        "convert",
-        *("--split-file", str(files[0]), "--split-file", str(files[1])),
-        *(str(tmp_path), "--seed", "1"),
-    ]
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("convert im --labels a b --out o", "convert im --labels a --labels b --out o"),
+        ("convert im --labels a --seed 1", "convert im --labels a --seed 1"),
+        # The argument comes first; where it does not, it is the last word.
+        (
+            "convert --split-file a b im --seed 1",
+            "convert --split-file a --split-file b im --seed 1",
+        ),
+        (
+            "convert --labels a --split-file b c im",
+            "convert --labels a --split-file b --split-file c im",
+        ),
+        ("convert --labels a im --split-file b", "convert --labels a im --split-file b"),
+        ("convert --labels a b -- im", "convert --labels a --labels b -- im"),
+        ("convert --labels=a im --skip-bad", "convert --labels=a im --skip-bad"),
+        ("convert --out o im --labels a b", "convert --out o im --labels a --labels b"),
+        ("convert --beam-option --runner=X im", "convert --beam-option --runner=X im"),
+        ("compare --target a b --seeds 2", "compare --target a --target b --seeds 2"),
+        ("weights import a --out b", "weights import a --out b"),
+        ("predict export a b c", "predict export a b c"),
+        ("convert im --labels", "convert im --labels"),
+        ("nothing --labels a b", "nothing --labels a b"),
+    ],
+)
+def test_a_flag_takes_several_values(words, meant):
+    assert spread(typer.main.get_command(app), words.split()) == meant.split()
 
 
 BAD_TRAIN = {
     "no record folder": (["--strategy", "scratch", "--target", "{tmp}"], "is no record folder"),
-    "unknown strategy": (["--strategy", "magic", "--target", "{records}"], "'magic': choose one"),
-    "no source": (["--strategy", "dap", "--target", "{records}"], "needs --source"),
+    "unknown strategy": (
+        ["--strategy", "magic", "--target", "{records}"],
+        "--strategy is one of scratch, imagenet",
+    ),
+    "no source": (
+        ["--strategy", "dap", "--target", "{records}"],
+        "--strategy needs --source",
+    ),
     "task types": (
         ["--strategy", "in-domain", "--target", "{records}", "--source", "{multi}"],
         "both must have the same task",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rssc_tf.settings import TrainConfig, load_config
+from rssc_tf.settings import Settings, load_config
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.imaging.images import BadImage, load_rgb
@@ -244,7 +244,7 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-_NAMES = st.sampled_from([*TrainConfig.__dataclass_fields__, "other"])
+_NAMES = st.sampled_from([*Settings.__dataclass_fields__, "other"])
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=5))
@@ -253,7 +253,7 @@ def test_any_settings_are_read_or_refused(tmp_path_factory, content):
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(json.dumps(content))  # JSON is YAML
     try:
-        TrainConfig(**{"strategy": "scratch", "target": "x", **load_config(file)})
+        Settings(**{"strategy": "scratch", "target": "x", **load_config(file)})
     except RsscError as error:
         assert "\n" not in str(error)
 

@@ -1,4 +1,4 @@
-"""Small image folders for the tests of this floor."""
+"""Small image folders for the tests of this package."""
 
 import os
 from pathlib import Path

@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tfrecords_tools.auditing.duplicates import (
@@ -24,6 +23,7 @@ from tfrecords_tools.auditing.labels import (
 )
 from tfrecords_tools.auditing.leaks import PixelCheck, read_examples
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import CARD_NAME, open_records
 from tfrecords_tools.sources.catalogue import compare, find_dataset, recognise
@@ -231,10 +231,7 @@ def _report_labels(
 ) -> None:
     known = find_dataset(dataset) if dataset else recognise(classes)
     cap = cap or (known.label_cap if known else None)
-    values = np.zeros((len(rows), len(classes)), np.int8)
-    for row, labels in enumerate(rows["labels"]):
-        values[row, list(labels)] = 1
-    table = pd.DataFrame(values, columns=classes)
+    table = pd.DataFrame(multi_hot(rows["labels"], len(classes)), columns=classes)
     names, splits = list(rows["id"]), list(rows["split"])
     report.findings += audit_labels(names, table, cap, splits)
     reported = {f.image for f in report.findings if f.kind == "never-in-own-class"}

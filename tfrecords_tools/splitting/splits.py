@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.records.card import SPLITS
 from tfrecords_tools.sources.readers import MULTI, Listing
 from tfrecords_tools.splitting.stratify import assign_groups, iterative_cut, iterative_folds
@@ -169,10 +170,7 @@ def _per_class(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:
 
 def _positives(listing: Listing) -> np.ndarray:
     """0/1 int `(images, classes)`."""
-    positive = np.zeros((len(listing.table), len(listing.classes)), int)
-    for row, labels in enumerate(listing.table["labels"]):
-        positive[row, list(labels)] = 1
-    return positive
+    return multi_hot(listing.table["labels"], len(listing.classes)).astype(int)
 
 
 def _multi_label(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:

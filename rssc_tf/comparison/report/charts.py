@@ -8,7 +8,7 @@ import pandas as pd
 
 from rssc_tf.comparison.report.wording import MINUS
 from rssc_tf.evaluation.statistics import Estimate
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import REGIMES
 
 _WIDTH, _HEIGHT = 430, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 88, 14, 52
@@ -18,7 +18,7 @@ _MARGIN = 10
 
 def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> str:
     """A strategy's own shape in its own colour, so that the colour is never alone."""
-    shape = list(STRATEGIES).index(strategy) if strategy in STRATEGIES else 0
+    shape = list(REGIMES).index(strategy) if strategy in REGIMES else 0
     s = size
     polygons = (
         None,

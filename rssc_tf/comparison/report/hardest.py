@@ -11,7 +11,6 @@ import numpy as np
 
 from rssc_tf.comparison.outcomes import Group, Outcome, Target
 from rssc_tf.comparison.report.charts import swatch
-from rssc_tf.evaluation.reliability import example_losses
 from tfrecords_tools.auditing.leaks import read_examples
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.imaging.images import BadImage, load_rgb
@@ -28,10 +27,10 @@ def hardest(group: Group, count: int = SHOWN) -> np.ndarray:
     Multi-label: by mean loss, because hardly any image has all its labels right.
     """
     runs = list(group.all_runs())
-    loss = np.mean([example_losses(r.probabilities, r.labels, r.multi) for r in runs], axis=0)
+    loss = np.mean([r.task.example_losses(r.probabilities, r.labels) for r in runs], axis=0)
     wrong = np.mean([~run.right for run in runs], axis=0)
     order = np.argsort(-loss, kind="stable")
-    if not group.multi:
+    if group.task.exclusive:
         order = order[np.argsort(-wrong[order], kind="stable")]
     return order[wrong[order] > 0][:count]
 
@@ -55,11 +54,9 @@ def gallery(target: Target, group: Group, out: Path) -> str:
 def _figure(target: Target, group: Group, number: int, pictures: dict[str, str]) -> str:
     runs = list(group.all_runs())
     wrong = sum(not run.right[number] for run in runs)
-    classes, labels = target.card.classes, target.labels[number]
-    if group.multi:
-        truth = ", ".join(classes[i] for i in np.flatnonzero(labels)) or "no label"
-    else:
-        truth = classes[labels]
+    classes = target.card.classes
+    carried = group.task.indicators(target.labels[number : number + 1], len(classes))[0]
+    truth = ", ".join(classes[i] for i in np.flatnonzero(carried)) or "no label"
     said = [
         f"<li>{swatch(name)}{_said(list(group.runs[name].values()), number, classes)}</li>"
         for name in group.strategies
@@ -76,7 +73,7 @@ def _figure(target: Target, group: Group, number: int, pictures: dict[str, str])
 def _said(runs: Sequence[Outcome], number: int, classes: Sequence[str]) -> str:
     """What a strategy makes of an image: of several seeds the most frequent class, or the labels
     that most of them miss or add."""
-    if runs[0].multi:
+    if not runs[0].task.exclusive:
         labels = runs[0].labels[number] == 1
         decided = np.mean([run.decisions[number] for run in runs], axis=0) > 0.5
         missed = [f"−{escape(classes[i])}" for i in np.flatnonzero(labels & ~decided)]

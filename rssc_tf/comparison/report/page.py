@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rssc_tf.comparison.outcomes import INTERVALS, Group, Study, Target, read_study
+from rssc_tf.comparison.outcomes import Group, Study, Target, read_study
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart
 from rssc_tf.comparison.report.hardest import gallery
 from rssc_tf.comparison.report.provenance import how_it_was_made
-from rssc_tf.comparison.report.style import CSS
+from rssc_tf.comparison.report.style import style_sheet
 from rssc_tf.comparison.report.tables import (
     class_table,
     confusion,
@@ -26,10 +26,11 @@ from rssc_tf.comparison.report.tables import (
     worst_confusions,
 )
 from rssc_tf.comparison.report.verdict import ONE_SEED, shown, verdict
-from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric_name, score
+from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric_name, metric_value
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
+from rssc_tf.evaluation.metrics import METRICS, describe, intervals
 from rssc_tf.evaluation.reliability import reliability
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import in_order
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.progress import progress_bar
 
@@ -68,8 +69,8 @@ def write_report(out: Path) -> str:
     study = read_study(out)
     with progress_bar("resampling", len(study.runs), "run") as advance:
         for run in study.runs:
-            for metric in INTERVALS[run.multi].values():
-                run.draws(metric)
+            for metric in intervals(run.task).values():
+                run.scores(metric)
             advance()
     sentences = verdict(study)
     summary = summarise(study)
@@ -101,7 +102,7 @@ def _page(study: Study, sentences: list[str], summary: pd.DataFrame) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head><body>\n"
+        f"<title>{escape(title)}</title><style>{style_sheet()}</style></head><body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
@@ -183,7 +184,7 @@ def _curves(target: Target) -> str:
             for one in group.strategies:
                 point = (group.train_images, share, group.score(one))
                 lines.setdefault(one, []).append(point)
-        lines = {one: lines[one] for one in STRATEGIES if one in lines}
+        lines = {one: lines[one] for one in in_order(lines)}
         title = f"{metric} against labelled images, {head}; the numbers are in the table of scores"
         what = f"{capitalised(metric)} in percent"
         what += f", {head}" if len(target.heads) > 1 else ""
@@ -201,8 +202,7 @@ def _side_by_side(group: Group, target: Target) -> str:
 def _differences(group: Group, target: Target) -> str:
     metric = escape(metric_name(group.metric))
     if comparisons(group):
-        images = "all labels of an image right or not" if group.multi else "image by image"
-        caption = f"Differences in {metric}, in percentage points. McNemar: {images}."
+        caption = f"Differences in {metric}, in percentage points. McNemar: {group.task.right}."
         content = _figure(differences_table(group), caption)
     else:
         content = "<p>No two strategies have a seed in common: no difference is computed.</p>"
@@ -212,7 +212,7 @@ def _differences(group: Group, target: Target) -> str:
 
 def _errors(target: Target, group: Group, about: str) -> str:
     classes, best = target.card.classes, group.best
-    if group.multi:
+    if not group.task.exclusive:
         caption = f"{escape(best)}, {about}: percent, mean over seeds, at the threshold 0.5."
         return _figure(label_scores_table(group, classes, best), caption)
     shares = confusion(group, best)
@@ -231,7 +231,7 @@ def _absent(group: Group, target: Target) -> str:
 def _change(target: Target, group: Group, about: str) -> str:
     classes, best, reference = target.card.classes, group.best, group.reference
     parts = []
-    if not group.multi:
+    if group.task.exclusive:
         change = confusion(group, best) - confusion(group, reference)
         caption = (
             f"Confusions of {escape(best)} minus those of {escape(reference)}, {about}: points of "
@@ -255,8 +255,8 @@ def _reliability(group: Group, about: str) -> str:
         runs = list(group.runs[one].values())
         probabilities = np.concatenate([run.probabilities for run in runs])
         labels = np.concatenate([run.labels for run in runs])
-        curves[one] = reliability(probabilities, labels, group.multi)
-    what = "the label is there, %" if group.multi else "the class is right, %"
+        curves[one] = reliability(probabilities, labels)
+    what = f"{group.task.outcome}, %"
     title = "stated probability against observed frequency, a line a strategy"
     caption = (
         f"{about}, all seeds together. On the dashed line a probability is what it says; below it "
@@ -269,10 +269,10 @@ def _reliability(group: Group, about: str) -> str:
 def _calibration_table(group: Group) -> str:
     """What the runs' own metrics say of their probabilities, mean over seeds."""
     columns = {
-        "ece": ("ECE", score),
-        "ece_uncalibrated": ("ECE as trained", score),
-        "brier": ("Brier", lambda value: f"{value:.3f}"),
-        "temperature": ("Temperature", lambda value: f"{value:.2f}"),
+        name: describe(name)
+        for row in METRICS.values()
+        if row.confidence or not row.tasks
+        for name in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
     }
     rows = pd.DataFrame([run.row for run in group.all_runs()])
     shown = [key for key in columns if key in rows and rows[key].notna().any()]
@@ -280,13 +280,15 @@ def _calibration_table(group: Group) -> str:
         return ""
     means = rows.groupby("strategy")[shown].mean()
     body = [
-        [name(one), *(columns[key][1](means.loc[one, key]) for key in shown)]
+        [name(one), *(metric_value(columns[key], means.loc[one, key]) for key in shown)]
         for one in group.strategies
     ]
     caption = "Expected calibration error in percent; a temperature was fitted on val."
     if "temperature" not in shown:
         caption = "Expected calibration error in percent."
-    return _figure(table(["", *(columns[key][0] for key in shown)], body, "numbers"), caption)
+    return _figure(
+        table(["", *(capitalised(columns[key].written) for key in shown)], body, "numbers"), caption
+    )
 
 
 def _unusable(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from html import escape
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pandas as pd
 from rssc_tf.comparison.outcomes import Outcome, Study
 from rssc_tf.comparison.report.tables import table
 from rssc_tf.comparison.report.wording import fraction_name
+from rssc_tf.fields import NOTHING, names_where
+from rssc_tf.settings import Settings
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
 _PLACES = ("strategy", "fraction", "head", "target")
-# Settings that say where a run stands in the grid, or that change neither batches nor weights.
-_NOT_SHOWN = {"strategy", "target", "head", "seed", "workers", "checkpoint_every", "distribute"}
 
 
 def how_it_was_made(study: Study) -> str:
@@ -100,11 +101,15 @@ def _weights(study: Study) -> str:
 
 
 def _settings(study: Study) -> str:
+    """Without those that the grid decides, and those that do not change the weights."""
     rows = []
+    hidden = names_where(Settings, lambda facts: facts.of_grid or facts.affects == NOTHING)
+    defaults = {one.name: one.default for one in fields(Settings)}
     names = dict.fromkeys(name for run in study.runs for name in run.settings)
     for name in names:
-        if name not in _NOT_SHOWN:
-            values = [(str(run.settings.get(name)), run) for run in study.runs]
+        if name not in hidden:
+            default = defaults.get(name)  # of a run whose version did not have the setting
+            values = [(str(run.settings.get(name, default)), run) for run in study.runs]
             rows.append([f"<code>{escape(name)}</code>", escape(_value(values))])
     return table(["Setting", "Value"], rows, "words")
 

@@ -1,16 +1,28 @@
 """The style sheet of the report: light and dark, phone, paper."""
 
-# One colour a strategy, apart for the colour-blind too (after Okabe & Ito), in light and dark.
-CSS = """
+from rssc_tf.regimes import REGIMES
+
+
+def style_sheet() -> str:
+    """The CSS of the page, with a colour for each regime that has one."""
+    colored = [regime for regime in REGIMES.values() if regime.colors]
+    light, dark = (
+        "".join(f" --{regime.name}: {regime.colors[paper]};" for regime in colored)
+        for paper in (0, 1)
+    )
+    return (
+        f"\n:root {{{light} }}\n@media (prefers-color-scheme: dark) {{ :root {{{dark} }} }}"
+        + _CSS
+        + "".join(f".{regime.name} {{ --c: var(--{regime.name}); }}\n" for regime in colored)
+    )
+
+
+_CSS = """
 :root { color-scheme: light dark; --bg: #fff; --ink: #1b1f24; --muted: #59636e; --rule: #dfe3e8;
-  --soft: #f5f6f8; --accent: #0b5c9e; --good: #0b5c9e; --bad: #c2500a; --on: #fff;
-  --scratch: #6b7177; --imagenet: #0072b2; --ssl: #9b3f8f; --in-domain: #00805c; --dap: #cc5500;
-  --dap-ssl: #8a6d00; }
+  --soft: #f5f6f8; --accent: #0b5c9e; --good: #0b5c9e; --bad: #c2500a; --on: #fff; }
 @media (prefers-color-scheme: dark) { :root { --bg: #14171b; --ink: #e7eaee; --muted: #9aa5b1;
   --rule: #2d343c; --soft: #1c2127; --accent: #6cb4ee; --good: #6cb4ee; --bad: #f0904a;
-  --on: #10141a;
-  --scratch: #a3abb3; --imagenet: #56b4e9; --ssl: #d38bc8; --in-domain: #2fc99a; --dap: #f28c38;
-  --dap-ssl: #e3c32b; } }
+  --on: #10141a; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 66rem; background: var(--bg);
@@ -67,8 +79,6 @@ svg .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: roun
 svg .band { fill: var(--c); fill-opacity: .14; stroke: none; }
 svg .whisker { stroke: var(--c); stroke-width: 2.5; stroke-linecap: round; }
 svg circle, svg polygon { fill: var(--c, currentColor); }
-.scratch { --c: var(--scratch); } .imagenet { --c: var(--imagenet); } .ssl { --c: var(--ssl); }
-.in-domain { --c: var(--in-domain); } .dap { --c: var(--dap); } .dap-ssl { --c: var(--dap-ssl); }
 .matrix { font-size: .8rem; border-collapse: separate; border-spacing: 2px; }
 .matrix th, .matrix td { border: 0; padding: 0; }
 .matrix tbody td { width: 2.3rem; height: 2.1rem; min-width: 2.3rem; text-align: center;

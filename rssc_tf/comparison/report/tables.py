@@ -8,11 +8,18 @@ import pandas as pd
 
 from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
-from rssc_tf.comparison.report.wording import MINUS, fraction_name, interval, points, score
+from rssc_tf.comparison.report.wording import (
+    MINUS,
+    fraction_name,
+    interval,
+    metric_value,
+    points,
+    score,
+)
 from rssc_tf.comparison.summary import PLACE, comparisons
-from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.evaluation.metrics import NATS, describe
 from rssc_tf.evaluation.statistics import Estimate, class_f1
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import in_order
 
 _NUMBERED = 20  # classes up to which a matrix shows its numbers
 
@@ -45,8 +52,7 @@ def name(strategy: str) -> str:
 
 def scores_table(study: Study) -> str:
     """The paper's layout: a row for a target and a share of labels, a column for a strategy."""
-    present = {run.row["strategy"] for run in study.runs}
-    strategies = [one for one in STRATEGIES if one in present]
+    strategies = in_order({run.row["strategy"] for run in study.runs})
     heads = {group.head for target in study.targets for group in target.groups}
     rows = []
     for target in study.targets:
@@ -76,10 +82,6 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-# Metrics that are no shares; the others are written in percent.
-_PLAIN = {"log_loss", "log_loss_uncalibrated", "brier", "temperature", "kappa"}
-
-
 def metrics_table(study: Study, summary: pd.DataFrame) -> str:
     """Every metric of every cell of the grid, mean over seeds.
 
@@ -95,10 +97,19 @@ def metrics_table(study: Study, summary: pd.DataFrame) -> str:
         row = [name(strategy), escape(target), escape(head), f"{images:,}"]
         for metric in metrics:
             value = values.get(metric, np.nan)
-            row.append(f"{value:.3f}" if metric in _PLAIN and value == value else score(value))
+            row.append(metric_value(describe(metric), value))
         rows.append(row)
-    head = ["Strategy", "Target", "Trained", "Images", *map(display_name, metrics)]
+    head = ["Strategy", "Target", "Trained", "Images", *map(_metric_header, metrics)]
     return table(head, rows, "numbers")
+
+
+def _metric_header(metric: str) -> str:
+    """The name of a metric; one of which less is better says so to those who point at it."""
+    row = describe(metric)
+    if row.higher_is_better:
+        return escape(row.written)
+    unit = f"in {row.unit}, " if row.unit == NATS else ""
+    return f'<th scope="col" title="{unit}lower is better">{escape(row.written)} ↓</th>'
 
 
 def differences_table(group: Group) -> str:

@@ -4,29 +4,7 @@ from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.wording import interval, metric_name, points, score
 from rssc_tf.comparison.summary import comparisons
 from rssc_tf.evaluation.statistics import Estimate
-
-# (strategy, against, claim): the first whose two strategies are there is made. What pre-training
-# is worth ...
-_WORTH = (
-    ("imagenet", "scratch", "ImageNet pre-training is worth {} over scratch"),
-    ("ssl", "scratch", "self-supervised ImageNet pre-training is worth {} over scratch"),
-    ("in-domain", "scratch", "pre-training on {source} is worth {} over scratch"),
-    ("dap", "scratch", "ImageNet weights adapted on {source} are worth {} over scratch"),
-    (
-        "dap-ssl",
-        "scratch",
-        "self-supervised ImageNet weights adapted on {source} are worth {} over scratch",
-    ),
-)
-# ... and what can be added to it.
-_ADDED = (
-    ("dap", "imagenet", "adapting ImageNet weights on {source} adds {}"),
-    ("dap-ssl", "ssl", "adapting self-supervised weights on {source} adds {}"),
-    ("ssl", "imagenet", "self-supervised instead of supervised ImageNet weights add {}"),
-    ("in-domain", "imagenet", "pre-training on {source} instead of ImageNet adds {}"),
-    ("dap", "in-domain", "starting from ImageNet weights before {source} adds {}"),
-    ("dap-ssl", "imagenet", "self-supervised weights adapted on {source} add {} to ImageNet's"),
-)
+from rssc_tf.regimes import ADDED, REFERENCES, REGIMES, Claim
 
 ONE_SEED = (
     "Where there is one seed, the interval covers the choice of test images, not the chance in "
@@ -74,19 +52,19 @@ def _of_target(target: Target, named: bool) -> list[str]:
 
 
 def _claims(group: Group) -> list[str]:
-    """At most two clauses."""
+    """At most two clauses: what pre-training is worth, and what can be added to it."""
     claims, made = [], None
-    for table in (_WORTH, _ADDED):
-        for strategy, against, text in table:
-            clause = _clause(group, strategy, against, text, first=not claims)
+    worth = [Claim(row.name, REFERENCES[0], row.worth) for row in REGIMES.values() if row.worth]
+    for table in (worth, ADDED):
+        for claim in table:
+            text = claim.again if claim.again and claim.against == made else claim.text
+            clause = _clause(group, claim.regime, claim.against, text, first=not claims)
             if clause:
-                if (made, strategy) == ("imagenet", "dap"):
-                    clause = clause.replace("adapting ImageNet weights", "adapting it", 1)
                 claims.append(clause)
-                made = strategy
+                made = claim.regime
                 break
     if not claims and group.reference:
-        text = "{strategy} is worth {} over {against}"
+        text = "{regime} is worth {} over {against}"
         claims = [_clause(group, group.best, group.reference, text)]
     return [claim for claim in claims if claim]
 
@@ -97,8 +75,8 @@ def _clause(group: Group, strategy: str, against: str, text: str, first: bool = 
     found = group.difference(strategy, against)
     if found is None or found.low != found.low:
         return None
-    value = _gain(found, metric_name(group.metric) if first and group.multi else "")
-    places = {"source": group.source, "strategy": strategy, "against": against}
+    value = _gain(found, metric_name(group.metric) if first and not group.task.exclusive else "")
+    places = {"source": group.source, "regime": strategy, "against": against}
     return text.format(value, **places) + _doubt(found)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.evaluation.metrics import SHARE, Metric, describe
 from rssc_tf.evaluation.statistics import Estimate
 
 MINUS = "\N{MINUS SIGN}"
@@ -30,8 +30,16 @@ def interval(found: Estimate, write: Callable[[float], str]) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """`top1` -> `top-1 accuracy`, the others as `display_name` has them."""
-    return "top-1 accuracy" if metric == "top1" else display_name(metric)
+    """A metric in a sentence: `top1` -> `top-1 accuracy`, `micro_f1` -> `micro-F1`."""
+    row = describe(metric)
+    return row.sentence or row.written
+
+
+def metric_value(metric: Metric, value: float) -> str:
+    """A share in percent, anything else with three decimals; empty for NaN."""
+    if metric.unit == SHARE:
+        return score(value)
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def capitalised(text: str) -> str:

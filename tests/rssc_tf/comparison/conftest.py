@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from rssc_tf.evaluation.metrics import headline, score
+from rssc_tf.evaluation.metrics import score
+from rssc_tf.tasks import task_of
 from tfrecords_tools.records.card import CARD_NAME, Card, Shard, Split
 
 CLASSES = ("beach", "forest", "harbour", "meadow")
@@ -107,10 +108,10 @@ def _write_run(folder, card, ids, labels, logits, place, target) -> dict:
         stages.append({"stage": "source", **found})
     (folder / "stages.json").write_text(json.dumps(stages))
     (folder / "environment.json").write_text(json.dumps({"keras": "3.15", "cpu_count": 2}))
-    return score(probabilities, labels, card.multi_label)
+    return score(probabilities, labels)
 
 
 def _row(place: dict, labels: np.ndarray, card: Card, metrics: dict) -> dict:
     facts = {"key": place["run"], "train_images": int(1000 * place["fraction"])}
     facts |= {"status": "done", "error": "", "split": "test", "examples": len(labels)}
-    return {**place, **facts, "headline": headline(card.multi_label), **metrics}
+    return {**place, **facts, "headline": task_of(card).headline, **metrics}

@@ -11,7 +11,7 @@ import pytest
 from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
-from rssc_tf.regimes import STRATEGIES
+from rssc_tf.regimes import REGIMES
 from tests.rssc_tf.comparison.conftest import draw_card
 from tfrecords_tools.common.errors import RsscError
 
@@ -79,12 +79,12 @@ def test_every_subset_of_strategies_has_a_verdict(draw_comparison):
     group = study.targets[0].main
     every = dict(group.runs)
     for size in range(1, len(ALL) + 1):
-        for subset in combinations(STRATEGIES, size):
+        for subset in combinations(REGIMES, size):
             group.runs = {name: every[name] for name in subset}
             (sentence,) = verdict(study)
             assert sentence.count("points") == len(re.findall(CLAIM, sentence))
             assert ("points" in sentence) == (size > 1)
-            named = "|".join(STRATEGIES)
+            named = "|".join(REGIMES)
             if size == 1:
                 pattern = rf"({named}) reaches \d+\.\d% top-1 accuracy \[\d+\.\d, \d+\.\d\]\."
                 assert re.search(pattern, sentence)

@@ -13,12 +13,12 @@ from rssc_tf.evaluation.calibration import (
     CALIBRATION,
     calibrate,
     fit_temperature,
-    negative_log_likelihood,
     read_calibration,
     write_calibration,
 )
-from rssc_tf.evaluation.metrics import multi_label, single_label
+from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.thresholds import tune_thresholds
+from rssc_tf.tasks import MULTI_LABEL, task_of_labels
 from tfrecords_tools.common.errors import RsscError
 
 
@@ -35,7 +35,7 @@ def _truthful(rng, n: int, classes: int, multi: bool) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
 def test_the_temperature_that_spoilt_the_logits_is_found(multi, true):
     logits, labels = _truthful(np.random.default_rng(0), 20_000, 5, multi)
-    found = fit_temperature((true * logits).astype("float32"), labels, multi)
+    found = fit_temperature((true * logits).astype("float32"), labels)
     assert found == pytest.approx(true, rel=0.03)
 
 
@@ -46,9 +46,9 @@ def test_no_temperature_on_a_fine_grid_is_better(multi, seed):
     logits, labels = rng.normal(0, 3, (40, 4)), rng.integers(0, 4, 40)
     if multi:
         labels = rng.integers(0, 2, (40, 4))
-    found = calibrate(logits, labels, multi)
+    found = calibrate(logits, labels)
     grid = np.geomspace(*BOUNDS, 2000)
-    losses = [negative_log_likelihood(logits, labels, multi, t) for t in grid]
+    losses = [task_of_labels(labels).log_loss(logits, labels, t) for t in grid]
     assert found.log_loss_after <= min(losses)
     assert found.log_loss_after <= found.log_loss_before
     assert found.examples == 40
@@ -58,24 +58,20 @@ def test_no_temperature_on_a_fine_grid_is_better(multi, seed):
 def test_the_loss_is_that_of_the_metrics(multi):
     logits, labels = _truthful(np.random.default_rng(1), 50, 4, multi)
     scaled = logits / 1.7
-    metrics = (
-        multi_label(expit(scaled), labels)
-        if multi
-        else single_label(softmax(scaled, axis=1), labels)
-    )
-    loss = negative_log_likelihood(logits, labels, multi, 1.7)
+    metrics = score(expit(scaled) if multi else softmax(scaled, axis=1), labels)
+    loss = task_of_labels(labels).log_loss(logits, labels, 1.7)
     assert loss == pytest.approx(metrics["log_loss"])
     # Far beyond what float32's sigmoid resolves, where a log of a probability is infinite.
-    assert negative_log_likelihood(np.array([[900.0]]), np.array([[0]]), True) == 900
+    assert MULTI_LABEL.log_loss(np.array([[900.0]]), np.array([[0]])) == 900
 
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_degenerate_validation_splits_end_at_the_bounds(multi):
     logits = np.array([[0.6, -0.6], [-0.3, 0.3]])
     right, wrong = (np.eye(2, dtype=int), 1 - np.eye(2, dtype=int)) if multi else ([0, 1], [1, 0])
-    assert fit_temperature(logits, np.array(right), multi) == BOUNDS[0]
-    assert fit_temperature(logits, np.array(wrong), multi) == BOUNDS[1]
-    assert fit_temperature(np.zeros((2, 2)), np.array(right), multi) == 1.0
+    assert fit_temperature(logits, np.array(right)) == BOUNDS[0]
+    assert fit_temperature(logits, np.array(wrong)) == BOUNDS[1]
+    assert fit_temperature(np.zeros((2, 2)), np.array(right)) == 1.0
 
 
 @given(st.integers(0, 10_000), st.integers(1, 25), st.sampled_from([0.1, 0.01, 1e-6]))
@@ -115,7 +111,7 @@ def test_thresholds_by_hand():
 
 def test_the_file_is_read_as_it_was_written(tmp_path):
     logits, labels = _truthful(np.random.default_rng(2), 30, 3, False)
-    written = calibrate(logits, labels, False)
+    written = calibrate(logits, labels)
     write_calibration(written, tmp_path)
     assert read_calibration(tmp_path, ("a", "b", "c")) == written
     assert "thresholds" not in json.loads((tmp_path / CALIBRATION).read_text())

@@ -12,8 +12,9 @@ from sklearn.metrics import f1_score
 
 from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.calibration import fit_temperature
-from rssc_tf.evaluation.metrics import single_label
+from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.thresholds import tune_thresholds
+from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
@@ -65,7 +66,7 @@ def test_a_run_is_calibrated_on_its_validation_split(trained, records):
     logits, labels = _logits(trained, records, "val")
     assert calibration["examples"] == len(labels) == 8
     temperature = calibration["temperature"]
-    assert temperature == pytest.approx(fit_temperature(logits, labels, False), rel=1e-3)
+    assert temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
     assert temperature != 1
     assert metrics["temperature"] == temperature
     assert calibration["log_loss_after"] <= calibration["log_loss_before"]
@@ -74,8 +75,8 @@ def test_a_run_is_calibrated_on_its_validation_split(trained, records):
     probabilities = softmax(logits / temperature, axis=1)
     np.testing.assert_allclose(_probabilities(trained), probabilities, atol=1e-5)
     plain, scaled = (
-        single_label(softmax(logits, axis=1), labels),
-        single_label(probabilities, labels),
+        score(softmax(logits, axis=1), labels),
+        score(probabilities, labels),
     )
     for name, value in plain.items():
         expected = scaled[name] if name in CALIBRATED else value
@@ -198,8 +199,7 @@ def test_an_undefined_metric_is_null_in_the_file(run, records, monkeypatch):
 
     score = module.score
     monkeypatch.setattr(module, "score", lambda *values: score(*values) | {"kappa": np.nan})
-    card = read_card(records)
-    found = module.evaluate(load_model(run), records, card, "test", run)
+    found = module.evaluate_run(load_model(run), Records(records), "test", run)
     assert np.isnan(found["kappa"])
     text = (run / "metrics.json").read_text()
     assert '"kappa": null' in text

@@ -15,6 +15,7 @@ from rssc_tf.models.backbones import BACKBONES, get_backbone, prepare
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
+from rssc_tf.weights.initial import initialise
 from tests.conftest import CLASSES
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
@@ -23,9 +24,12 @@ from tfrecords_tools.records.card import read_card
 
 def _classifier(name: str, classes: int, size: int, pretrained: bool = False) -> keras.Model:
     keras.utils.set_random_seed(0)
+    if pretrained:
+        backbone, normalization, _ = initialise(name, "imagenet")
+        return build_classifier(backbone, normalization, classes, size, frozen=True)
     backbone = get_backbone(name)
-    built = prepare(backbone.build(pretrained))
-    return build_classifier(built, backbone.normalization(), classes, size, frozen=pretrained)
+    built = prepare(backbone.build(False))
+    return build_classifier(built, backbone.normalization(), classes, size)
 
 
 def _noise(*shape) -> np.ndarray:

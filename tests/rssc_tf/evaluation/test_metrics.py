@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from rssc_tf.evaluation.metrics import (
+    METRICS,
     confusion,
+    describe,
     display_name,
-    label_f1,
-    multi_label,
+    intervals,
     per_class,
-    single_label,
+    score,
 )
-from rssc_tf.evaluation.reliability import example_losses, reliability
+from rssc_tf.evaluation.reliability import reliability
+from rssc_tf.tasks import MULTI_LABEL, SINGLE_LABEL
 
 CLASSES = ["a", "b", "c"]
 
@@ -24,16 +26,16 @@ CLASSES = ["a", "b", "c"]
 def test_single_label_by_hand():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]])
     labels = np.array([0, 1, 1, 1])
-    found = single_label(probabilities, labels)
+    found = score(probabilities, labels)
     assert found["top1"] == 0.75
     # a: precision 1/2, recall 1; b: precision 1, recall 2/3; c is neither present nor predicted.
     assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert found["weighted_f1"] == pytest.approx((2 / 3 + 3 * 4 / 5) / 4)
     assert found["micro_f1"] == 0.75
     assert found["log_loss"] == pytest.approx(-np.log([0.8, 0.5, 0.3, 0.8]).mean())
-    table = confusion(probabilities, labels, CLASSES, multi=False)
+    table = confusion(probabilities, labels, CLASSES)
     assert table.to_numpy().tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
-    scores = per_class(probabilities, labels, CLASSES, multi=False)
+    scores = per_class(probabilities, labels, CLASSES)
     assert scores["support"].tolist() == [1, 3, 0]
     assert np.isnan(scores["f1"][2])
 
@@ -41,7 +43,7 @@ def test_single_label_by_hand():
 def test_multi_label_by_hand():
     probabilities = np.array([[0.9, 0.2, 0.1], [0.6, 0.7, 0.1], [0.1, 0.2, 0.3]])
     labels = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]])
-    found = multi_label(probabilities, labels)
+    found = score(probabilities, labels)
     # Decisions: 3 right positives, 1 missed, none wrong.
     assert found["micro_f1"] == pytest.approx(2 * 3 / (2 * 3 + 1))
     assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)  # the third label never occurs
@@ -49,7 +51,7 @@ def test_multi_label_by_hand():
     assert found["example_f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
     # Ranking: label a is perfect; b finds its positives at ranks 1 and 2 (a tie with the third).
     assert found["map"] == pytest.approx((1 + (1 / 2 * 1 + 1 / 2 * 2 / 3)) / 2)
-    table = confusion(probabilities, labels, CLASSES, multi=True)
+    table = confusion(probabilities, labels, CLASSES)
     assert table.loc["b"].to_dict() == {"tn": 1, "fp": 0, "fn": 1, "tp": 1}
 
 
@@ -58,12 +60,12 @@ def test_definitions_on_random_rows():
     probabilities, labels = rng.random((200, 5)), rng.integers(0, 2, (200, 5))
     predicted = probabilities >= 0.5
     right = (predicted & (labels == 1)).sum()
-    found = multi_label(probabilities, labels)
+    found = score(probabilities, labels)
     assert found["micro_f1"] == pytest.approx(2 * right / (predicted.sum() + labels.sum()))
     each = 2 * (predicted & (labels == 1)).sum(1) / np.maximum(predicted.sum(1) + labels.sum(1), 1)
     empty = (predicted.sum(1) + labels.sum(1)) == 0
     assert found["example_f1"] == pytest.approx(np.where(empty, 1, each).mean())
-    scores = per_class(probabilities, labels, list("abcde"), multi=True)
+    scores = per_class(probabilities, labels, list("abcde"))
     assert found["macro_f1"] == pytest.approx(scores["f1"].mean())
     assert found["map"] == pytest.approx(scores["average_precision"].mean())
 
@@ -99,7 +101,7 @@ def test_single_label_agrees_with_scikit_learn(seed, n, classes, spread):
     labels = rng.choice(rng.choice(classes, rng.integers(1, classes + 1), replace=False), n)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = single_label(probabilities, labels)
+        found = score(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
     every = list(range(classes))
     with warnings.catch_warnings():
@@ -135,7 +137,7 @@ def test_multi_label_agrees_with_scikit_learn(seed, n, classes, share):
     labels = (rng.random((n, classes)) < share).astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = multi_label(probabilities, labels)
+        found = score(probabilities, labels)
     predicted = (probabilities >= 0.5).astype(int)
     columns = [_slow_f1(labels[:, c], predicted[:, c]) for c in range(classes)]
     seen = [c for c in range(classes) if not np.isnan(columns[c])]
@@ -163,11 +165,11 @@ def test_multi_label_agrees_with_scikit_learn(seed, n, classes, share):
 
 
 def test_a_split_without_positives_and_one_of_one_class_have_scores():
-    nothing = multi_label(np.full((3, 2), 0.2), np.zeros((3, 2)))
+    nothing = score(np.full((3, 2), 0.2), np.zeros((3, 2)))
     assert (nothing["example_f1"], nothing["ece"]) == (1, pytest.approx(0.2))
     undefined = {name for name, value in nothing.items() if np.isnan(value)}
     assert undefined == {"micro_f1", "macro_f1", "weighted_f1", "map", "micro_map"}
-    same = single_label(np.array([[0.9, 0.1]] * 3), np.zeros(3, int))
+    same = score(np.array([[0.9, 0.1]] * 3), np.zeros(3, int))
     assert (same["top1"], same["balanced_accuracy"], same["macro_f1"]) == (1, 1, 1)
     assert np.isnan(same["kappa"])
 
@@ -175,36 +177,49 @@ def test_a_split_without_positives_and_one_of_one_class_have_scores():
 def test_certainty_that_is_wrong_costs_much_but_not_everything():
     sure = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     for losses in (
-        example_losses(sure, np.array([0, 0]), multi=False),
-        example_losses(sure, np.array([[1, 0], [1, 0]]), multi=True),
+        SINGLE_LABEL.example_losses(sure, np.array([0, 0])),
+        MULTI_LABEL.example_losses(sure, np.array([[1, 0], [1, 0]])),
     ):
         np.testing.assert_allclose(losses, [0, -np.log(1e-12)])
 
 
 def test_top5_keeps_the_order_of_top1_under_ties():
     probabilities = np.full((7, 7), 1 / 7)
-    found = single_label(probabilities, np.arange(7))
+    found = score(probabilities, np.arange(7))
     assert (found["top1"], found["top5"]) == (1 / 7, 5 / 7)
-    assert "top5" not in single_label(probabilities[:, :5], np.arange(5).repeat(2)[:7])
+    assert "top5" not in score(probabilities[:, :5], np.arange(5).repeat(2)[:7])
 
 
 def test_reliability_by_hand():
     probabilities = np.array([[0.95, 0.05], [0.97, 0.03], [0.3, 0.7], [0.5, 0.5]])
-    table = reliability(probabilities, np.array([0, 1, 1, 0]), multi=False)
+    table = reliability(probabilities, np.array([0, 1, 1, 0]))
     assert table["count"].sum() == 4
     last = table.iloc[-1]
     assert (last["upper"], last["count"], last["frequency"]) == (1, 2, 0.5)
     assert last["confidence"] == pytest.approx(0.96)
     assert np.isnan(table["confidence"][0])
-    decisions = reliability(np.array([[0.0, 1.0]]), np.array([[0, 1]]), multi=True)
+    decisions = reliability(np.array([[0.0, 1.0]]), np.array([[0, 1]]))
     assert decisions["count"].tolist() == [1, *[0] * 13, 1]
 
 
 def test_f1_at_any_decisions_and_names_as_people_write_them():
     predicted, labels = np.array([[1, 1], [0, 1]]), np.array([[1, 0], [1, 1]])
-    found = label_f1(predicted, labels)
+    found = score(predicted.astype(float), labels)
     assert found["micro_f1"] == pytest.approx(2 * 2 / 6)
     assert found["example_f1"] == pytest.approx(2 / 3)
     names = ("top5", "micro_map", "tuned_macro_f1", "balanced_accuracy")
     shown = ["top-5", "micro-mAP", "tuned macro-F1", "balanced accuracy"]
     assert [display_name(name) for name in names] == shown
+
+
+def test_the_table_of_metrics_is_sound():
+    for task in (SINGLE_LABEL, MULTI_LABEL):
+        assert next(iter(intervals(task))) == task.headline
+        assert task in METRICS[task.headline].tasks
+    for name, row in METRICS.items():
+        assert row.name == name
+        assert (row.compute is None) == (row.tasks == ())
+    before = describe("ece_uncalibrated")
+    assert (before.written, before.higher_is_better) == ("ECE as trained", False)
+    assert describe("val_top1").sentence == "top-1 accuracy"
+    assert describe("of_an_older_release").written == "of an older release"

@@ -46,9 +46,9 @@ def test_a_handful_of_images_is_enough():
 
 def test_an_export_keeps_the_features_of_its_training_images(exported, trained, records):
     from rssc_tf.probing.features import extract_features
-    from rssc_tf.runs import open_run
+    from rssc_tf.runs import load_run
 
-    run = open_run(trained)
+    run = load_run(trained)
     found = read_novelty(exported)
     features = extract_features(run.model, records, run.card, "train").values
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -59,9 +59,9 @@ def test_an_export_keeps_the_features_of_its_training_images(exported, trained, 
 
 def test_a_sample_of_the_features_is_their_beginning(trained, records):
     from rssc_tf.probing.features import extract_features
-    from rssc_tf.runs import open_run
+    from rssc_tf.runs import load_run
 
-    run = open_run(trained)
+    run = load_run(trained)
     whole, some = (
         extract_features(run.model, records, run.card, "train", most) for most in (None, 7)
     )

@@ -22,10 +22,10 @@ KINDS = [("tflite", "none"), ("tflite", "int8"), ("onnx", "none"), ("onnx", "int
 @pytest.mark.parametrize("words", [("tfjs", "none"), ("onnx", "float16")])
 def test_a_format_that_there_is_not(words, trained, tmp_path):
     from rssc_tf.exporting.portable import export_portable
-    from rssc_tf.runs import open_run
+    from rssc_tf.runs import load_run
 
     with pytest.raises(RsscError, match=f"Received: '{words[0]}', '{words[1]}'"):
-        export_portable(open_run(trained), tmp_path / "out", *words)
+        export_portable(load_run(trained), tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -65,7 +65,7 @@ def _classify(folder, kind: str, images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("kind", "quantize"), KINDS)
 def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trained, records):
     from rssc_tf.exporting.records import views
-    from rssc_tf.runs import open_run
+    from rssc_tf.runs import load_run
 
     folder = portable(kind, quantize)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -74,7 +74,7 @@ def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trai
     assert read_card(folder) == read_card(records)
     table = pd.read_parquet(trained / "predictions.parquet")
     expected = table.filter(like="p_").to_numpy()
-    images, labels = views(records, open_run(trained), "test", 100)
+    images, labels = views(records, load_run(trained), "test", 100)
     found = _classify(folder, kind, images)
     difference = np.abs(found - expected)
     assert difference.max() < (1e-5 if quantize == "none" else 0.05)
@@ -208,13 +208,13 @@ def test_a_transformer_can_be_written_as_onnx(trained, tmp_path):
     from rssc_tf.exporting.portable import export_portable
     from rssc_tf.models.classifier import build_classifier
     from rssc_tf.models.normalization import Normalization
-    from rssc_tf.runs import MODEL, open_run
+    from rssc_tf.runs import MODEL, load_run
 
     backbone = keras_hub.models.ViTBackbone(
         image_shape=(32, 32, 3), patch_size=16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16
     )
     run = shutil.copytree(trained, tmp_path / "run")
     build_classifier(backbone, Normalization.from_mode("unit"), 4, 32).save(run / MODEL)
-    found = export_portable(open_run(run), tmp_path / "out", "onnx")
+    found = export_portable(load_run(run), tmp_path / "out", "onnx")
     assert found["max_difference"] < 1e-4
     assert found["agreement"] == 1

@@ -8,13 +8,13 @@ import pytest
 
 from pipelines.stream import evaluation_batches
 from rssc_tf.exporting.records import image_files, own_records, views
-from rssc_tf.runs import open_run
+from rssc_tf.runs import load_run
 from tfrecords_tools.common.errors import RsscError
 
 
 @pytest.fixture(scope="module")
 def run(trained):
-    return open_run(trained)
+    return load_run(trained)
 
 
 def test_the_first_images_and_no_more(run, records):

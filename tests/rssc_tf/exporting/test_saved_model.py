@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rssc_tf.runs import Run, load_model, open_run
+from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
 
@@ -116,7 +116,7 @@ def test_a_version_folder_is_hardly_larger_than_its_weights(trained, records, tm
     from rssc_tf.models.backbones import get_backbone
     from rssc_tf.models.classifier import build_classifier
 
-    run = open_run(trained)
+    run = load_run(trained)
     backbone = get_backbone("mobilenet_v2")
     model = build_classifier(backbone.build(False), backbone.normalization(), 4, 32)
     version = tmp_path / "1"
@@ -168,7 +168,7 @@ def test_explain_is_the_grad_cam_of_the_evaluation(loaded, trained, records):
     from rssc_tf.evaluation.grad_cam import class_evidence
     from rssc_tf.exporting.records import image_files, views
 
-    run = open_run(trained)
+    run = load_run(trained)
     files, (images, _) = image_files(records, run, 5), views(records, run, "train", 5)
     classes = np.array([0, 3, 1, 2, 0], np.int32)
     batch = [*files[:2], b"no image", *files[2:], files[0], files[0]]
@@ -230,7 +230,7 @@ def test_a_backbone_of_tokens_has_no_explain(trained, tmp_path):
     tokens = keras.layers.Reshape((-1, 6))(keras.layers.Conv2D(6, 8, strides=8)(inputs))
     normalization = Normalization.from_mode("unit")
     model = build_classifier(keras.Model(inputs, tokens), normalization, 4, 32)
-    run = open_run(trained)
+    run = load_run(trained)
     save(Run(run.folder, run.config, run.card, model), tmp_path / "1")
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     assert sorted(loaded.signatures) == ["serve_images", "serving_default"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from rssc_tf.compat import saved_model_proto
 from rssc_tf.exporting import operations
 from rssc_tf.exporting.saved_model import Server, save
 from rssc_tf.exporting.trust import check_trust
@@ -203,22 +203,20 @@ def test_every_command_asks(tmp_path, exported, scenes, cli):
     assert not (tmp_path / "map.tif").exists()
 
 
-def change(exported: Path, folder: Path) -> tuple[Path, SavedModel]:
+def change(exported: Path, folder: Path) -> tuple:
     """A copy of an honest export, and its graph to be changed."""
     copy = shutil.copytree(exported / "1", folder / "1")
-    model = SavedModel()
-    model.ParseFromString((copy / "saved_model.pb").read_bytes())
-    return copy, model
+    return copy, saved_model_proto((copy / "saved_model.pb").read_bytes())
 
 
-def refusal(copy: Path, model: SavedModel) -> str:
+def refusal(copy: Path, model) -> str:
     (copy / "saved_model.pb").write_bytes(model.SerializeToString())
     with pytest.raises(DataError) as error:
         check_trust(copy)
     return str(error.value)
 
 
-def saver_call(model: SavedModel, name: str):
+def saver_call(model, name: str):
     (node,) = [n for n in model.meta_graphs[0].graph_def.node if n.name == name]
     return node
 

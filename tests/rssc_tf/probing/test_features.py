@@ -14,6 +14,7 @@ from rssc_tf.probing.features import (
     feature_file,
     kept_features,
 )
+from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
@@ -54,26 +55,31 @@ def test_features_are_what_the_classifiers_head_sees(trained, records, card):
 
 def test_labels_of_a_multi_label_set(multi_records):
     card = read_card(multi_records)
-    found = extract_features(open_encoder("random", card, **OWN).model, multi_records, card, "val")
+    encoder = open_encoder("random", Records(multi_records), **OWN)
+    found = extract_features(encoder.model, multi_records, card, "val")
     assert found.labels.shape == (card.splits["val"].examples, 3)
     assert tuple(found.labels.sum(axis=0)) == card.splits["val"].class_counts
 
 
 def test_a_second_computation_has_the_same_bits(records, card):
     first, second = (
-        extract_features(open_encoder("random", card, **OWN).model, records, card, "train")
+        extract_features(
+            open_encoder("random", Records(records, card), **OWN).model, records, card, "train"
+        )
         for _ in range(2)
     )
     _assert_same(first, second)
 
 
 def test_what_makes_features_the_same(trained, records, card, cli, tmp_path):
-    run = open_encoder(trained, card)
+    run = open_encoder(trained, Records(records, card))
     assert run.definition["image_size"] == 32
-    assert run.definition == open_encoder(trained / "model.keras", card).definition
+    assert (
+        run.definition == open_encoder(trained / "model.keras", Records(records, card)).definition
+    )
     weights = tmp_path / "other name.weights.h5"
     assert cli("weights", "import", trained, "--out", weights)[0] == 0
-    assert run.definition == open_encoder(weights, card, image_size=32).definition
+    assert run.definition == open_encoder(weights, Records(records, card), image_size=32).definition
     # A subset of the training images, as learning curves have it, shares the test split.
     subset = replace(card, splits={**card.splits, "train": card.splits["val"]}, made={})
     assert feature_file(run, subset, "test") == feature_file(run, card, "test")
@@ -82,7 +88,7 @@ def test_what_makes_features_the_same(trained, records, card, cli, tmp_path):
 
 def test_what_makes_features_others(records, card):
     encoders = [
-        open_encoder("random", card, **{**OWN, **change})
+        open_encoder("random", Records(records, card), **{**OWN, **change})
         for change in (
             {},
             {"seed": 1},
@@ -98,8 +104,8 @@ def test_what_makes_features_others(records, card):
     assert len(files) == 8
 
 
-def test_every_weight_counts(card):
-    model = open_encoder("random", card, **OWN).model
+def test_every_weight_counts(records, card):
+    model = open_encoder("random", Records(records, card), **OWN).model
     before = weights_sha256(model)
     model.get_layer("logits").bias.assign_add([1.0])  # the head does not
     assert weights_sha256(model) == before
@@ -109,7 +115,7 @@ def test_every_weight_counts(card):
 
 
 def test_features_are_kept_and_found(records, card, cache, capsys):
-    encoder = open_encoder("random", card, **OWN)
+    encoder = open_encoder("random", Records(records, card), **OWN)
     first = kept_features(encoder, records, card, "test")
     file = feature_file(encoder, card, "test")
     assert file.is_relative_to(cache)
@@ -131,7 +137,7 @@ def _flip(data: bytes) -> bytes:
     ids=["one bit", "cut", "empty", "other content"],
 )
 def test_a_damaged_file_is_computed_again(damage, records, card, cache):
-    encoder = open_encoder("random", card, **OWN)
+    encoder = open_encoder("random", Records(records, card), **OWN)
     first = kept_features(encoder, records, card, "val")
     file = feature_file(encoder, card, "val")
     whole = file.read_bytes()
@@ -142,7 +148,7 @@ def test_a_damaged_file_is_computed_again(damage, records, card, cache):
 
 
 def test_a_file_of_other_images_is_computed_again(records, card, cache):
-    encoder = open_encoder("random", card, **OWN)
+    encoder = open_encoder("random", Records(records, card), **OWN)
     first = kept_features(encoder, records, card, "val")
     file = feature_file(encoder, card, "val")
     np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
@@ -151,7 +157,7 @@ def test_a_file_of_other_images_is_computed_again(records, card, cache):
 
 
 def test_features_that_are_not_finite_are_refused(records, card, cache):
-    encoder = open_encoder("random", card, **OWN)
+    encoder = open_encoder("random", Records(records, card), **OWN)
     kernel = encoder.model.get_layer("backbone").weights[0]
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(RsscError, match="features of 12 of 12 test images are not finite"):
@@ -186,7 +192,7 @@ def test_bad_weights_are_one_line(case, trained, records, card, cli, tmp_path):
         assert cli("weights", "import", trained, "--out", tmp_path / "w.weights.h5")[0] == 0
     weights, settings, message = BAD_ENCODERS[case]
     with pytest.raises(RsscError) as error:
-        open_encoder(weights.format(tmp=tmp_path, run=trained), card, **settings)
+        open_encoder(weights.format(tmp=tmp_path, run=trained), Records(records, card), **settings)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -194,7 +200,7 @@ def test_bad_weights_are_one_line(case, trained, records, card, cli, tmp_path):
 def test_a_run_in_bfloat16_keeps_its_precision(records, card, cli, tmp_path):
     words = ("--target", records, "--out", tmp_path / "run", "--precision", "mixed_bfloat16")
     assert cli("train", "--strategy", "scratch", *words, *SMALL)[0] == 0
-    encoder = open_encoder(tmp_path / "run", card)
+    encoder = open_encoder(tmp_path / "run", Records(records, card))
     assert encoder.definition["precision"] == "mixed_bfloat16"
     found = extract_features(encoder.model, records, card, "val")
     assert found.values.dtype == np.float32

@@ -12,6 +12,7 @@ from rssc_tf.evaluation.metrics import score
 from rssc_tf.probing.encoder import open_encoder
 from rssc_tf.probing.heads import C_GRID, K_GRID
 from rssc_tf.probing.probe import probe
+from rssc_tf.records import Records
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import read_card
 
@@ -37,7 +38,7 @@ def _check_scores(folder, method, card) -> None:
         labels = np.array([[n in row for n in range(len(card.classes))] for row in table["labels"]])
     else:
         labels = table["label"].to_numpy()
-    for name, value in score(probabilities, labels, card.multi_label).items():
+    for name, value in score(probabilities, labels).items():
         assert metrics[name] == pytest.approx(value, abs=1e-6), name
 
 
@@ -158,8 +159,9 @@ def test_without_a_validation_split_folds_choose(without_val, cli, tmp_path):
 def test_folds_of_several_labels(multi_records):
     card = read_card(multi_records)
     card = replace(card, splits={name: card.splits[name] for name in ("train", "test")})
-    encoder = open_encoder("random", card, backbone="tiny", image_size=32)
-    for found in probe(encoder, multi_records, card):
+    target = Records(multi_records, card)
+    encoder = open_encoder("random", target, backbone="tiny", image_size=32)
+    for found in probe(encoder, target):
         assert found.chosen_by == "5-fold cross-validation of train"
         assert found.split == "test"
 
@@ -200,14 +202,14 @@ def test_one_image_of_one_class(scenes, cli, tmp_path):
 
 def test_as_a_notebook_calls_it(records):
     card = read_card(records)
-    encoder = open_encoder("random", card, backbone="tiny", image_size=32)
-    (found,) = probe(encoder, records, card, method="knn", k=3)
+    encoder = open_encoder("random", Records(records, card), backbone="tiny", image_size=32)
+    (found,) = probe(encoder, Records(records, card), method="knn", k=3)
     assert (found.method, found.chosen, found.chosen_by) == ("knn", {"k": 3}, "given")
     assert found.probabilities.shape == (12, 4)
     assert found.metrics["top1"] == (found.probabilities.argmax(axis=1) == found.labels).mean()
     # The validation split is no test where there is one; where not, it chooses nothing.
     splits = {name: card.splits[name] for name in ("train", "val")}
-    (found,) = probe(encoder, records, replace(card, splits=splits), method="knn")
+    (found,) = probe(encoder, Records(records, replace(card, splits=splits)), method="knn")
     assert (found.split, found.chosen_by) == ("val", "5-fold cross-validation of train")
 
 
@@ -248,15 +250,16 @@ def test_bad_input_is_one_line_and_writes_nothing(case, cli, records, tmp_path):
 
 def test_records_that_cannot_be_probed(records):
     card = read_card(records)
-    encoder = open_encoder("random", card, backbone="tiny", image_size=32)
+    encoder = open_encoder("random", Records(records, card), backbone="tiny", image_size=32)
 
     def of(*names):
-        return replace(card, splits={name: card.splits[name] for name in names})
+        some = {name: card.splits[name] for name in names}
+        return Records(records, replace(card, splits=some))
 
     with pytest.raises(RsscError, match="has no training split"):
-        probe(encoder, records, of("val", "test"))
+        probe(encoder, of("val", "test"))
     with pytest.raises(RsscError, match="neither a test nor a val split"):
-        probe(encoder, records, of("train"))
+        probe(encoder, of("train"))
     one = replace(card.splits["train"], class_counts=(20, 0, 0, 0))
     with pytest.raises(RsscError, match="all training images are of one class"):
-        probe(encoder, records, replace(card, splits={**card.splits, "train": one}))
+        probe(encoder, Records(records, replace(card, splits={**card.splits, "train": one})))

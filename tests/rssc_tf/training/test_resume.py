@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rssc_tf.evaluation.evaluate
-from rssc_tf.settings import TrainConfig
+from rssc_tf.settings import Settings
 from rssc_tf.training import loop, stages
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
@@ -218,7 +218,7 @@ def begun(records, tmp_path_factory):
     from tfrecords_tools.records.card import open_records
 
     out = tmp_path_factory.mktemp("begun") / "run"
-    config = TrainConfig(
+    config = Settings(
         "scratch", str(records), backbone="tiny", image_size=32, batch_size=8, epochs=2
     )
     config = stages.resolve(config, 42)

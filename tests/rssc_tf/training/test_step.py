@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.tasks import SINGLE_LABEL
 from rssc_tf.training import step as step_module
 from rssc_tf.training.distribution import dtype_policy
-from rssc_tf.training.schedules import CosineSchedule
-from rssc_tf.training.step import build_optimizer, is_compiled, training_step
+from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import initialise
 
 
@@ -35,8 +36,9 @@ def test_the_compiled_step_does_the_same(precision, monkeypatch):
         with distribution.scope(), dtype_policy(precision):
             backbone, normalization, _ = initialise("tiny_without_dropout", "random")
             model = build_classifier(backbone, normalization, 4, 32)
-            optimizer = build_optimizer(model, CosineSchedule(1e-2, 10), precision)
-        step = training_step(model, optimizer, distribution, 8, multi_label=False)
+            schedule, variables = SCHEDULES["cosine"](1e-2, 10), model.trainable_variables
+            optimizer = build_optimizer("adam", schedule, variables, precision=precision)
+        step = training_step(model, optimizer, distribution, 8, SINGLE_LABEL.losses)
         losses.append([float(step((images, labels))) for _ in range(3)])
     assert losses[0][0] > losses[0][2]
     np.testing.assert_allclose(*losses, rtol=1e-4 if precision == "float32" else 2e-2)

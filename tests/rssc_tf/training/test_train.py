@@ -13,7 +13,7 @@ import yaml
 from sklearn.metrics import f1_score
 
 import tests.tiny
-from rssc_tf.runs import load_model, open_run
+from rssc_tf.runs import load_model, load_run
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
 from tests.tiny import SMALL
@@ -137,7 +137,7 @@ def test_mixed_precision(precision, records, cli, tmp_path):
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--epochs", "1")
     code, _, err = cli(*words, "--precision", precision, "--out", tmp_path / "run")
     assert code == 0, err
-    model = open_run(tmp_path / "run").model
+    model = load_run(tmp_path / "run").model
     assert model.get_layer("logits").compute_dtype == "float32"
     policies = {layer.dtype_policy.name for layer in model.get_layer("backbone").layers[1:]}
     assert policies == {precision}

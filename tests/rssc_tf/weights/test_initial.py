@@ -71,7 +71,7 @@ def test_without_the_package(monkeypatch):
 def test_a_package_with_another_file(monkeypatch, tmp_path):
     file = tmp_path / "lite.pth"
     file.write_bytes(b"\x80\x02}q\x00.")
-    monkeypatch.setattr("rssc_tf.weights.lite.lite0_file", lambda: file)
+    monkeypatch.setattr("rssc_tf.weights.packaged.lite0_file", lambda: file)
     with pytest.raises(RsscError, match="expected 57934424"):
         initialise("efficientnet_lite0", "imagenet")
 

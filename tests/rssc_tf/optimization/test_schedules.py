@@ -3,7 +3,8 @@
 import keras
 import pytest
 
-from rssc_tf.training.schedules import SCHEDULES, CosineSchedule, PaperSchedule
+from rssc_tf.optimization.schedules import CosineSchedule, PaperSchedule
+from rssc_tf.optimization.table import SCHEDULES
 
 
 def test_the_paper_over_its_100_epochs():

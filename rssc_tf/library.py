@@ -1,0 +1,117 @@
+"""What the package does in one call, put together from its parts: a classifier, a trained run."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from pipelines.augment import crop_side
+from rssc_tf.models import classifier
+from rssc_tf.models.backbones import prepare
+from rssc_tf.records import Records
+from rssc_tf.runs import Run, load_run
+from rssc_tf.settings import Settings
+from rssc_tf.training.stages import run_regime
+from rssc_tf.weights.importer import import_file
+from rssc_tf.weights.initial import initialise
+from tfrecords_tools.common.errors import SettingError
+
+_OWN = ("imagenet", "ssl")  # weights that a backbone's library, or our table, provides
+
+
+def build_classifier(
+    backbone: str,
+    records: Records | str | Path,
+    *,
+    weights: str | Path | None = "imagenet",
+    image_size: int | None = None,
+    normalization: str | None = None,
+    frozen: bool = False,
+    seed: int = 0,
+) -> keras.Model:
+    """A classifier for the classes of `records`, not compiled: a plain Keras model.
+
+    Compile it with the loss and the metrics of the task: outputs are logits.
+
+    ```python
+    model.compile("adam", loss=records.task.loss(), metrics=records.task.metrics())
+    ```
+
+    Args:
+        backbone: a name of `rssc_tf.BACKBONES`, or `hub:<preset>` for one of KerasHub.
+        records: the records that it is for: their number of classes, and the size of their images.
+        weights: initial weights of the backbone: `"imagenet"` (supervised) or `"ssl"`
+            (self-supervised), which are downloaded where they are not in the cache; a weights file
+            or the folder of a run; `None` for random ones. A file of such a name is
+            `"./imagenet"`.
+        image_size: side at which the backbone sees images, in pixels, at least 8. Defaults to that
+            of the crops.
+        normalization: overrides what the weights say of their normalisation; a name of
+            `rssc_tf.models.normalization.MODES`.
+        frozen: leaves the backbone as it is, and trains the head only.
+        seed: int >= 0, of the head's and of random weights. The generators of the process stay as
+            they are.
+
+    Returns:
+        keras.Model: images, uint8 or float in 0..255 `(batch, any, any, 3)`, to logits, float32
+        `(batch, classes)`. Resizing and normalisation are layers of it.
+
+    Raises:
+        SettingError: a setting out of range.
+        DataError: bad records, or bad weights or ones of another backbone.
+    """
+    records = records if isinstance(records, Records) else Records(records)
+    if image_size is not None and image_size < 8:
+        raise SettingError("image_size", "is at least 8", image_size)
+    if seed < 0:
+        raise SettingError("seed", "is at least 0", seed)
+    with _seeded(seed):
+        if weights is None or weights in _OWN:
+            network, layer, _ = initialise(backbone, weights or "random", None, normalization)
+        else:
+            imported = import_file(Path(weights), backbone, normalization)
+            network, layer = prepare(imported.model), imported.normalization
+        return classifier.build_classifier(
+            network,
+            layer,
+            len(records.classes),
+            image_size or crop_side(records.card.side),
+            frozen=frozen,
+            seed=seed,
+        )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Keras draws the seeds of initializers and of Dropout from Python's generator."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def train(settings: Settings, out: str | Path | None = None, *, overwrite: bool = False) -> Run:
+    """Trains a classifier under a regime and evaluates it: what `rssc-tf train` does.
+
+    Args:
+        settings: of the run.
+        out: run folder; by default `runs/TARGET-STRATEGY-SEED`. A run that the same settings left
+            unfinished there is continued.
+        overwrite: replaces what is there.
+
+    Returns:
+        The finished run; its `metrics` are those of the test split.
+
+    Raises:
+        SettingError, DataError: bad settings, records or weights; nothing is written then. Or a
+            finished run in `out`, or an unfinished one with other settings.
+    """
+    if out is None:
+        name = Path(settings.target).resolve().name
+        out = Path("runs", f"{name}-{settings.strategy}-{settings.seed}")
+    run_regime(settings, Path(out), overwrite=overwrite)
+    return load_run(out)

@@ -1,0 +1,1 @@
+"""What a training step minimises and how it moves: losses, optimizers, learning rates."""

@@ -1,0 +1,33 @@
+"""A system without the modules that only Unix has: every module is imported all the same."""
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+_WITHOUT = """
+import importlib, pkgutil, sys, os
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None  # importing it raises ImportError
+for package in ("tfrecords_tools", "pipelines", "rssc_tf"):
+    root = importlib.import_module(package)
+    for module in pkgutil.walk_packages(root.__path__, package + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+from rssc_tf.bench.measure import describe_machine, peak_memory
+from tfrecords_tools.common.errors import RsscError
+del os.getloadavg
+assert "load_average" not in describe_machine()
+try:
+    peak_memory()
+except RsscError as error:
+    print(error)
+"""
+
+
+def test_everything_is_imported_without_unix():
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Linux or macOS" in done.stdout and len(done.stdout.splitlines()) == 1
