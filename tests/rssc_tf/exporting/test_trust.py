@@ -14,7 +14,7 @@ from rssc_tf.exporting.trust import check_trust
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
-from rssc_tf.runs import Run, open_run
+from rssc_tf.runs import Run, load_run
 from tfrecords_tools.common.errors import DataError
 
 FILES = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -312,7 +312,7 @@ def test_every_name_on_the_list_is_an_operation():
 
 @pytest.mark.slow
 def test_what_exports_of_all_backbones_use_is_on_the_list(trained, tmp_path):
-    run = open_run(trained)
+    run = load_run(trained)
     for name, backbone in BACKBONES.items():
         parts = backbone.build(False), backbone.normalization()
         model = build_classifier(*parts, len(run.card.classes), 64)
@@ -326,7 +326,7 @@ def test_what_exports_of_all_backbones_use_is_on_the_list(trained, tmp_path):
 
 
 def test_a_transformer_is_trusted(trained, tmp_path):
-    run = open_run(trained)
+    run = load_run(trained)
     inputs = keras.Input((32, 32, 3))
     tokens = keras.layers.Reshape((-1, 8))(keras.layers.Conv2D(8, 8, strides=8)(inputs))
     tokens += keras.layers.MultiHeadAttention(2, 4)(
