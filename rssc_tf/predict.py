@@ -10,7 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.exporting import VERSION
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.exporting.trust import check_trust
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
 from tfrecords_tools.imaging.alike import why_unlike
@@ -31,6 +32,7 @@ def predict_files(
     bands: Sequence[Band] = (),
     limits: Sequence[Limit] = (),
     nodata: float | None = None,
+    trust: bool = False,
 ) -> pd.DataFrame:
     """Classifies image files, read as those were that the model was trained on.
 
@@ -39,6 +41,7 @@ def predict_files(
         images: files of any format that `imaging` reads, and folders of them.
         bands, limits, nodata: of these files, as for `convert`, where they are others than the
             training images'.
+        trust: see `load_saved_model`.
 
     Returns:
         One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
@@ -51,7 +54,7 @@ def predict_files(
     files = _expand(images)
     refuse_idle(files, PLAIN.override(bands, limits, nodata))
     rule = read_rule(export).override(bands, limits, nodata)
-    model = load_saved_model(Path(export))
+    model = load_saved_model(Path(export), trust)
     serve = model.signatures["serving_default"]
     rows = []
     with progress_bar("classifying", len(files)) as advance:
@@ -76,36 +79,40 @@ def _expand(images: list[Path]) -> list[Path]:
     return files
 
 
-def load_saved_model(export: Path):
+def load_saved_model(export: Path, trust: bool = False):
     """Loads the SavedModel of an export folder.
 
     Args:
         export: export folder (or the SavedModel in it).
+        trust: also one whose graph does more than computing, such as reading files or calling
+            Python: that is as much as running a program of whoever made it.
 
     Returns:
         What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
 
     Raises:
-        RsscError: no export there, or it cannot be loaded.
+        DataError: no export there, it cannot be loaded, or it does more than computing.
     """
     folder = export / VERSION if (export / VERSION).is_dir() else export
     for file in (export / "model.tflite", export / "model.onnx"):
         if file.is_file():
-            raise RsscError(
+            raise DataError(
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
     if not (folder / "saved_model.pb").exists():
-        raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
+        raise DataError(f"{export} is no export folder: make one with rssc-tf export")
     check_regular_tree(folder)
     check_regular(folder / "saved_model.pb", _MOST_GRAPH)
+    if not trust:
+        check_trust(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
         return loaded
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+        raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
 def read_rule(export: Path) -> Rule:

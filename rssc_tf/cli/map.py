@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -63,6 +64,7 @@ def command(
         Path | None, Option(help="GeoTIFF to make, too: a band of probabilities for each class.")
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+    trust: Trust = False,
 ) -> None:
     try:
         import rasterio  # noqa: F401
@@ -87,6 +89,7 @@ def command(
         polygons=polygons,
         probabilities=probabilities,
         overwrite=overwrite,
+        trust=trust,
     )
     scene_, across = made.scene, made.across
     ranges = ", ".join(f"{low:g}..{high:g}" for low, high in scene_.ranges) or "as stored"

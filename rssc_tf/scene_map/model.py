@@ -35,8 +35,11 @@ class Export:
     rule: Rule
     novelty: Novelty | None
 
-    def load(self) -> Callable[[np.ndarray], np.ndarray]:
+    def load(self, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
         """Loads the model.
+
+        Args:
+            trust: see `load_saved_model`.
 
         Returns:
             A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
@@ -46,7 +49,7 @@ class Export:
 
         from rssc_tf.predict import load_saved_model
 
-        model = load_saved_model(self.folder)
+        model = load_saved_model(self.folder, trust)
         serve = model.signatures["serve_images"]
 
         def classify(windows: np.ndarray) -> np.ndarray:

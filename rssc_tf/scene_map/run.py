@@ -64,6 +64,7 @@ def map_scene(
     polygons: Path | None = None,
     probabilities: Path | None = None,
     overwrite: bool = False,
+    trust: bool = False,
 ) -> SceneMap:
     """Maps the classes of a scene of any size. Memory grows with its width, not with its height.
 
@@ -85,6 +86,7 @@ def map_scene(
         probabilities: GeoTIFF to write, too, with a band a class. The map of a multi-label model
             shows the most probable label of each cell; its others are here.
         overwrite: replace what exists.
+        trust: run a graph that does more than computing; see `load_saved_model`.
 
     Raises:
         RsscError: no export, no raster, arguments that do not fit them, nothing valid to map, or a
@@ -108,7 +110,7 @@ def map_scene(
         rasters = aside["classes"], aside.get("probabilities")
         counts: Counter = Counter()
         with map_files(source, shape, across.cell, legend, tags, *rasters) as write:
-            classify = model.load()
+            classify = model.load(trust)
             for values, valid in rows_of_cells(source, classify, across, down, len(legend.classes)):
                 counts.update(write(values[:, :-1], values[:, -1] >= 0.5, valid).tolist())
         shares = _shares(counts, legend)
