@@ -34,10 +34,3 @@ def test_what_xla_does_not_know_runs_without_it_and_assigns_once():
         warnings.simplefilter("error")
         compiled(images)  # is not tried again
     assert int(steps) == 2
-
-
-def test_an_error_of_the_function_stays_one():
-    gather = Compiled(lambda x: tf.debugging.assert_greater(x, 0.0))
-    with pytest.warns(UserWarning), pytest.raises(tf.errors.InvalidArgumentError):
-        gather.function = gather._plain  # as if XLA had raised it
-        gather(tf.constant(-1.0))
