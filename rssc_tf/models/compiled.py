@@ -13,8 +13,7 @@ _CANNOT = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 class Compiled:
     """Calls `function` compiled; without XLA from the first call on that does not compile.
 
-    A transformer that resizes its position embeddings is such a case: bicubic resizing is no XLA
-    op. A warning says so.
+    Resizing with antialiasing, for instance, is no op of XLA's. A warning says so.
 
     Attributes:
         function: the tf.function that XLA compiles.

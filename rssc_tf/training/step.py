@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
+from rssc_tf.models.embedding import deterministic_embedding
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
 from rssc_tf.training.distribution import on_one_device, synchronized
@@ -71,4 +72,5 @@ def _as_trained(
         stack.enter_context(fused_batch_normalization(model))
         if compiled:
             stack.enter_context(deterministic_max_pooling(model))
+            stack.enter_context(deterministic_embedding(model))
         yield

@@ -28,7 +28,8 @@ from tfrecords_tools.records.card import open_records
 
 REAL = [name for name in BACKBONES if not name.startswith("tiny")]
 # Quick ones of three kinds: with max pooling, with depthwise convolutions, a transformer.
-QUICK = ("resnet18", "mobilenet_v2", "hub:vit")
+HUB = ("hub:vit", "hub:dinov2")
+QUICK = ("resnet18", "mobilenet_v2", *HUB)
 
 # HLO that a deterministic step may not contain, and why.
 FORBIDDEN = {
@@ -169,7 +170,7 @@ def test_interrupted_on_one_gpu_is_uninterrupted(gpu, records, cli, tmp_path):
 
 @pytest.mark.parametrize(
     "backbone",
-    [name if name in QUICK else _slow(name) for name in [*REAL, "hub:vit"]],
+    [name if name in QUICK else _slow(name) for name in [*REAL, *HUB]],
 )
 def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, tmp_path):
     words = _words(records, presets.get(backbone, backbone))
@@ -179,23 +180,15 @@ def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, 
     assert np.isfinite(pd.read_csv(tmp_path / "run" / "history.csv")["loss"]).all()
 
 
-def test_what_xla_cannot_compile_is_trained_without(gpu, presets, records, cli, tmp_path):
-    code, _, err = cli(*_words(records, presets["hub:dinov2"]), "--out", tmp_path / "run")
-    assert code == 0, err
-    assert not any(gpu)
-    said = [line for line in err.splitlines() if "XLA cannot compile this model" in line]
-    assert said and all(line.startswith("rssc-tf: warning: ") for line in said)
-
-
 @pytest.mark.parametrize(
     "backbone",
-    [name if name in QUICK else _slow(name) for name in [*REAL, "hub:vit"]] + ["tiny"],
+    [name if name in QUICK else _slow(name) for name in [*REAL, *HUB]] + ["tiny"],
 )
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     backbone, multi_label, gpu, presets, records, multi_records
 ):
-    if multi_label and backbone not in ("tiny", "hub:vit"):
+    if multi_label and backbone not in ("tiny", *HUB):
         pytest.skip("the loss is no part of the backbone")
     target = multi_records if multi_label else records
     config = Settings(
