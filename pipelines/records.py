@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import Card, Split, refuse_damage
 from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.verify import verify
@@ -16,9 +16,9 @@ SHUFFLE_BYTES = 1 << 29
 
 
 def shard_paths(records: Path, card: Card, split: str) -> list[str]:
-    """Paths of the shards of `split`; `RsscError` names the splits there are if it is none."""
+    """Paths of the shards of `split`; `DataError` names the splits there are if it is none."""
     if split not in card.splits:
-        raise RsscError(f"{records} has no split {split!r}: it has {', '.join(card.splits)}")
+        raise DataError(f"{records} has no split {split!r}: it has {', '.join(card.splits)}")
     return [str(Path(records) / shard.file) for shard in card.splits[split].shards]
 
 

@@ -1,10 +1,94 @@
-"""The one folder in which this project keeps what it downloads or can compute again."""
+"""The one folder in which this project keeps what it downloads or can compute again.
 
+Beside a kept file lies its SHA-256 (`NAME.sha256`, as `sha256sum` writes it). What is damaged is
+said in one line, removed, and made again: a cache never stands in the way.
+"""
+
+import hashlib
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from tfrecords_tools.common.atomic import discard, new_file
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import open_regular, read_regular
+
+Content = TypeVar("Content")
 
 
 def cache_folder() -> Path:
     """`$RSSC_TF_CACHE`, or `~/.cache/rssc-tf` where that is unset or empty. Not created here."""
     configured = os.environ.get("RSSC_TF_CACHE")
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "rssc-tf"
+
+
+def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
+    """What a kept file holds; `None` where there is none, or where it was damaged and is removed.
+
+    Args:
+        file: in the cache.
+        read: from the file to its content; `DataError` says what is wrong with it.
+    """
+    if not os.path.lexists(file):
+        return None
+    try:
+        check_seal(file)
+        return read(file)
+    except DataError as error:
+        say_damaged(file, error)
+        discard(file)
+        discard(_seal(file))
+        return None
+
+
+def keep(file: Path, write: Callable[[Path], None]) -> None:
+    """Keeps what `write` writes to the path that it is given.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        discard(_seal(file))
+        with new_file(file) as aside:
+            write(aside)
+        seal(file)
+    except (OSError, DataError) as error:
+        reason = getattr(error, "strerror", None) or error
+        text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
+        raise DataError(f"{text} (RSSC_TF_CACHE names another folder)") from error
+
+
+def say_damaged(file: Path, error: Exception) -> None:
+    """Warns that something in the cache is made again, and why."""
+    reason = " ".join(str(error).split()).removeprefix(f"{file}: ").removeprefix(f"{file} ")
+    warnings.warn(f"{file} in the cache is damaged ({reason}): making it again", stacklevel=3)
+
+
+def seal(file: Path) -> None:
+    """Writes the SHA-256 of a kept file beside it."""
+    with new_file(_seal(file)) as aside:
+        aside.write_text(f"{_sha256(file)}  {file.name}\n", encoding="utf-8")
+
+
+def check_seal(file: Path) -> None:
+    """Raises `DataError` if a kept file is no regular file, is empty, or has another SHA-256 than
+    the one beside it. Files of earlier releases have none, and pass."""
+    with open_regular(file) as stream:
+        if not stream.read(1):
+            raise DataError(f"{file}: is empty")
+    if _seal(file).is_file():
+        expected = read_regular(_seal(file), most=1000).decode("ascii", "replace").partition(" ")[0]
+        if _sha256(file) != expected:
+            raise DataError(f"{file}: its sha256 is not the one in {_seal(file).name}")
+
+
+def _seal(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _sha256(file: Path) -> str:
+    with open_regular(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

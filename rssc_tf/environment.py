@@ -19,14 +19,18 @@ def describe_environment() -> dict:
     devices = tf.config.list_physical_devices()
     return {
         "command": sys.argv,
-        "rssc-tf": __version__,
         "git_commit": _git_commit(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in _LIBRARIES},
+        **versions(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "devices": [f"{device.device_type} {device.name}" for device in devices],
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of this project, of Python, and of the libraries that results depend on."""
+    ours = {"rssc-tf": __version__, "python": platform.python_version()}
+    return ours | {name: _version(name) for name in _LIBRARIES}
 
 
 def _version(name: str) -> str | None:

@@ -11,7 +11,7 @@ from pipelines.augment import crop_side
 from rssc_tf.models import classifier
 from rssc_tf.models.backbones import prepare
 from rssc_tf.records import Records
-from rssc_tf.runs import Run, load_run
+from rssc_tf.runs import Run, default_folder, load_run
 from rssc_tf.settings import Settings
 from rssc_tf.training.stages import run_regime
 from rssc_tf.weights.importer import import_file
@@ -110,8 +110,6 @@ def train(settings: Settings, out: str | Path | None = None, *, overwrite: bool 
         SettingError, DataError: bad settings, records or weights; nothing is written then. Or a
             finished run in `out`, or an unfinished one with other settings.
     """
-    if out is None:
-        name = Path(settings.target).resolve().name
-        out = Path("runs", f"{name}-{settings.strategy}-{settings.seed}")
-    run_regime(settings, Path(out), overwrite=overwrite)
+    out = default_folder(settings) if out is None else Path(out)
+    run_regime(settings, out, overwrite=overwrite)
     return load_run(out)

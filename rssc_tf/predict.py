@@ -1,6 +1,7 @@
 """Image files -> classes, with nothing but an export folder."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,37 +10,56 @@ import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.exporting import VERSION
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.exporting.trust import check_trust
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, load_rgb
+from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
+from tfrecords_tools.imaging.alike import why_unlike
+from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
+from tfrecords_tools.imaging.measure import refuse_idle
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.records.card import CARD_NAME, read_card
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32
-# What the exported model decodes itself; everything else goes through Pillow first.
-_NATIVE = (b"\xff\xd8\xff", b"\x89PNG", b"BM")
+_MOST_GRAPH = 1 << 31  # bytes, of any protobuf
 
 
-def predict_files(export: Path, images: list[Path]) -> pd.DataFrame:
-    """Classifies image files.
+def predict_files(
+    export: Path,
+    images: list[Path],
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
+    trust: bool = False,
+) -> pd.DataFrame:
+    """Classifies image files, read as those were that the model was trained on.
 
     Args:
         export: export folder (or the SavedModel in it).
-        images: files of any format that Pillow reads, and folders of them.
+        images: files of any format that `imaging` reads, and folders of them.
+        bands, limits, nodata: of these files, as for `convert`, where they are others than the
+            training images'.
+        trust: see `load_saved_model`.
 
     Returns:
         One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
         valid, or empty), and `p_<class>` in 0..1 for every class.
 
     Raises:
-        RsscError: no export there, or a path that does not exist.
+        RsscError: no export there, a path that does not exist, or bands, limits or nodata for
+            which no file has a use.
     """
     files = _expand(images)
-    model = load_saved_model(Path(export))
+    refuse_idle(files, PLAIN.override(bands, limits, nodata))
+    rule = read_rule(export).override(bands, limits, nodata)
+    model = load_saved_model(Path(export), trust)
     serve = model.signatures["serving_default"]
     rows = []
     with progress_bar("classifying", len(files)) as advance:
         for start in range(0, len(files), _BATCH):
-            rows += _predict_batch(serve, files[start : start + _BATCH])
+            rows += _predict_batch(serve, files[start : start + _BATCH], rule)
             advance(min(_BATCH, len(files) - start))
     return pd.DataFrame(rows)
 
@@ -59,66 +79,97 @@ def _expand(images: list[Path]) -> list[Path]:
     return files
 
 
-def load_saved_model(export: Path):
+def load_saved_model(export: Path, trust: bool = False):
     """Loads the SavedModel of an export folder.
 
     Args:
         export: export folder (or the SavedModel in it).
+        trust: also one whose graph does more than computing, such as reading files or calling
+            Python: that is as much as running a program of whoever made it.
 
     Returns:
         What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
 
     Raises:
-        RsscError: no export there, or it cannot be loaded.
+        DataError: no export there, it cannot be loaded, or it does more than computing.
     """
     folder = export / VERSION if (export / VERSION).is_dir() else export
     for file in (export / "model.tflite", export / "model.onnx"):
         if file.is_file():
-            raise RsscError(
+            raise DataError(
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
-    if not (folder / "saved_model.pb").is_file():
-        raise RsscError(f"{export} is no export folder: make one with rssc-tf export")
+    if not (folder / "saved_model.pb").exists():
+        raise DataError(f"{export} is no export folder: make one with rssc-tf export")
+    check_regular_tree(folder)
+    check_regular(folder / "saved_model.pb", _MOST_GRAPH)
+    if not trust:
+        check_trust(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
         return loaded
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise RsscError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+        raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
-def read_any(data: bytes) -> tuple[bytes, Image.Image]:
-    """An image file of any format that Pillow reads -> one that the exported model decodes.
+def read_rule(export: Path) -> Rule:
+    """How the training images of an export became 8-bit RGB, from the card in its folder.
+
+    Without a card (a version folder on its own): 8 bits stay, others have their own range.
+
+    Raises:
+        RsscError: the card is damaged.
+    """
+    for folder in (Path(export), Path(export).parent):
+        if (folder / CARD_NAME).is_file():
+            return read_card(folder).rule
+    return PLAIN
+
+
+def read_any(
+    data: bytes, rule: Rule = PLAIN, mask: bytes | None = None
+) -> tuple[bytes, Image.Image]:
+    """An image file of any format that `imaging` reads -> one that the exported model decodes.
+
+    Args:
+        data: the file.
+        rule: how its values become 8-bit RGB: that of the export (`read_rule`).
+        mask: GDAL's mask beside it, if there is one.
 
     Returns:
-        The file as it is if the model decodes it, else its 8-bit RGB pixels as PNG; and the
-        pixels. More than 8 bits a channel are scaled (`images.load_rgb`).
+        The file as it is if the model decodes it to the same pixels, else these as PNG, which it
+        does; and the pixels.
 
     Raises:
         BadImage: it cannot be used; the message says why.
     """
-    image, warning = load_rgb(data)
-    if data.startswith(_NATIVE) and warning is None:
-        return data, image
+    picture = read_image(data, rule, mask)
+    if _may_be_sent(data, picture):
+        return data, picture.image
     buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=1)
-    return buffer.getvalue(), image
+    picture.image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue(), picture.image
 
 
-def _read(path: Path) -> tuple[bytes, str]:
+def _may_be_sent(data: bytes, picture: Picture) -> bool:
+    """Older exports know nothing of alpha, and every frame of a GIF is decoded in a model."""
+    return not picture.filled and not data.startswith(b"GIF8") and not why_unlike(data)
+
+
+def _read(path: Path, rule: Rule) -> tuple[bytes, str]:
     """The bytes to send, and what is wrong with the file (or an empty text)."""
     try:
-        return read_any(path.read_bytes())[0], ""
-    except OSError as error:
-        return b"", error.strerror or str(error)
+        data, mask = read_files(path)
+        return read_any(data, rule, mask)[0], ""
     except BadImage as error:
         return b"", str(error)
 
 
-def _predict_batch(serve, files: list[Path]) -> list[dict]:
-    data, errors = zip(*map(_read, files), strict=True)
+def _predict_batch(serve, files: list[Path], rule: Rule) -> list[dict]:
+    data, errors = zip(*(_read(path, rule) for path in files), strict=True)
     answer = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(data)).items()}
     rows = []
     for number, path in enumerate(files):

@@ -77,6 +77,8 @@ class Records:
         epoch `first_epoch`, each further one the next epoch; so is each repetition of
         `dataset.repeat()`. The order and the augmentation of an epoch are a pure function of
         (`seed`, its number): a dataset made anew begins at the same epoch with the same batches.
+        Under `tf.distribute` Keras looks at a first batch before it trains, which counts as an
+        iteration.
 
         Args:
             batch_size: images in a batch; the last of an epoch may be smaller.

@@ -1,6 +1,5 @@
 """A run folder, read back."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from rssc_tf.settings import Settings, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -47,7 +47,7 @@ class Run:
     def metrics(self) -> dict:
         """The content of `metrics.json`; empty where the run was not evaluated."""
         file = self.folder / METRICS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return read_json(file) if file.is_file() else {}
 
     @property
     def temperature(self) -> float:
@@ -116,13 +116,19 @@ def _images_of(batch):
     return batch[0] if isinstance(batch, tuple) else batch
 
 
-def load_run(folder: Path) -> Run:
-    """Opens a run folder; `RsscError` if it is none, not finished, or damaged."""
+def default_folder(settings: Settings) -> Path:
+    """Where a run goes for which no folder is named."""
+    name = Path(settings.target).resolve().name
+    return Path("runs", f"{name}-{settings.strategy}-{settings.seed}")
+
+
+def load_run(folder: str | Path) -> Run:
+    """Opens a run folder; `DataError` if it is none, not finished, or damaged."""
     folder = Path(folder)
     for name in (CONFIG, CARD_NAME, MODEL):
         if not (folder / name).is_file():
             state = "not finished" if (folder / CONFIG).is_file() else "no run folder"
-            raise RsscError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
+            raise DataError(f"{folder} is {state} (it has no {name}): make it with rssc-tf train")
     settings = read_settings(folder)
     unknown = unknown_settings(settings)
     if unknown:
@@ -152,9 +158,14 @@ def load_model(folder: Path):
     """The classifier of a run folder: a keras.Model, images to logits."""
     import keras
 
+    from rssc_tf.weights.files import check_keras
+
     path = Path(folder) / MODEL
     try:
+        check_keras(path)
         return keras.models.load_model(path, compile=False)
+    except DataError as error:
+        raise DataError(f"{error}, or train again") from None
     except Exception as error:  # Keras, zipfile and h5py raise nearly anything on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RsscError(f"{path} cannot be read ({reason}): train again") from error
+        raise DataError(f"{path} cannot be read ({reason}): train again") from error

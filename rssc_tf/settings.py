@@ -19,6 +19,7 @@ from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.regular_files import MOST_SETTINGS, BadFile, read_regular
 
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -265,11 +266,13 @@ def _refuse_bombs(text: str) -> None:
 def load_yaml(file: Path) -> dict:
     """A mapping of settings from YAML, with `_` for `-` in the names; `DataError` if it is none."""
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = read_regular(file, MOST_SETTINGS).decode()
         _refuse_bombs(text)
         content = yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    except BadFile as error:
+        raise DataError(f"cannot read {error}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
         raise DataError(f"cannot read {file}: {reason}") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} is not a mapping of settings, as `epochs: 30`")

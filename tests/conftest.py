@@ -1,6 +1,8 @@
 """Small real inputs for all tests: drawn scenes, their records, and the shared photographs."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,28 @@ def cli(capfd):
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def elsewhere():
+    """Starts another process that writes an output; it does so until it is killed."""
+    code = (
+        "import sys, time; from tfrecords_tools.common.locks import sole_writer\n"
+        "with sole_writer(sys.argv[1]): print('mine', flush=True); time.sleep(600)"
+    )
+    started = []
+
+    def start(out: Path) -> subprocess.Popen:
+        words = [sys.executable, "-c", code, str(out)]
+        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout.readline() == "mine\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session", autouse=True)

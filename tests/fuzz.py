@@ -3,9 +3,10 @@
     python tests/fuzz.py --count 10000 --seed 0
 
 Real files (and drawn ones) are mutated: bits, cuts, repetitions, forged lengths and sides, odd
-text. A reader may read the result or refuse it with its own one-line error; any other exception,
-a file that a pickle or a name left behind, or a read of half a minute is a failure, and
-its input is kept.
+text, sizes that lie, lists that share each other, special files in the place of a file. A reader
+may read the result or refuse it with its own one-line error; any other exception, a file that a
+pickle or a name left behind, a read of half a minute or one that waits is a failure, and its input
+is kept.
 """
 
 import argparse
@@ -21,10 +22,12 @@ ROOT = Path(__file__).parent.parent
 
 def all_kinds(folder: Path, records: Path, run: Path, export: Path, real: Path | None) -> list:
     """Every reader; `records`, `run` and `export` are whole, and stay so."""
-    from tests.fuzzing.documents import card_kind, model_kind, settings_kind
+    from tests.fuzzing.documents import card_kind, json_kind, model_kind, settings_kind
     from tests.fuzzing.images import image_kind, request_kind
     from tests.fuzzing.shards import record_kind
+    from tests.fuzzing.special import special_kind
     from tests.fuzzing.tables import label_kind, pickle_kind, split_kind
+    from tests.fuzzing.weights import array_kind, hdf5_kind, torch_kind
 
     folder.mkdir(parents=True, exist_ok=True)
     return [
@@ -37,6 +40,11 @@ def all_kinds(folder: Path, records: Path, run: Path, export: Path, real: Path |
         record_kind(folder, records),
         request_kind(export, real),
         model_kind(folder, run),
+        json_kind(folder, run),
+        torch_kind(folder),
+        hdf5_kind(folder, run),
+        array_kind(folder),
+        special_kind(folder, records, run),
     ]
 
 

@@ -152,7 +152,7 @@ class Training(Job):
 
     def _moments_of(self, name: str) -> list[Moment]:
         def has(*parts: str) -> Condition:
-            return lambda folder: self._round(name, folder).joinpath(*parts).exists()
+            return lambda folder: any(self._round(name, folder).glob("/".join(parts)))
 
         def checkpointing(folder: Path) -> bool:
             return any((self._round(name, folder) / "checkpoints").glob("*_temp"))
@@ -162,7 +162,7 @@ class Training(Job):
             Moment(f"{name}: first steps", has("stages.json"), spread=6.0),
             Moment(f"{name}: a step", first, spread=2.0),
             Moment(f"{name}: a checkpoint", first, 1.5, checkpointing, late=0.03),
-            Moment(f"{name}: the model", has(".partial-model.keras"), spread=0.05),
+            Moment(f"{name}: the model", has(".partial-*-model.keras"), spread=0.05),
             Moment(f"{name}: evaluation", has("model.keras"), spread=1.5),
             Moment(f"{name}: its end", has("metrics.json"), spread=1.0),
         ]
@@ -177,7 +177,7 @@ class Training(Job):
         left = [path for path in run.rglob("*") if path.stat().st_mtime >= started]
         if any(path.parent.name.endswith("_temp") for path in left):
             return f"{name}: in a checkpoint"
-        if any(path.name == ".partial-model.keras" for path in left):
+        if any(path.match(".partial-*-model.keras") for path in left):
             return f"{name}: writing the model"
         if (run / "model.keras").exists():
             return f"{name}: evaluation"
@@ -232,12 +232,15 @@ def weights_of(run: Path) -> dict[str, np.ndarray]:
 
 def leftovers(folder: Path) -> list[str]:
     """Files that were written aside and never renamed."""
-    marks = (".partial", ".old", "_temp", ".tempstate")
+    marks = (".partial", ".old", "_temp", ".tempstate", ".lock")
     return [
         f"left over: {path.relative_to(folder)}"
         for path in folder.rglob("*")
         if any(mark in path.name for mark in marks)
     ]
+
+
+_RECORDS, _EXPORT = ".partial-*-records", ".partial-*-export"  # as `new_folder` calls them
 
 
 class Conversion(Job):
@@ -246,10 +249,8 @@ class Conversion(Job):
     name = "convert"
     moments = (
         Moment("start", lambda folder: True, spread=4.0),
-        Moment("images", lambda folder: any(folder.glob(".records.partial/train-0*")), spread=0.5),
-        Moment(
-            "finishing", lambda folder: any(folder.glob(".records.partial/*.tfrecord")), spread=0.05
-        ),
+        Moment("images", lambda folder: any(folder.glob(f"{_RECORDS}/train-0*")), spread=0.5),
+        Moment("finishing", lambda folder: any(folder.glob(f"{_RECORDS}/*.tfrecord")), spread=0.05),
     )
 
     def __init__(self, images: Path, earlier: Path, parent_only: bool = False):
@@ -265,8 +266,8 @@ class Conversion(Job):
         return ["-m", "rssc_tf", "convert", str(self._images), "--out", f"{folder}/records", *flags]
 
     def fell(self, folder: Path, started: float) -> str:
-        aside = folder / ".records.partial"
-        if not aside.exists():
+        aside = next(folder.glob(_RECORDS), None)
+        if aside is None:
             same = bytes_of(folder / "records") == bytes_of(self._earlier)
             return "before the first image" if same else "after the end"
         if any(aside.glob("*.tfrecord")):
@@ -297,7 +298,7 @@ class Export(Job):
     name = "export"
     moments = (
         Moment("start", lambda folder: True, spread=8.0),
-        Moment("writing", lambda folder: (folder / ".export.partial").exists(), spread=2.0),
+        Moment("writing", lambda folder: any(folder.glob(_EXPORT)), spread=2.0),
     )
 
     def __init__(self, run: Path, images: Path):
@@ -308,7 +309,7 @@ class Export(Job):
         return [*program, "export", str(self._run), "--out", str(folder / "export")]
 
     def fell(self, folder: Path, started: float) -> str:
-        if (folder / ".export.partial").exists():
+        if any(folder.glob(_EXPORT)):
             return "writing the SavedModel"
         return "after the end" if (folder / "export").exists() else "before the first file"
 

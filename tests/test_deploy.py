@@ -25,6 +25,7 @@ def test_compose_mounts_what_is_there():
     for service in services.values():
         assert all(str(port).startswith("127.0.0.1:") for port in service["ports"])
         assert all(mount["read_only"] for mount in service["volumes"])
+        assert service["mem_limit"] == "${MEMORY:-4g}"
     build = services["page"]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
 

@@ -1,4 +1,4 @@
-"""A dataset, a backbone, a regime, an augmentation, an optimizer or a metric is one row in one table:
+"""A dataset, a backbone, a regime, an augmentation, an optimizer or a metric is one row in a table:
 the command line, the training and the report need no other place to know it. So is a setting one
 field, in `tests/rssc_tf/test_settings.py`."""
 
@@ -64,11 +64,12 @@ def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
     weights, out = tmp_path / "aerial.weights.h5", tmp_path / "comparison"
     imported = ("weights", "import", trained, "--out", weights, "--pretraining", "in-domain")
     assert cli(*imported)[0] == 0
-    arguments = ["--target", records, "--source", records, *SMALL, "--source-epochs", 1]
+    arguments = ["--target", records, *SMALL]
 
     code, _, error = cli("train", "--strategy", "aerial", *arguments, "--out", tmp_path / "run")
     assert code == 1 and "no in-domain weights are known for tiny" in error
 
+    arguments += ["--source", records, "--source-epochs", 1]
     arguments += ["--weights", weights, "--epochs", 1, "--seeds", 1, "--out", out]
     code, said, error = cli("compare", "--strategies", "aerial-dap,aerial,scratch", *arguments)
     assert code == 0, error

@@ -40,15 +40,17 @@ def register() -> None:
         BACKBONES[name] = Backbone(name, "tests", lambda: Normalization.from_mode("unit"), build)
 
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):  # the second: in a process that it starts
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from tfrecords_tools.common.tensorflow import import_tensorflow
 
     tf = import_tensorflow()
+    register()
+
+if __name__ == "__main__":
     devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, devices)
-    register()
     from rssc_tf.cli import main
 
     sys.exit(main(sys.argv[2:]))

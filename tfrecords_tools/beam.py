@@ -15,13 +15,19 @@ from tfrecords_tools.auditing.findings import Finding, Report
 from tfrecords_tools.auditing.leaks import PixelCheck
 from tfrecords_tools.common.atomic import new_folder, refuse_existing
 from tfrecords_tools.common.errors import MissingExtra, RsscError
-from tfrecords_tools.imaging.images import BadImage, store
+from tfrecords_tools.common.json_files import parse_json
+from tfrecords_tools.imaging.images import BadImage
+from tfrecords_tools.imaging.rule import PLAIN, Rule
+from tfrecords_tools.imaging.store import store
 from tfrecords_tools.records.card import SPLITS, Card, Shard, Split
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.splits import check_splits
 from tfrecords_tools.write import (
     EXAMPLES_PER_SHARD,
     Writer,
+    filled_facts,
+    filled_findings,
+    filled_notes,
     finish_listing,
     in_record_order,
     write_card,
@@ -35,6 +41,7 @@ def write_records_with_beam(
     name: str,
     size: int = 292,
     encoding: str = "jpeg",
+    rule: Rule = PLAIN,
     seed: int = 0,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -74,6 +81,7 @@ def write_records_with_beam(
                         classes=len(listing.classes),
                         size=size,
                         encoding=encoding,
+                        rule=rule,
                     )
                     | "keep" >> beam.io.WriteToText(str(results), shard_name_template="")
                 )
@@ -93,10 +101,13 @@ def write_records_with_beam(
         warnings = Counter()
         for part in done:
             warnings.update(part["warnings"])
+        filled = [tuple(row) for part in done for row in part["filled"]]
         facts = {
             "copied": sum(part["copied"] for part in done),
             "encoded": sum(part["encoded"] for part in done),
-            "notes": [f"{count} images: {text}" for text, count in sorted(warnings.items())],
+            "notes": [f"{count} images: {text}" for text, count in sorted(warnings.items())]
+            + filled_notes(filled),
+            **filled_facts(filled),
         }
         return write_card(
             folder,
@@ -104,11 +115,17 @@ def write_records_with_beam(
             name=name,
             size=size,
             encoding=encoding,
+            rule=rule,
             sizes=sum((Counter(part["sizes"]) for part in done), Counter()),
             splits=_name_shards(folder, done),
             made={**(made or {}), "seed": seed, **facts},
             bad=bad,
-            report=Report(name, len(listing.table), {}, check.findings() + (findings or [])),
+            report=Report(
+                name,
+                len(listing.table),
+                {},
+                check.findings() + filled_findings(filled) + (findings or []),
+            ),
         )
 
 
@@ -123,7 +140,9 @@ def _tasks(rows) -> list[tuple]:
     return tasks
 
 
-def _write_shard(task: tuple, folder: str, classes: int, size: int, encoding: str) -> str:
+def _write_shard(
+    task: tuple, folder: str, classes: int, size: int, encoding: str, rule: Rule
+) -> str:
     """Runs on a Beam worker: encodes the images of one shard and writes it; returns JSON.
 
     A worker that is retried writes the same file again.
@@ -134,7 +153,7 @@ def _write_shard(task: tuple, folder: str, classes: int, size: int, encoding: st
     writer, bad, seen = Writer(aside, classes, encoding), [], []
     for path, name, labels in items:
         try:
-            image = store(Path(path), size, encoding)
+            image = store(Path(path), size, encoding, rule)
         except BadImage as error:
             bad.append((path, str(error)))
             continue
@@ -153,6 +172,7 @@ def _write_shard(task: tuple, folder: str, classes: int, size: int, encoding: st
         "copied": facts["copied"],
         "encoded": facts["encoded"],
         "warnings": dict(writer.warnings),
+        "filled": writer.filled,
     }
     if written:
         shard = written.shards[0]
@@ -163,7 +183,7 @@ def _write_shard(task: tuple, folder: str, classes: int, size: int, encoding: st
 
 
 def _read_results(path: Path) -> list[dict]:
-    done = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    done = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return sorted(done, key=lambda part: (SPLITS.index(part["split"]), part["number"]))
 
 

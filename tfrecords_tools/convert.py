@@ -1,5 +1,7 @@
 """Images and labels on disk -> a record folder: list, split, write."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -7,42 +9,52 @@ import pandas as pd
 from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
 from tfrecords_tools.common.atomic import refuse_existing
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
-from tfrecords_tools.imaging.images import FORMATS
+from tfrecords_tools.imaging.bands import Band, by_name
+from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import Card, check_names
 from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
-from tfrecords_tools.sources.label_files import (
-    expand_label_files,
-    read_label_csv,
-    read_label_tables,
-)
+from tfrecords_tools.sources.label_files import read_label_csv
+from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import MULTI, Listing, read_class_folders
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
-from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, limit
+from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, keep_splits, limit
 from tfrecords_tools.splitting.stratify import read_groups
 from tfrecords_tools.write import write_records
 
 RUNNERS = ("local", "beam")
 
 
+@writes_to("out")
 def convert(
     images: Path | str,
     out: Path,
     *,
     name: str | None = None,
     labels: list[Path] | None = None,
+    label_column: Sequence[str] = (),
+    label_separator: str | None = None,
+    class_level: int | str | None = None,
+    ignore: Sequence[str] = (),
     split_files: list[Path] | None = None,
-    train_fraction: float = 0.2,
-    val_fraction: float = 0.1,
+    resplit: bool = False,
+    train_fraction: float | None = None,
+    val_fraction: float | None = None,
     per_class: int | None = None,
     folds: int | None = None,
-    fold: int = 0,
+    fold: int | None = None,
     group: str | None = None,
     seed: int = 0,
     size: int = 292,
     encoding: str = "jpeg",
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
     limit_to: int | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
@@ -54,21 +66,38 @@ def convert(
 ) -> Card:
     """Converts class folders, or a folder with label files, to records.
 
+    A set that is divided already keeps its splits: folders called train, val and test above the
+    classes, a column `split` in the label files, or published lists.
+
     Args:
         images: folder of class folders, or of images where `labels` is given, or `tfds:NAME`
             (TensorFlow Datasets; extra `[tfds]`).
         out: record folder to make.
         name: name in the card, the folder's name by default. If the catalogue knows it, what is
             found is compared with what is published, and differences become notes.
-        labels: CSV or TSV files with 0/1 label columns, or folders of them; makes the set
-            multi-label.
+        labels: label files (CSV, TSV), or folders of them: 0/1 columns or lists of tags
+            (multi-label), or one column with the class.
+        label_column: the columns that are labels, where a file does not make it clear.
+        label_separator: what stands between the tags of a cell, or `"none"` if a cell is one
+            class, where a file does not make it clear.
+        class_level: which level of folders is the class, where that is not clear: 1 for the first
+            below `images` (or below the split), or `"last"`.
+        ignore: names of folders and files to leave out; `*` stands for any letters.
         split_files: published train/val/test lists; replace the fractions.
-        train_fraction, val_fraction: shares of all images; the rest is the test split.
+        resplit: divide anew what is divided already.
+        train_fraction, val_fraction: shares of all images, 0.2 and 0.1 by default; the rest is
+            the test split. Where splits are kept, `val_fraction` takes a validation split that is
+            not there from the training images.
         per_class, folds, fold: other kinds of split, see `splits.SplitPlan`.
         group: what keeps images together in one split, see `stratify.read_groups`.
         seed: decides the splits and the order of the records.
         size: longest stored side, in pixels (292 in the study).
         encoding: `"jpeg"` (quality 95) or `"png"` (lossless).
+        bands: of TIFF files, red, green and blue or one for grey: numbers from 1 or names. By
+            default the catalogue's for a known set, else as `imaging.bands.choose` finds them.
+        limits: what becomes 0 and 255 in images of more than 8 bits: values or percentiles, by
+            default percentiles 2 and 98 of the training images (`imaging.measure`).
+        nodata: a value that is no measurement, beside what the files themselves declare.
         limit_to: keep about this many images, classes in turn (for a quick look).
         workers: processes; all cores by default.
         skip_bad: go on without bad images and rows, and list them in the card.
@@ -82,44 +111,71 @@ def convert(
         The card of the new folder.
 
     Raises:
-        RsscError: see `readers`, `splits` and `write`.
+        DataError: see `readers`, `label_files`, `splits` and `write`.
+        SettingError: a parameter is out of range, has no effect, or contradicts another.
     """
     out = Path(out)
     if encoding not in FORMATS:
-        raise RsscError(f"`encode` is one of {', '.join(FORMATS)}. Received: {encoding!r}")
+        raise SettingError("encode", f"is one of {', '.join(FORMATS)}", encoding)
     if not 8 <= size <= 16384:
-        raise RsscError(f"`size` is in pixels, 8 to 16384. Received: {size}")
+        raise SettingError("size", "is in pixels, 8 to 16384", size)
     if runner not in RUNNERS:
-        raise RsscError(f"`runner` is one of {', '.join(RUNNERS)}. Received: {runner!r}")
-    if split_files and (per_class or folds or group):
-        raise RsscError("`split_file` decides the splits: leave `per_class`, `folds`, `group` out")
-    plan = SplitPlan(train_fraction, val_fraction, per_class, folds, fold)
-    plan.check()
+        raise SettingError("runner", f"is one of {', '.join(RUNNERS)}", runner)
+    division = _Division(train_fraction, val_fraction, per_class, folds, fold, group)
+    division.check()
+    if split_files:
+        division.refuse("contradicts `split_file`, which decides the splits: leave it out")
+    _refuse_without_effect(
+        ("resplit", resplit, not split_files, "contradicts `split_file`"),
+        ("ignore_unlisted", ignore_unlisted, split_files, "goes with `split_file`"),
+        ("ignore_missing", ignore_missing, split_files, "goes with `split_file`"),
+        ("label_column", label_column, labels, "goes with `labels`"),
+        ("label_separator", label_separator, labels, "goes with `labels`"),
+        ("class_level", check_level(class_level), not labels, "is for class folders, not `labels`"),
+        ("beam_option", beam_options, runner == "beam", "goes with `runner='beam'`"),
+        ("workers", workers, runner == "local", "is for this machine, not `runner='beam'`"),
+    )
     refuse_existing(out, overwrite)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
     images = Path(images)
     set_name = name or images.resolve().name
-    listing = read_label_csv(images, labels, skip_bad) if labels else read_class_folders(images)
+    divided_anew = resplit or bool(split_files)
+    if labels:
+        listing = read_label_csv(
+            images,
+            labels,
+            skip_bad,
+            label_column=label_column,
+            label_separator=label_separator,
+            ignore=ignore,
+            resplit=divided_anew,
+        )
+    else:
+        listing = read_class_folders(images, class_level, ignore, divided_anew)
     try:
         check_names(set_name, listing.classes)
     except ValueError as error:
-        raise RsscError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
+        raise DataError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
     dataset = check_against(listing, name) if name else None
-    findings = _audit_listing(listing, labels, dataset)
+    findings = _audit_listing(listing, dataset)
     if limit_to is not None:
         limit(listing, limit_to, seed)
     if split_files:
         apply_split_files(listing, split_files, ignore_unlisted, ignore_missing)
         made = {"split_files": [Path(file).name for file in split_files]}
     else:
-        assign_splits(listing, plan, seed, read_groups(listing, group) if group else None)
-        made = plan.facts() | ({"group": group} if group else {})
+        made = division.apply(listing, images, seed)
+    training = listing.table.loc[listing.table["split"] == "train", "path"]
+    rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
+    rule, notes = measure(list(training), rule, workers)
+    listing.notes += notes
     options = {
         "name": set_name,
         "size": size,
         "encoding": encoding,
+        "rule": rule,
         "seed": seed,
         "skip_bad": skip_bad,
         "overwrite": overwrite,
@@ -133,21 +189,86 @@ def convert(
     return write_records(listing, out, workers=workers, **options)
 
 
-def _audit_listing(
-    listing: Listing, labels: list[Path] | None, dataset: Dataset | None
-) -> list[Finding]:
+def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None:
+    """Refuses what was given though it changes nothing: `(name, value, effective, why)` each."""
+    for name, value, effective, why in parameters:
+        if value and not effective:
+            raise SettingError(name, why, value)
+
+
+@dataclass(frozen=True)
+class _Division:
+    """How a user wants images divided; `None` where nothing was said."""
+
+    train_fraction: float | None
+    val_fraction: float | None
+    per_class: int | None
+    folds: int | None
+    fold: int | None
+    group: str | None
+
+    @property
+    def _plan(self) -> SplitPlan:
+        given = {"train": self.train_fraction, "val": self.val_fraction, "fold": self.fold}
+        given = {name: value for name, value in given.items() if value is not None}
+        return SplitPlan(per_class=self.per_class, folds=self.folds, **given)
+
+    def check(self) -> None:
+        self._plan.check()
+        other = "folds" if self.folds else "per_class"
+        if self.train_fraction is not None and (self.folds or self.per_class):
+            what = f"contradicts `{other}`, another kind of split: give one of them"
+            raise SettingError("train_fraction", what, self.train_fraction)
+        if self.fold is not None and not self.folds:
+            raise SettingError("fold", "goes with `folds`", self.fold)
+
+    def refuse(self, why: str, *allowed: str) -> None:
+        """Raises `SettingError` with `why` for the first thing that was asked for."""
+        for name, value in vars(self).items():
+            if value is not None and name not in allowed:
+                raise SettingError(name, why, value)
+
+    def apply(self, listing: Listing, images: Path, seed: int) -> dict:
+        """Fills `split`, or keeps what is there; returns what the card keeps of it."""
+        groups = read_groups(listing, self.group) if self.group else None
+        facts = {"group": self.group} if self.group else {}
+        if not listing.split_by:
+            assign_splits(listing, self._plan, seed, groups)
+            return self._plan.facts() | facts
+        counts = listing.table["split"].value_counts()
+        shown = ", ".join(f"{split} {count}" for split, count in counts.items())
+        why = (
+            f"contradicts the splits that {images} has already ({shown}): leave it out, or give "
+            "`resplit=True` to divide all images anew"
+        )
+        takes_val = bool(self.val_fraction) and "val" not in counts
+        allowed = ("val_fraction",) * ("val" not in counts) + ("group",) * takes_val
+        self.refuse(why, *allowed)
+        val = self.val_fraction if takes_val else 0.0
+        keep_splits(listing, val, seed, groups)
+        return listing.split_by | ({"val_fraction": val} | facts if takes_val else {})
+
+
+def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:
+    """Red, green and blue of a published set with more bands, whose files do not name them."""
+    if dataset is None or not dataset.bands or bands:
+        return PLAIN
+    return Rule(bands=by_name(dataset.bands), count=len(dataset.bands))
+
+
+def _audit_listing(listing: Listing, dataset: Dataset | None) -> list[Finding]:
     """What can be said about the labels before any image is opened."""
     findings = [
         Finding("differs-from-catalogue", dataset.name, detail=note.partition(": ")[2])
         for note in listing.notes
         if dataset and note.startswith("differs from the published")
     ]
-    if listing.task != MULTI or not labels:
+    if listing.task != MULTI:
         return findings
     dataset = dataset or recognise(listing.classes)
     values = multi_hot(listing.table["labels"], len(listing.classes))
     names, table = list(listing.table["id"]), pd.DataFrame(values, columns=listing.classes)
-    findings += audit_files(read_label_tables(expand_label_files(labels)), dataset)
+    findings += audit_files(listing.label_files, dataset)
     findings += audit_labels(names, table, dataset.label_cap if dataset else None)
     known = {(finding.kind, finding.image) for finding in findings}
     findings += [

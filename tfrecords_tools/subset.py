@@ -16,7 +16,7 @@ from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
-from tfrecords_tools.imaging.images import StoredImage
+from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records
 from tfrecords_tools.splitting.stratify import iterative_cut
 from tfrecords_tools.write import Writer
@@ -110,6 +110,7 @@ def write_subset(
             encoding=card.encoding,
             sizes={size: count for size, count in sizes.items() if count},
             splits=splits,
+            pixels=card.pixels,
             made={"subset_of": card.sha256, "train_fraction": fraction, "seed": seed},
         )
         (folder / CARD_NAME).write_text(subset.to_json(), encoding="utf-8")

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.auditing.findings import Finding, Report, write_csv, write_json
+from tfrecords_tools.auditing.findings import Finding, Report, write_findings, write_json
 from tfrecords_tools.auditing.leaks import PixelCheck
 from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.csv_files import write_csv
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
-from tfrecords_tools.imaging.images import StoredImage
+from tfrecords_tools.imaging.rule import PLAIN, Rule
+from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, SPLITS, Card, Shard, Split
 from tfrecords_tools.records.encode import encode_all
 from tfrecords_tools.sources.readers import Listing
@@ -33,6 +35,7 @@ def write_records(
     name: str,
     size: int = 292,
     encoding: str = "jpeg",
+    rule: Rule = PLAIN,
     seed: int = 0,
     workers: int | None = None,
     skip_bad: bool = False,
@@ -55,6 +58,7 @@ def write_records(
         name: name of the dataset in the card.
         size: longest stored side in pixels.
         encoding: `"jpeg"` or `"png"`.
+        rule: how the files become 8-bit RGB; kept in the card.
         seed: int >= 0, for the order of the examples.
         workers: processes that decode and encode; all cores by default.
         skip_bad: leave out images that do not decode, and list them in the card.
@@ -63,7 +67,7 @@ def write_records(
         findings: what an audit of the labels found; the images' findings are added.
 
     Raises:
-        RsscError: bad images without `skip_bad`, a class without training images, `out` exists
+        DataError: bad images without `skip_bad`, a class without training images, `out` exists
             or cannot be written.
     """
     out = Path(out)
@@ -76,7 +80,7 @@ def write_records(
         bad: list[tuple[str, str]] = []
         writer = Writer(folder, len(listing.classes), encoding)
         with progress_bar(f"converting {name}", len(rows)) as advance:
-            images = encode_all(list(rows["path"]), size, encoding, workers)
+            images = encode_all(list(rows["path"]), size, encoding, workers, rule)
             for row, image in zip(rows.itertuples(), images, strict=True):
                 if isinstance(image, StoredImage):
                     writer.add(row.split, row.id, row.labels, image)
@@ -91,11 +95,17 @@ def write_records(
             name=name,
             size=size,
             encoding=encoding,
+            rule=rule,
             sizes=writer.sizes,
             splits=writer.finish(),
             made={**(made or {}), "seed": seed, **writer.facts()},
             bad=bad,
-            report=Report(name, len(listing.table), {}, check.findings() + (findings or [])),
+            report=Report(
+                name,
+                len(listing.table),
+                {},
+                check.findings() + filled_findings(writer.filled) + (findings or []),
+            ),
         )
     return card
 
@@ -103,10 +113,10 @@ def write_records(
 def finish_listing(
     listing: Listing, bad: list[tuple[str, str]], skip_bad: bool, out: Path
 ) -> Listing:
-    """Takes the bad images out of the listing; `RsscError` if they may not be left out."""
+    """Takes the bad images out of the listing; `DataError` if they may not be left out."""
     bad.sort()
     if bad and not skip_bad:
-        raise RsscError(_complaint(bad, out))
+        raise DataError(_complaint(bad, out))
     if bad:
         gone = listing.table["path"].isin([path for path, _ in bad])
         listing.table = listing.table[~gone].reset_index(drop=True)
@@ -121,6 +131,7 @@ def write_card(
     name: str,
     size: int,
     encoding: str,
+    rule: Rule,
     sizes: Counter,
     splits: dict[str, Split],
     made: dict,
@@ -141,10 +152,11 @@ def write_card(
         sizes=dict(sorted(sizes.items())),
         splits=splits,
         made=facts,
+        pixels=None if rule == PLAIN else rule,
     )
     write_folds(listing, folder / FOLDS)
     write_json([report], folder / AUDIT_JSON)
-    write_csv([report], folder / AUDIT_CSV)
+    write_findings([report], folder / AUDIT_CSV)
     (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
     return card
 
@@ -170,8 +182,39 @@ def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
         )
     report = out.with_name(f"{out.name}-bad-images.csv")
     with new_file(report) as aside:
-        pd.DataFrame(bad, columns=["path", "reason"]).to_csv(aside, index=False)
+        write_csv(pd.DataFrame(bad, columns=["path", "reason"]), aside)
     return f"{len(bad)} images cannot be read, the first is {first}. All in {report}: {mend}"
+
+
+Filled = list[tuple[str, str, int, float]]  # id, split, pixels without data and their share
+
+
+def filled_facts(filled: Filled) -> dict:
+    """For the card, how many pixels without data got another colour; nothing where none did."""
+    if not filled:
+        return {}
+    pixels = sum(count for _, _, count, _ in filled)
+    what = "mean colour of the image's other pixels"
+    return {"filled": {"images": len(filled), "pixels": pixels, "with": what}}
+
+
+def filled_notes(filled: Filled) -> list[str]:
+    """The same in words."""
+    facts = filled_facts(filled).get("filled")
+    if not facts:
+        return []
+    return [
+        f"{facts['images']} images: {facts['pixels']} pixels without data (nodata, transparent or "
+        f"not finite) have the {facts['with']}"
+    ]
+
+
+def filled_findings(filled: Filled) -> list[Finding]:
+    """One finding an image."""
+    return [
+        Finding("filled", name, detail=f"{count} pixels, {share:.1%} of the image", split=split)
+        for name, split, count, share in filled
+    ]
 
 
 class Writer:
@@ -191,6 +234,7 @@ class Writer:
         self.sizes: Counter = Counter()
         self._copied = self._encoded = 0
         self.warnings: Counter = Counter()
+        self.filled: Filled = []
 
     def add(self, split: str, name: str, labels: tuple[int, ...], image: StoredImage) -> None:
         shards = self._shards.setdefault(split, [])
@@ -205,19 +249,27 @@ class Writer:
             )
             self._stream.write(record)
         except self._errors as error:
-            raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+            raise DataError(f"cannot write {self._folder}: {error.message}") from error
         shards[-1] += 1
         self._counts[split][list(labels)] += 1
         self.sizes[f"{image.height}x{image.width}"] += 1
         self._copied += image.copied
         self._encoded += not image.copied
         if image.warning:
-            self.warnings[image.warning if len(self.warnings) < 20 else "more like these"] += 1
+            known = image.warning in self.warnings or len(self.warnings) < 20
+            self.warnings[image.warning if known else "more like these"] += 1
+        if image.filled:
+            self.filled.append((name, split, image.filled, image.missing))
 
     def facts(self) -> dict:
         """What was done to the images, for the card."""
         notes = [f"{count} images: {text}" for text, count in self.warnings.items()]
-        return {"copied": self._copied, "encoded": self._encoded, "notes": notes}
+        return {
+            "copied": self._copied,
+            "encoded": self._encoded,
+            "notes": notes + filled_notes(self.filled),
+            **filled_facts(self.filled),
+        }
 
     def finish(self) -> dict[str, Split]:
         """Closes and names the shards, and hashes them."""
@@ -240,5 +292,5 @@ class Writer:
             try:
                 self._stream.close()
             except self._errors as error:
-                raise RsscError(f"cannot write {self._folder}: {error.message}") from error
+                raise DataError(f"cannot write {self._folder}: {error.message}") from error
             self._stream = None

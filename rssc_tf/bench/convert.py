@@ -15,7 +15,7 @@ from PIL import Image
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, summarise
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.imaging.images import JPEG_QUALITY
+from tfrecords_tools.imaging.store import JPEG_QUALITY
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.records.verify import verify
 from tfrecords_tools.sources.readers import read_class_folders

@@ -83,6 +83,7 @@ def bench_serve(
     garbage: float,
     batch_size: int,
     rounds: int,
+    trust: bool = False,
 ) -> dict:
     """Times a server under load against direct calls of the same model with the same images.
 
@@ -94,6 +95,7 @@ def bench_serve(
         garbage: share of the requests that are bad, 0..1.
         batch_size: of the server at most, and of the direct calls.
         rounds: how often each variant is timed.
+        trust: see `load_saved_model`.
 
     Returns:
         JSON-ready: `variants`; `latency_ms` (p50 and p99 of the good requests); `answers`: how
@@ -101,14 +103,15 @@ def bench_serve(
         the first round, and at the end.
     """
     files = _read_images(images) if images else _drawn_images()
-    model = ServedModel(export)
+    model = ServedModel(export, trust)
     expected = _call(model, files, batch_size)
     good = [good_case(file, row) for file, row in zip(files, expected, strict=True)]
     cases = mix(good, bad_cases(files[0]), requests, garbage)
     found: list[Outcome] = []
     memory: list[float] = []
     baseline, served = f"direct, batch {batch_size}", f"served, {clients} clients"
-    with running_server(export, "--max-batch", str(batch_size)) as server:
+    flags = ["--max-batch", str(batch_size), *(["--trust"] if trust else [])]
+    with running_server(export, *flags) as server:
         path = f"/v1/models/{urllib.parse.quote(model.name)}:predict"
         variants = [
             Variant(baseline, lambda: _direct(model, files, batch_size, requests)),

@@ -13,6 +13,7 @@ from rssc_tf.cli import (
     convert,
     datasets,
     demo,
+    doctor,
     evaluate,
     export,
     map,
@@ -28,6 +29,7 @@ from rssc_tf.cli.words import spread
 from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import RsscError, as_flags
+from tfrecords_tools.common.names import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,6 +69,7 @@ for _module in (
     map,
     serve,
     demo,
+    doctor,
 ):
     app.command(_module.NAME, help=_module.__doc__)(_module.command)
 app.add_typer(weights.app, name="weights")
@@ -79,7 +82,7 @@ def _one_line(message: object) -> str:
     """Names of files and classes come from elsewhere: no line breaks, no terminal's commands."""
     text = " ".join(str(message).split())
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable(text)
 
 
 def _show_warning(message, category, *_) -> None:

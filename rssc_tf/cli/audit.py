@@ -5,9 +5,13 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.effects import refuse_without_effect
+from tfrecords_tools.common.locks import writes_to
+
 NAME = "audit"
 
 
+@writes_to("out")
 def command(
     what: Annotated[
         Path, Argument(help="Records, class folders, images with --labels, or label files alone.")
@@ -16,13 +20,26 @@ def command(
         Path | None, Option(help="Records or class folders that must not share images with it.")
     ] = None,
     labels: Annotated[
-        list[Path] | None, Option(help="CSV or TSV with 0/1 label columns, or a folder of them.")
+        list[Path] | None, Option(help="CSV or TSV, as convert takes them, or a folder of them.")
     ] = None,
     split_file: Annotated[
         list[Path] | None, Option(help="Published lists: look for leaks between their splits.")
     ] = None,
     dataset: Annotated[
         str | None, Option(help="Name in `rssc-tf datasets`; else known by its labels.")
+    ] = None,
+    label_column: Annotated[
+        list[str] | None, Option(help="Column that is a label, if that is not clear; several.")
+    ] = None,
+    label_separator: Annotated[
+        str | None, Option(help="Between the tags of a cell, or none: a cell is one class.")
+    ] = None,
+    class_level: Annotated[
+        str | None,
+        Option(metavar="N", help="Level of the class folders, from 1, or last: the innermost."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt); several.")
     ] = None,
     label_cap: Annotated[
         int | None, Option(min=1, help="Most labels an image may have; else the catalogue's.")
@@ -35,12 +52,21 @@ def command(
 ) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from tfrecords_tools.auditing.audit import audit
-    from tfrecords_tools.auditing.findings import KINDS, write_csv, write_json
+    from tfrecords_tools.auditing.findings import KINDS, write_findings, write_json
     from tfrecords_tools.auditing.page import write_html
     from tfrecords_tools.common.atomic import new_folder, refuse_existing
+    from tfrecords_tools.common.errors import as_flags
+    from tfrecords_tools.common.names import printable
 
+    refuse_without_effect(
+        ("overwrite", overwrite, out, "goes with `out`"),
+        ("label_column", label_column, labels, "goes with `labels`"),
+        ("label_separator", label_separator, labels, "goes with `labels`"),
+        ("class_level", class_level, not labels, "is for class folders, not `labels`"),
+    )
     if out:
         refuse_existing(out, overwrite)
     reports, read = audit(
@@ -51,21 +77,29 @@ def command(
         dataset=dataset,
         label_cap=label_cap,
         workers=workers,
+        class_level=class_level,
+        ignore=ignore or (),
+        label_column=label_column or (),
+        label_separator=label_separator,
     )
     console = Console()
     for report in reports:
-        table = Table("", "found", "what", title=f"{report.name}: {report.images} images")
+        table = Table(
+            "", "found", "what", title=Text(printable(f"{report.name}: {report.images} images"))
+        )
         colours = {"error": "red", "warning": "yellow", "note": "dim"}
         for kind, count in report.counts.items():
             severity, meaning = KINDS[kind]
             table.add_row(f"[{colours[severity]}]{kind}[/]", str(count), meaning)
-        console.print(table if report.findings else f"{report.name}: nothing was found")
+        nothing = Text(printable(f"{report.name}: nothing was found"))
+        console.print(table if report.findings else nothing)
         facts = {k: v for k, v in report.facts.items() if v not in (None, [], {}) and k != "sizes"}
-        print("; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in facts.items()))
+        facts = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in facts.items())
+        print(printable(as_flags(facts)))
         for finding in _to_show(report.findings):
             other = f" and {finding.other}" if finding.other else ""
             console.print(
-                f"{finding.kind}: {finding.image}{other}: {finding.detail}",
+                printable(f"{finding.kind}: {finding.image}{other}: {finding.detail}"),
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -73,9 +107,9 @@ def command(
     if out:
         with new_folder(out, overwrite) as folder:
             write_json(reports, folder / "audit.json")
-            write_csv(reports, folder / "audit.csv")
+            write_findings(reports, folder / "audit.csv")
             write_html(reports, read, folder / "audit.html")
-        print(f"report: {out}/audit.html, all findings: {out}/audit.csv")
+        print(printable(f"report: {out}/audit.html, all findings: {out}/audit.csv"))
 
 
 def _to_show(findings: list, each: int = 5) -> list:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(help="Measure the input stream, the training step, the conversion, a server.")
@@ -86,6 +87,7 @@ def bench_serve(
     batch_size: Annotated[int, Option(min=1, help="Of the server and of direct calls.")] = 32,
     rounds: _Rounds = 3,
     json_file: _Json = None,
+    trust: Trust = False,
 ) -> None:
     """A server under load against the model called directly; every answer is checked."""
     from rssc_tf.cli.serve import require_serving
@@ -95,7 +97,7 @@ def bench_serve(
     import_tensorflow()
     from rssc_tf.bench.serve import bench_serve
 
-    result = bench_serve(export, images, clients, requests, garbage, batch_size, rounds)
+    result = bench_serve(export, images, clients, requests, garbage, batch_size, rounds, trust)
     _show(result, json_file)
     if wrong := result["answers"]["wrong"]:
         raise RsscError(f"{wrong} answers were wrong: {'; '.join(result['answers']['examples'])}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from rssc_tf.cli.effects import check_regimes, refuse_without_effect
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -48,6 +49,9 @@ def command(
     shard: Annotated[
         str, Option(help="I/N: make every N-th run, from the I-th.", rich_help_panel=RUN)
     ] = "1/1",
+    jobs: Annotated[
+        int, Option(help="Runs at a time, one GPU each where there are some.", rich_help_panel=RUN)
+    ] = 1,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Show the grid and its time.", rich_help_panel=RUN)
     ] = False,
@@ -57,6 +61,10 @@ def command(
     **_settings,
 ) -> None:
     part = _shard(shard)
+    refuse_without_effect(
+        ("retry_failed", retry_failed, not dry_run, "has no effect with `dry_run`"),
+        ("shard", part[1] > 1 and shard, not dry_run, "has no effect with `dry_run`"),
+    )
     import_tensorflow()
     from rssc_tf.comparison.grid import Grid, load_grid
 
@@ -78,6 +86,7 @@ def command(
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
     content["fractions"] = _fractions(content["fractions"])
+    check_regimes(flags, content["strategies"])
 
     from rssc_tf.weights.initial import backbone_of
 
@@ -92,9 +101,11 @@ def command(
         return
     from rssc_tf.comparison.report.page import write_report
     from rssc_tf.comparison.runner import compare
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
 
+    warn_of_unused_gpu()
     asked = " ".join(["rssc-tf", *sys.argv[1:]])
-    compare(grid, out, shard=part, retry_failed=retry_failed, command=asked)
+    compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked)
     if part[1] > 1:
         print(f"shard {shard} is done; when all are, the same command without --shard reports")
         return

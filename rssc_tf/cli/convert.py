@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 NAME = "convert"
+_IN_A_TABLE = 24  # classes; more are printed in columns
 
 
 def command(
@@ -16,21 +17,41 @@ def command(
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        Option(help="CSV or TSV with 0/1 label columns (multi-label), or a folder; several."),
+        Option(help="CSV or TSV: 0/1 columns, one column of classes or of tags; several."),
+    ] = None,
+    label_column: Annotated[
+        list[str] | None, Option(help="Column that is a label, if that is not clear; several.")
+    ] = None,
+    label_separator: Annotated[
+        str | None, Option(help="Between the tags of a cell, or none: a cell is one class.")
+    ] = None,
+    class_level: Annotated[
+        str | None,
+        Option(metavar="N", help="Level of the class folders, from 1, or last: the innermost."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt); several.")
     ] = None,
     split_file: Annotated[
         list[Path] | None,
         Option(help="List named ..train/..val/..test.csv, folds.csv, or *-split.pkl; several."),
     ] = None,
-    train_fraction: Annotated[float, Option(help="Share of all images for training.")] = 0.2,
-    val_fraction: Annotated[float, Option(help="Share for validation; the rest is test.")] = 0.1,
+    resplit: Annotated[
+        bool, Option("--resplit", help="Divide anew what train/, val/ and test/ divide already.")
+    ] = False,
+    train_fraction: Annotated[
+        float | None, Option(help="Share of all images for training; 0.2 by default.")
+    ] = None,
+    val_fraction: Annotated[
+        float | None, Option(help="Share for validation, 0.1 by default; the rest is test.")
+    ] = None,
     per_class: Annotated[
         int | None, Option(min=1, help="Few-shot: this many training images a class.")
     ] = None,
     folds: Annotated[
         int | None, Option(min=2, help="Cross-validation: one of this many parts is the test.")
     ] = None,
-    fold: Annotated[int, Option(min=0, help="Which part, from 0.")] = 0,
+    fold: Annotated[int | None, Option(min=0, help="Which part, from 0, the default.")] = None,
     group: Annotated[
         str | None,
         Option(help="Keep together: a regular expression on the id, or FILE.csv:COLUMN."),
@@ -38,6 +59,22 @@ def command(
     seed: Annotated[int, Option(min=0, help="Decides splits and order.")] = 0,
     size: Annotated[int, Option(help="Longest stored side in pixels; never enlarges.")] = 292,
     encode: Annotated[str, Option(help="jpeg (quality 95) or png (lossless).")] = "jpeg",
+    bands: Annotated[
+        str | None,
+        Option(metavar="R,G,B", help="Of TIFFs: numbers from 1 or names, such as 4,3,2; or one."),
+    ] = None,
+    range_: Annotated[
+        str | None,
+        Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="What becomes black and white in images of more than 8 bits: values, or "
+            "percentiles of the training images. p2,p98 by default.",
+        ),
+    ] = None,
+    nodata: Annotated[
+        float | None, Option(help="A value that means no data, beside what the files say.")
+    ] = None,
     limit: Annotated[
         int | None, Option(min=1, help="Keep about N images, for a quick look.")
     ] = None,
@@ -57,15 +94,25 @@ def command(
 ) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from tfrecords_tools.common.errors import as_flags
+    from tfrecords_tools.common.names import printable
     from tfrecords_tools.convert import convert
+    from tfrecords_tools.imaging.bands import parse_bands
+    from tfrecords_tools.imaging.rule import parse_range
 
     card = convert(
         images,
         out,
         name=dataset,
         labels=labels,
+        label_column=label_column or (),
+        label_separator=label_separator,
+        class_level=class_level,
+        ignore=ignore or (),
         split_files=split_file,
+        resplit=resplit,
         train_fraction=train_fraction,
         val_fraction=val_fraction,
         per_class=per_class,
@@ -75,6 +122,9 @@ def command(
         seed=seed,
         size=size,
         encoding=encode,
+        bands=parse_bands(bands) if bands is not None else (),
+        limits=parse_range(range_) if range_ is not None else (),
+        nodata=nodata,
         limit_to=limit,
         workers=workers,
         skip_bad=skip_bad,
@@ -84,21 +134,47 @@ def command(
         runner=runner,
         beam_options=beam_option,
     )
-    table = Table("split", "examples", "shards", "MB", title=f"{card.name}: {card.task}")
+    table = Table("split", "examples", "shards", "MB", title=Text(f"{card.name}: {card.task}"))
     for name, split in card.splits.items():
         size_mb = f"{split.bytes / 1e6:.1f}"
         table.add_row(name, str(split.examples), str(len(split.shards)), size_mb)
     console = Console()
     console.print(table)
+    _print_classes(card, console)
     sizes = ", ".join(f"{count} of {size}" for size, count in list(card.sizes.items())[:5])
     more = ", ..." if len(card.sizes) > 5 else ""
     print(f"{len(card.classes)} classes; stored as {card.encoding}: {sizes}{more}")
     print(f"{card.made['copied']} copied untouched, {card.made['encoded']} re-encoded")
     for note in card.made["notes"]:
-        print(f"note: {note}")
+        print(printable(f"note: {as_flags(note)}"))
     if card.made["audit"]:
         found = ", ".join(f"{count} {kind}" for kind, count in card.made["audit"].items())
-        print(f"audit: {found}; all in {out}/audit.csv")
+        print(printable(f"audit: {found}; all in {out}/audit.csv"))
     if card.made["left_out"]:
-        print(f"left out: {len(card.made['left_out'])} bad images, listed in {out}/dataset.json")
-    print(f"records: {out}")
+        left = len(card.made["left_out"])
+        print(printable(f"left out: {left} bad images, listed in {out}/dataset.json"))
+    print(printable(f"records: {out}"))
+
+
+def _print_classes(card, console) -> None:
+    """Every class with its number of images in each split; many of them in columns."""
+    from rich.columns import Columns
+    from rich.table import Table
+    from rich.text import Text
+
+    from tfrecords_tools.common.names import printable
+
+    counts = list(zip(*(split.class_counts for split in card.splits.values()), strict=True))
+    names = [Text(printable(name), overflow="fold") for name in card.classes]
+    if len(names) <= _IN_A_TABLE:
+        table = Table("class", *card.splits, "all")
+        for name, own in zip(names, counts, strict=True):
+            table.add_row(name, *map(str, own), str(sum(own)))
+        console.print(table)
+        return
+    console.print(f"classes, images in {' + '.join(card.splits)}:")
+    cells = [
+        Text.assemble(name, f" {sum(own)} ({' + '.join(map(str, own))})")
+        for name, own in zip(names, counts, strict=True)
+    ]
+    console.print(Columns(cells, padding=(0, 3), column_first=True))

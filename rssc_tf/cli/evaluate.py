@@ -5,11 +5,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.effects import own_records, refuse_without_effect
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "evaluate"
 
 
+@writes_to("run")
 def command(
     run: Annotated[Path, Argument(help="Run folder.")],
     records: Annotated[Path | None, Option(help="Record folder; the run's own by default.")] = None,
@@ -34,6 +37,8 @@ def command(
         Option(metavar="ID,...", help="Explain these images instead of the hardest."),
     ] = None,
 ) -> None:
+    why = "has no effect beside `images`, which names those to explain"
+    refuse_without_effect(("explain", explain, not images, why))
     import_tensorflow()
     from rssc_tf.evaluation.evaluate import evaluate_run, same_classes
     from rssc_tf.records import Records
@@ -41,7 +46,7 @@ def command(
     from tfrecords_tools.records.shards import check_shards
 
     opened = load_run(run)
-    tested = Records(records or opened.config["target"])
+    tested = Records(records or own_records(run, opened.config["target"]))
     card = tested.card
     same_classes(card, opened.card, tested.path)
     check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})

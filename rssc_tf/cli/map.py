@@ -5,7 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.errors import MissingExtra
+from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "map"
@@ -33,7 +35,11 @@ def command(
     ] = None,
     bands: Annotated[
         str | None,
-        Option(metavar="R,G,B", help="Band numbers from 1, such as 4,3,2, or one for grey."),
+        Option(
+            metavar="R,G,B",
+            help="Numbers from 1 or names, such as 4,3,2, or one for grey. By default what the "
+            "file calls red, green and blue.",
+        ),
     ] = None,
     range_: Annotated[
         str | None,
@@ -41,9 +47,12 @@ def command(
             "--range",
             metavar="LOW,HIGH",
             help="What becomes black and white: p2,p98 "
-            "(percentiles of each band) or 0,3000. 8 bits stay as they are by default, all others "
-            "are taken from p2,p98.",
+            "(percentiles of each band) or 0,3000. By default 8 bits stay as they are, and others "
+            "have the range of the training images, else p2,p98.",
         ),
+    ] = None,
+    nodata: Annotated[
+        float | None, Option(help="A value that means no data, beside what the scene says.")
     ] = None,
     unknown: Annotated[
         bool, Option("--unknown", help="Mark what is unlike all training images.")
@@ -55,14 +64,16 @@ def command(
         Path | None, Option(help="GeoTIFF to make, too: a band of probabilities for each class.")
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+    trust: Trust = False,
 ) -> None:
     try:
         import rasterio  # noqa: F401
     except ImportError as error:
         raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
     import_tensorflow()
-    from rssc_tf.scene_map.ranges import parse_bands, parse_range
     from rssc_tf.scene_map.run import map_scene
+    from tfrecords_tools.imaging.bands import parse_bands
+    from tfrecords_tools.imaging.rule import parse_range
 
     made = map_scene(
         export,
@@ -73,10 +84,12 @@ def command(
         cell=cell,
         bands=parse_bands(bands) if bands is not None else (),
         limits=parse_range(range_) if range_ is not None else (),
+        nodata=nodata,
         unknown=unknown,
         polygons=polygons,
         probabilities=probabilities,
         overwrite=overwrite,
+        trust=trust,
     )
     scene_, across = made.scene, made.across
     ranges = ", ".join(f"{low:g}..{high:g}" for low, high in scene_.ranges) or "as stored"
@@ -87,7 +100,7 @@ def command(
     if not made.model.task.exclusive:
         print("each cell shows the most probable of its labels; --probabilities keeps them all")
     for name, share in made.shares.items():
-        print(f"{name}: {100 * share:.1f}%")
+        print(printable(f"{name}: {100 * share:.1f}%"))
     place = "" if scene_.georeferenced else "; pixel coordinates, the scene has no others"
     print(
         f"map: {made.files[0]} ({across.cells} x {made.down.cells} cells of {across.cell} pixels"

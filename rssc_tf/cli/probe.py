@@ -5,12 +5,16 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.effects import refuse_without_effect
+from rssc_tf.cli.settings import help_of
+from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
 _MODEL, _METHOD = "Model", "Method"
 
 
+@writes_to("out")
 def command(
     weights: Annotated[
         str,
@@ -50,17 +54,24 @@ def command(
     ] = None,
     image_size: Annotated[
         int | None,
-        Option(help="Side the backbone sees; the crop by default.", rich_help_panel=_MODEL),
+        Option(help=help_of("image_size"), rich_help_panel=_MODEL),
     ] = None,
     normalization: Annotated[
         str | None,
-        Option(help="What a foreign weights file was trained with.", rich_help_panel=_MODEL),
+        Option(help=help_of("normalization"), rich_help_panel=_MODEL),
     ] = None,
     precision: Annotated[
         str | None,
-        Option(help="float32, mixed_bfloat16 or mixed_float16.", rich_help_panel=_MODEL),
+        Option(help=help_of("precision"), rich_help_panel=_MODEL),
     ] = None,
 ) -> None:
+    paper = "is fixed by `protocol='paper'`"
+    refuse_without_effect(
+        ("c", c, method != "knn", "is of the linear probe: no `method='knn'`"),
+        ("c", c, protocol != "paper", paper),
+        ("k", k, method != "linear", "is of nearest neighbours: no `method='linear'`"),
+        ("protocol", protocol != "default" and protocol, method != "knn", "is of the linear probe"),
+    )
     tensorflow = import_tensorflow()
     from rssc_tf.evaluation.metrics import intervals
     from rssc_tf.probing.encoder import open_encoder
@@ -81,10 +92,11 @@ def command(
         seed=seed,
     )
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
-    refuse_existing(out, overwrite)
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
-    found = probe(encoder, records, **settings)
-    write_probes(found, encoder, records, out, overwrite)
+    with sole_writer(out):
+        refuse_existing(out, overwrite)
+        found = probe(encoder, records, **settings)
+        write_probes(found, encoder, records, out, overwrite)
     rows = intervals(records.task).values()
     for each in found:
         scores = (f"{row.written} {100 * each.metrics[row.name]:.2f}" for row in rows)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -33,16 +34,56 @@ def command(
         int | None,
         Option(min=1, help="Of an image, and of all images of a batch; 89 million at most."),
     ] = None,
+    max_request_pixels: Annotated[
+        int | None,
+        Option(min=1, help="Of all images of a request; four times --max-pixels by default."),
+    ] = None,
+    max_elements: Annotated[
+        int, Option(min=1, help="Commas and brackets in the JSON of a request.")
+    ] = 5_000_000,
+    request_seconds: Annotated[
+        float, Option(min=0.001, help="For the answer to a request.")
+    ] = 120.0,
+    head_seconds: Annotated[
+        float, Option(min=0.001, help="For the head of a request, and for idle connections.")
+    ] = 10.0,
+    body_seconds: Annotated[float, Option(min=0.001, help="For the body of a request.")] = 60.0,
+    min_rate_kb: Annotated[
+        float, Option(min=0, help="Of a body, in kB a second; slower ones are refused.")
+    ] = 10.0,
+    connections: Annotated[
+        int, Option(min=1, help="At a time; at most half of the files that a process may open.")
+    ] = 512,
+    allow_host: Annotated[
+        list[str] | None,
+        Option(help="Name that requests may give this server, besides its address; several."),
+    ] = None,
+    trust: Trust = False,
 ) -> None:
     require_serving()
     import_tensorflow()
-    from rssc_tf.serving.batching import Limits
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
+    from rssc_tf.serving.limits import Limits
     from rssc_tf.serving.server import serve
     from tfrecords_tools.imaging.images import MAX_PIXELS
 
+    warn_of_unused_gpu()
     pixels = min(max_pixels or MAX_PIXELS, MAX_PIXELS)
-    limits = Limits(max_batch, max_wait_ms / 1000, queue, pixels)
-    serve(export, host, port, limits, int(max_request_mb * 1e6))
+    limits = Limits(
+        max_rows=max_batch,
+        max_wait=max_wait_ms / 1000,
+        max_queue=queue,
+        max_pixels=pixels,
+        request_pixels=max_request_pixels or 4 * pixels,
+        max_elements=max_elements,
+        max_bytes=int(max_request_mb * 1e6),
+        request_seconds=request_seconds,
+        head_seconds=head_seconds,
+        body_seconds=body_seconds,
+        min_rate=1e3 * min_rate_kb,
+        connections=connections,
+    )
+    serve(export, host, port, limits, tuple(allow_host or ()), trust)
 
 
 def require_serving() -> None:

@@ -43,6 +43,11 @@ def given(context: typer.Context) -> dict:
     }
 
 
+def help_of(name: str) -> str:
+    """The help of a setting, for a command with a flag of that name."""
+    return declared(Settings.__dataclass_fields__[name]).text
+
+
 def _option(one: Field) -> inspect.Parameter:
     facts, kind, default = declared(one), get_type_hints(Settings)[one.name], one.default
     if default is MISSING:  # required, but perhaps in --config

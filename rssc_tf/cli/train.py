@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from rssc_tf.cli.effects import check_regimes, refuse_finished
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import RUN
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -46,9 +47,13 @@ def command(
     if resume and overwrite:
         raise typer.BadParameter("it begins anew, and --resume goes on", param_hint="--overwrite")
 
+    if isinstance(settings["strategy"], str):  # a file can hold anything; that is checked below
+        check_regimes(given(context), [settings["strategy"]])
     import_tensorflow()
     from rssc_tf.demo.run import demo_settings
+    from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.evaluation.metrics import display_name
+    from rssc_tf.runs import default_folder
     from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
     from rssc_tf.weights.initial import backbone_of
@@ -66,10 +71,12 @@ def command(
         raise RsscError("--source needs a --target RECORDS too")
     resolved = Settings(**settings)
     if out is None:
-        name = Path(resolved.target).resolve().name
-        out = Path("runs", f"{name}-{resolved.strategy}-{resolved.seed}")
+        out = default_folder(resolved)
     if resume and not out.is_dir():
         raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
+    if not overwrite:
+        refuse_finished(out, given(context), resolved.epochs)
+    warn_of_unused_gpu()
     metrics = run_regime(resolved, out, overwrite=overwrite)
     name = metrics["headline"]
     print(

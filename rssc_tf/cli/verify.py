@@ -16,12 +16,13 @@ def command(
     decode: Annotated[bool, Option(help="Decode every image too.")] = True,
 ) -> None:
     import_tensorflow()
+    from tfrecords_tools.common.names import printable
     from tfrecords_tools.records.verify import verify
 
     problems = verify(records, decode)
     for problem in problems:
-        print(problem)
+        print(printable(problem))
     if problems:
-        print(f"{len(problems)} problems in {records}: convert the images again")
+        print(printable(f"{len(problems)} problems in {records}: convert the images again"))
         raise typer.Exit(1)
-    print(f"{records}: all shards are what the card says")
+    print(printable(f"{records}: all shards are what the card says"))

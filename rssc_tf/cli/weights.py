@@ -59,24 +59,27 @@ def import_weights(
 ) -> None:
     """Converts a checkpoint to a weights file that carries its own normalisation and origin."""
     import_tensorflow()
-    from rssc_tf.weights.files import new_weights_path, save_weights
+    from rssc_tf.weights.files import save_weights, weights_path
     from rssc_tf.weights.importer import import_file
     from rssc_tf.weights.layouts import COUNTER
-    from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.common.atomic import refuse_existing
+    from tfrecords_tools.common.errors import SettingError
+    from tfrecords_tools.common.locks import sole_writer
+    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
-        raise RsscError(
-            f"--pretraining is one of imagenet, ssl, in-domain. Received: {pretraining!r}"
-        )
-    out = new_weights_path(out, overwrite)
-    imported = import_file(checkpoint, backbone, normalization, prefix)
-    metadata = {**imported.metadata}
-    metadata["pretraining"] = pretraining or metadata["pretraining"]
-    save_weights(out, imported.model, metadata)
+        raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
+    out = weights_path(out)
+    with sole_writer(out):
+        refuse_existing(out, overwrite)
+        imported = import_file(checkpoint, backbone, normalization, prefix)
+        metadata = {**imported.metadata}
+        metadata["pretraining"] = pretraining or metadata["pretraining"]
+        save_weights(out, imported.model, metadata)
     counters = [name for name in imported.dropped if name.endswith(COUNTER)]
     for name in imported.dropped:
         if name not in counters:
-            typer.echo(f"dropped {name}")
+            typer.echo(printable(f"dropped {name}"))
     if counters:
         typer.echo(f"dropped {len(counters)} counters of batches ({COUNTER})")
     count = len(imported.model.weights)

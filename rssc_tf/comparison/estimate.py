@@ -11,9 +11,7 @@ from rich.table import Table
 from pipelines.stream import evaluation_batches
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import read_metrics
-from rssc_tf.fields import WEIGHTS
-from rssc_tf.regimes import get_regime
-from rssc_tf.settings import Settings, definition, step_kind, with_source_settings
+from rssc_tf.settings import Settings, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from tfrecords_tools.records.card import Card, open_records
@@ -54,9 +52,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     console = Console()
     console.print(table)
     rounds = {
-        _round_key(cell.config): cell
-        for cell in cells
-        if cell.key not in done and get_regime(cell.strategy).source_round
+        cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
     }
     for cell in rounds.values():
         seconds = measured.source_round(cell)
@@ -72,11 +68,6 @@ def print_estimate(grid: Grid, out: Path) -> None:
         f"from {measured.seconds:.0f} seconds of measuring",
         highlight=False,
     )
-
-
-def _round_key(config: Settings) -> tuple:
-    source = with_source_settings(config)
-    return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
 
 
 class _Measurements:

@@ -1,4 +1,4 @@
-"""A grid of runs as data: targets x seeds x fractions x heads x strategies."""
+"""A grid of runs as data: targets x seeds x fractions x heads x regimes."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.augment import crop_side
+from rssc_tf.fields import WEIGHTS
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.runs import MODEL
 from rssc_tf.settings import (
@@ -17,9 +18,10 @@ from rssc_tf.settings import (
     definition,
     load_yaml,
     resolve,
+    with_source_settings,
 )
 from rssc_tf.weights.files import sha256_of
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.records.card import Card, open_records
 from tfrecords_tools.subset import is_whole, training_share, write_subset
 
@@ -36,7 +38,7 @@ class Grid:
             split as it is.
         heads: of `HEADS`.
         settings: fields of `Settings` that all runs share, without `decided_by_grid`.
-        by_strategy, by_fraction: fields that differ for a strategy or a fraction, such as
+        by_strategy, by_fraction: fields that differ for a regime or a fraction, such as
             `{"scratch": {"learning_rate": 1e-3}}` or `{0.05: {"epochs": 40}}`.
     """
 
@@ -52,26 +54,27 @@ class Grid:
     def __post_init__(self):
         for name in ("targets", "strategies", "fractions", "heads"):
             values = getattr(self, name)
-            twice = sorted({str(value) for value in values if values.count(value) > 1})
-            if twice or not (values or name == "fractions"):
-                raise RsscError(f"--{name}: {f'{twice[0]} is given twice' if twice else 'empty'}")
+            if len(set(values)) < len(values) or not (values or name == "fractions"):
+                raise SettingError(name, "holds at least one, and none twice", values)
         for name in (*self.strategies, *self.by_strategy):
             get_regime(name)
         for name in self.heads:
             if name not in HEADS:
-                raise RsscError(f"`head` is one of {', '.join(HEADS)}. Received: {name!r}")
+                raise SettingError("head", f"is one of {', '.join(HEADS)}", name)
         if self.seeds < 1:
-            raise RsscError(f"`seeds` is how many, at least 1. Received: {self.seeds}")
+            raise SettingError("seeds", "is how many, at least 1", self.seeds)
         if self.settings.get("distribute") == "multiworker":
-            raise RsscError("a grid is divided by `shard`, not by `distribute='multiworker'`")
+            raise SettingError(
+                "distribute", "is not for a grid: divide it by `shard`", "multiworker"
+            )
         for fraction in self.by_fraction:
             if fraction not in self.fractions:
-                raise RsscError(f"there are settings for the fraction {fraction}, not in the grid")
+                raise DataError(f"there are settings for the fraction {fraction}, not in the grid")
         known = {setting.name for setting in fields(Settings)} - set(decided_by_grid())
         overrides = [*self.by_strategy.values(), *self.by_fraction.values()]
         for name in (name for settings in (self.settings, *overrides) for name in settings):
             if name not in known:
-                raise RsscError(f"{name!r} is no setting that the runs of a grid can be given")
+                raise DataError(f"{name!r} is no setting that the runs of a grid can be given")
 
 
 def load_grid(file: Path) -> dict:
@@ -89,7 +92,7 @@ def load_grid(file: Path) -> dict:
     for name in ("by_strategy", "by_fraction"):
         parts = grid.get(name, {})
         if not isinstance(parts, dict) or not all(isinstance(p, dict) for p in parts.values()):
-            raise RsscError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
+            raise DataError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
         grid[name] = {
             key: {setting.replace("-", "_"): value for setting, value in part.items()}
             for key, part in parts.items()
@@ -125,6 +128,21 @@ class Cell:
         """What identifies the cell in a table, and sorts it."""
         return place(self.target, self.head, self.fraction, self.strategy, self.seed)
 
+    @property
+    def source_round(self) -> tuple | None:
+        """What identifies the round on the source set that the run starts from: runs with equal
+        ones share it."""
+        if not get_regime(self.strategy).source_round:
+            return None
+        source = with_source_settings(self.config)
+        return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strategy} on {self.train_images} images of {self.target} "
+            f"({self.head}, seed {self.seed})"
+        )
+
 
 def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> tuple:
     """The order of a table of runs: target, head, fraction, strategy as in `REGIMES`, seed."""
@@ -133,7 +151,7 @@ def place(target: str, head: str, fraction: float, strategy: str, seed: int) -> 
 
 def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     """The runs of a grid, in the order in which they are made: whole seeds first, so that a grid
-    that is stopped early compares all strategies.
+    that is stopped early compares all regimes.
 
     Args:
         grid: what is compared.
@@ -142,7 +160,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
             `OUT/records/`.
 
     Raises:
-        RsscError: bad records, or a fraction that the training split does not have.
+        DataError: bad records, or a fraction that the training split does not have.
     """
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source else None
@@ -150,14 +168,14 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     for records in grid.targets:
         card = open_records(Path(records))
         if "train" not in card.splits:
-            raise RsscError(f"{records} has no training split: convert with `train_fraction`")
+            raise DataError(f"{records} has no training split: convert with `train_fraction`")
         if "test" not in card.splits:
-            raise RsscError(
+            raise DataError(
                 f"{records} has no test split, and a comparison without one says nothing: "
                 "convert with `train_fraction` and `val_fraction` that leave some images"
             )
         if card.name in targets:
-            raise RsscError(f"two targets are called {card.name!r}: convert one with `dataset`")
+            raise DataError(f"two targets are called {card.name!r}: convert one with `dataset`")
         targets[card.name] = [
             _part(records, card, fraction, out, write)
             for fraction in grid.fractions or (training_share(card),)
@@ -189,7 +207,7 @@ def _part(records: str, card: Card, fraction: float, out: Path, write: bool) -> 
     if folder.is_dir():
         subset = open_records(folder)
         if subset.made.get("subset_of") != card.sha256:
-            raise RsscError(
+            raise DataError(
                 f"{folder} is a part of other records than {records}: choose another `out`"
             )
     elif write:
@@ -226,5 +244,5 @@ def _content(weights: str | None) -> str | None:
         return None
     path = Path(weights) / MODEL if Path(weights).is_dir() else Path(weights)
     if not path.is_file():
-        raise RsscError(f"weights {path} does not exist")
+        raise DataError(f"weights {path} does not exist")
     return sha256_of(path)

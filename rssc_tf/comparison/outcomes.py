@@ -1,6 +1,5 @@
 """A comparison's folder, read back: its table of runs and what each run predicted."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
@@ -16,8 +14,10 @@ from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
+from rssc_tf.settings import load_yaml
 from rssc_tf.tasks import Task, task_of, task_of_labels
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import Card, read_card
 
 
@@ -66,8 +66,8 @@ class Outcome:
     def settings(self) -> dict:
         """`config.yaml`; empty where it cannot be read."""
         try:
-            return dict(yaml.safe_load((self.folder / CONFIG).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, yaml.YAMLError):
+            return load_yaml(self.folder / CONFIG)
+        except RsscError:
             return {}
 
     @cached_property
@@ -82,8 +82,8 @@ class Outcome:
 
     def _json(self, name: str):
         try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self.folder / name)
+        except DataError:
             return None
 
 

@@ -1,7 +1,6 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
-import csv
-import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,9 @@ import pandas as pd
 from rssc_tf.comparison.grid import Cell, place
 from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.csv_files import plain_table, write_csv
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
 
 RESULTS = "results.csv"
 DONE, FAILED = "done", "failed"
@@ -46,18 +47,18 @@ def read_results(out: Path) -> pd.DataFrame:
         nothing to say.
 
     Raises:
-        RsscError: there is no table, or one that is not of a comparison.
+        DataError: there is no table, or one that is not of a comparison.
     """
     files = sorted(Path(out).glob("results*.csv"))
     if not files:
-        raise RsscError(f"{out} holds no {RESULTS}: make a comparison with rssc-tf compare")
+        raise DataError(f"{out} holds no {RESULTS}: make a comparison with rssc-tf compare")
     rows: dict[tuple, dict] = {}
     for file in files:
         for row in _read(file).to_dict("records"):
             where = _place(row)
             known = rows.setdefault(where, row)
             if known["key"] != row["key"]:
-                raise RsscError(
+                raise DataError(
                     f"{file}: {_name(row)} was made with other settings than in {files[0]}"
                 )
             if row["status"] == DONE:  # a shard may have mended what failed elsewhere
@@ -67,12 +68,13 @@ def read_results(out: Path) -> pd.DataFrame:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), float_precision="round_trip")
+        kinds = dict.fromkeys(_TEXT, str)
+        table = plain_table(pd.read_csv(file, dtype=kinds, float_precision="round_trip"))
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise RsscError(f"{file} cannot be read ({error}): move it away") from error
+        raise DataError(f"{file} cannot be read ({error}): move it away") from error
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
-        raise RsscError(
+        raise DataError(
             f"{file} is no table of a comparison (it has no column {absent[0]!r}): choose "
             "another `out`, or move it away"
         )
@@ -82,7 +84,7 @@ def _read(file: Path) -> pd.DataFrame:
         for row in table.to_dict("records"):
             _place(row)
     except (ValueError, TypeError) as error:
-        raise RsscError(f"{file} has a row that is no run of a grid ({error})") from error
+        raise DataError(f"{file} has a row that is no run of a grid ({error})") from error
     return table
 
 
@@ -103,7 +105,7 @@ def _in_order(rows: list[dict]) -> pd.DataFrame:
 def write_results(rows: list[dict], file: Path) -> None:
     """Writes a table whole; the order of `rows` does not matter."""
     with new_file(file) as aside:
-        _in_order(rows).to_csv(aside, index=False, quoting=csv.QUOTE_MINIMAL)
+        write_csv(_in_order(rows), aside)
 
 
 def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
@@ -132,7 +134,4 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
 def read_metrics(folder: Path) -> dict | None:
     """`metrics.json` of a run folder, or `None` where the run is not finished."""
     file = folder / METRICS
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except ValueError as error:
-        raise RsscError(f"{file} is damaged ({error}): remove {folder}") from error
+    return read_json(file, f"remove {folder}") if os.path.lexists(file) else None

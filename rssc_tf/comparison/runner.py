@@ -1,14 +1,16 @@
-"""Makes the runs of a grid that are missing, one after the other, each in its own folder."""
+"""Makes the runs of a grid that are missing, each in its own folder, and the table of all."""
 
 import csv
 import gc
 import json
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-
-import yaml
+from typing import NamedTuple
 
 from rssc_tf.comparison.grid import Cell, Grid, plan
 from rssc_tf.comparison.results import (
@@ -22,12 +24,13 @@ from rssc_tf.comparison.results import (
 )
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.runs import CONFIG
-from rssc_tf.settings import changed_setting
+from rssc_tf.settings import changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, SettingError
+from tfrecords_tools.common.locks import sole_writer
 
 COMMAND, TIMES = "compare.json", "times.csv"
 
@@ -39,51 +42,108 @@ def compare(
     *,
     shard: tuple[int, int] = (1, 1),
     retry_failed: bool = False,
+    jobs: int = 1,
     command: str = "",
 ) -> None:
     """Makes the runs that are missing in `out`, and the table of all.
 
     A run whose loss diverges becomes a failed row and the grid goes on. A killed call loses at
-    most what the run in progress had done since its last checkpoint.
+    most what the runs in progress had done since their last checkpoints.
 
     Args:
         grid: what is compared.
         out: folder of the comparison; what it holds already is kept.
         shard: `(number from 1, count)`: make every `count`-th run only.
         retry_failed: make failed runs again.
+        jobs: runs at a time, at least 1. With more than one, each is made in a process of its own,
+            on one GPU where there are some; on a machine without, the results are the same.
         command: how this was asked for, for the report.
 
     Raises:
         RsscError: bad records or settings, or `out` holds runs made with other settings.
-        Stopped: a signal came; the run's checkpoint is written.
+        Busy: another process makes the same shard, or trains one of its runs.
+        Stopped: a signal came; the checkpoints of the runs in progress are written.
     """
+    if jobs < 1:
+        raise SettingError("jobs", "is how many runs at a time, at least 1", jobs)
     out = Path(out)
-    _check_folder(out)
-    cells = plan(grid, out)
+    # Shards write runs and tables of their own; what they share is made by one after the other.
+    with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
+        with sole_writer(out, wait=True):
+            _check_folder(out)
+            cells = plan(grid, out)
+            rows = {row["key"]: row for row in _rows(out)}
+            _check_settings(cells, rows, out)
+            _note_command(out, command)
+        _make_missing(cells, rows, out, shard, retry_failed, jobs)
+
+
+def _note_command(out: Path, command: str) -> None:
+    text = json.dumps({"command": command, "version": __version__}, indent=1) + "\n"
+    with new_file(out / COMMAND) as aside:
+        aside.write_text(text)
+
+
+def _make_missing(
+    cells: list[Cell],
+    rows: dict,
+    out: Path,
+    shard: tuple[int, int],
+    retry_failed: bool,
+    jobs: int,
+) -> None:
     mine = cells[shard[0] - 1 :: shard[1]]
     table = out / file_name(shard)
-    rows = {row["key"]: row for row in _rows(out)}
-    _check_settings(cells, rows, out)
-    with new_file(out / COMMAND) as aside:
-        aside.write_text(json.dumps({"command": command, "version": __version__}, indent=1) + "\n")
-    for number, cell in enumerate(mine, 1):
+    missing = []
+    for cell in mine:
         row = rows.get(cell.key)
-        metrics = read_metrics(out / cell.folder)
-        if metrics:
+        if metrics := read_metrics(out / cell.folder):
             rows[cell.key] = row_of(cell, metrics)
-            continue
-        if row and row["status"] == FAILED and not retry_failed:
-            continue
-        if row and row["status"] == DONE:
-            print(f"{out / cell.folder} is gone: making it again", file=sys.stderr)
-        print(
-            f"--- run {number} of {len(mine)}: {cell.strategy} on {cell.train_images} images of "
-            f"{cell.target} ({cell.head}, seed {cell.seed})",
-            flush=True,
-        )
-        rows[cell.key] = _make(cell, out)
-        write_results(_kept(rows, cells, mine, shard), table)
+        elif retry_failed or not row or row["status"] != FAILED:
+            missing.append(cell)
+            if row and row["status"] == DONE:
+                print(f"{out / cell.folder} is gone: making it again", file=sys.stderr)
+    with closing(_made(missing, out, jobs, len(mine))) as finished:
+        for cell, made in finished:
+            if made.error:
+                folder = out / cell.folder
+                warnings.warn(f"{folder}: {made.error}; going on with the grid", stacklevel=2)
+            rows[cell.key] = row_of(cell, made.metrics, made.error)
+            _note_time(out, cell.key, made.seconds)
+            write_results(_kept(rows, cells, mine, shard), table)
     write_results(_kept(rows, cells, mine, shard), table)
+
+
+class Made(NamedTuple):
+    """What became of a run: its metrics, or the `error` with which it failed; and its time."""
+
+    metrics: dict | None
+    error: str
+    seconds: float
+
+
+def make(cell: Cell, out: Path) -> Made:
+    """Makes one run in this process; raises what `run_regime` does, apart from `NotFinite`."""
+    started = time.monotonic()
+    gc.collect()  # models are reference cycles, and hold memory of the device
+    metrics, error = None, ""
+    try:
+        metrics = run_regime(cell.config, out / cell.folder)
+    except NotFinite as diverged:
+        error = str(diverged)
+    return Made(metrics, error, time.monotonic() - started)
+
+
+def _made(missing: list[Cell], out: Path, jobs: int, total: int) -> Iterator[tuple[Cell, Made]]:
+    """Makes the runs, here or in processes; yields each when it is there."""
+    if jobs > 1 and missing:
+        from rssc_tf.comparison.jobs import make_in_processes
+
+        yield from make_in_processes(missing, out, jobs, total)
+        return
+    for number, cell in enumerate(missing, total - len(missing) + 1):
+        print(f"--- run {number} of {total}: {cell}", flush=True)
+        yield cell, make(cell, out)
 
 
 def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int]) -> list[dict]:
@@ -91,18 +151,6 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
     if shard[1] == 1:
         return list(rows.values())
     return [rows[cell.key] for cell in mine if cell.key in rows]
-
-
-def _make(cell: Cell, out: Path) -> dict:
-    started = time.monotonic()
-    gc.collect()  # models are reference cycles, and hold memory of the device
-    try:
-        row = row_of(cell, run_regime(cell.config, out / cell.folder))
-    except NotFinite as error:
-        print(f"rssc-tf: warning: {error}; going on with the grid", file=sys.stderr)
-        row = row_of(cell, None, str(error))
-    _note_time(out, cell.key, time.monotonic() - started)
-    return row
 
 
 def _note_time(out: Path, key: str, seconds: float) -> None:
@@ -142,9 +190,7 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
         config = out / cell.folder / CONFIG
         changed = None
         if config.is_file():
-            changed = changed_setting(
-                yaml.safe_load(config.read_text(encoding="utf-8")), cell.config
-            )
+            changed = changed_setting(load_yaml(config), cell.config)
         if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
             changed = "the records or the weights are others"
         if changed:

@@ -9,6 +9,7 @@ from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.regimes import REFERENCES
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
@@ -18,7 +19,7 @@ PLACE = ("target", "head", "fraction", "train_images")
 def comparisons(group: Group) -> list[tuple[str, str]]:
     """Pairs `(strategy, against)` of a group that have a seed in common.
 
-    Each strategy against scratch and against ImageNet; where neither is there, each against the
+    Each regime against scratch and against ImageNet; where neither is there, each against the
     first.
     """
     present = group.strategies
@@ -61,7 +62,7 @@ def summarise(study: Study) -> pd.DataFrame:
 
 
 def differences(study: Study) -> pd.DataFrame:
-    """Differences between strategies, each with its 95% interval.
+    """Differences between regimes, each with its 95% interval.
 
     Returns:
         One row for each of `comparisons` and metric: `difference` (`strategy` minus `against`,
@@ -92,4 +93,4 @@ def write_tables(study: Study, summary: pd.DataFrame) -> None:
     """Writes `summary.csv` (of `summarise`) and `differences.csv` to the comparison's folder."""
     for name, table in ((SUMMARY, summary), (DIFFERENCES, differences(study))):
         with new_file(Path(study.out) / name) as aside:
-            table.to_csv(aside, index=False)
+            write_csv(table, aside)

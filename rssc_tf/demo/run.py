@@ -14,7 +14,9 @@ from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.regimes import get_regime
 from rssc_tf.tasks import SINGLE_LABEL
 from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.convert import convert
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
@@ -50,16 +52,20 @@ def demo_records() -> dict[str, Path]:
     """Record folders of the embedded sets, drawn and converted once in the cache folder."""
     root = cache_folder() / f"demo-{_VERSION}"
     records = {name: root / "records" / name for name in ("source", "target")}
-    for name, folder in records.items():
-        if (folder / CARD_NAME).is_file():
-            continue
-        images = _image_folder(name)
-        if not images.is_dir():
-            print(f"drawing the {name} scenes in {images}", file=sys.stderr)
-            write_set(name, images, _IMAGES_PER_CLASS[name], _SIDE)
-        train, val = _FRACTIONS[name]
-        convert(images, folder, name=f"demo-{name}", train_fraction=train, val_fraction=val, seed=0)
+    with sole_writer(root, wait=True):
+        for name, folder in records.items():
+            if not (folder / CARD_NAME).is_file():
+                _make_records(name, folder)
     return records
+
+
+def _make_records(name: str, folder: Path) -> None:
+    images = _image_folder(name)
+    if not images.is_dir():
+        print(f"drawing the {name} scenes in {images}", file=sys.stderr)
+        write_set(name, images, _IMAGES_PER_CLASS[name], _SIDE)
+    train, val = _FRACTIONS[name]
+    convert(images, folder, name=f"demo-{name}", train_fraction=train, val_fraction=val, seed=0)
 
 
 def demo_settings() -> dict:
@@ -69,6 +75,7 @@ def demo_settings() -> dict:
     return {**SETTINGS, **paths, "backbone": demo_backbone()}
 
 
+@writes_to("out")
 def run_demo(out: Path, overwrite: bool = False) -> None:
     """Draws two sets of scenes, converts them, trains four regimes, exports the best, predicts.
 
@@ -130,7 +137,7 @@ def _predict_some(predict_files, out: Path, best: str) -> None:
     tested = pd.read_parquet(out / "runs" / best / "predictions.parquet").groupby("label").first()
     files = [_image_folder("target") / name for name in tested["id"]]
     table = predict_files(out / "export", files)
-    table.to_csv(out / "predictions.csv", index=False)
+    write_csv(table, out / "predictions.csv")
     for row in table.head(4).itertuples():
         print(f"{Path(row.path).name}: {row.predicted}")
     right = sum(Path(row.path).parent.name == row.predicted for row in table.itertuples())

@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import parse_json
+from tfrecords_tools.common.regular_files import MOST_JSON, read_regular
 
 CALIBRATION = "calibration.json"
 BOUNDS = (0.05, 20.0)
@@ -82,7 +84,7 @@ def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
     if not path.is_file():
         return None
     try:
-        found = Calibration(**json.loads(path.read_text("utf-8")))
+        found = Calibration(**parse_json(read_regular(path, MOST_JSON)))
         if not BOUNDS[0] <= found.temperature <= BOUNDS[1]:
             raise ValueError(f"temperature is {found.temperature}")
         if found.thresholds is not None:

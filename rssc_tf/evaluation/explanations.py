@@ -11,6 +11,7 @@ from rssc_tf.evaluation.grad_cam import grad_cam
 from rssc_tf.records import Records
 from rssc_tf.tasks import THRESHOLD, task_of
 from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
@@ -76,7 +77,7 @@ def explain(
             for case, image, *pair in zip(part.itertuples(), pixels, *heats, strict=True):
                 _draw(case, image, *pair, card, aside)
                 bar()
-        _index(table, card).to_csv(aside / "index.csv", index=False)
+        write_csv(_index(table, card), aside / "index.csv")
     return out
 
 

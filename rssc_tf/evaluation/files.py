@@ -12,6 +12,7 @@ from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.evaluation.reliability import reliability
 from rssc_tf.tasks import task_of
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.records.card import Card
 
 
@@ -49,7 +50,7 @@ def write_tables(
     scores, counts = per_class(*arguments), confusion(*arguments)
     for name, frame, index in (("per_class", scores, False), ("confusion", counts, True)):
         with new_file(folder / f"{stem}{name}.csv") as aside:
-            frame.to_csv(aside, index=index)
+            write_csv(frame, aside, index=index)
 
 
 def draw(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from rssc_tf.models.resize import resize
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 
 _BATCH = 32
 
@@ -23,11 +23,11 @@ def feature_extractor(model: keras.Model) -> keras.Model:
     """Images to the feature map `(batch, h', w', d)` that the head of a classifier sees.
 
     Raises:
-        RsscError: the backbone gives no feature map, but tokens.
+        DataError: the backbone gives no feature map, but tokens.
     """
     features = model.get_layer("pool").input
     if not has_feature_map(model):
-        raise RsscError(
+        raise DataError(
             f"the backbone gives {features.shape[1] or ''} tokens and no spatial feature map, "
             "which Grad-CAM needs: explain a run with a convolutional backbone"
         )
@@ -72,13 +72,14 @@ def class_evidence(model: keras.Model, images: np.ndarray, classes: np.ndarray) 
         float32 `(n, h', w')`, 0 or more. 0 throughout where no place speaks for the class.
 
     Raises:
-        RsscError: the backbone gives tokens instead of a feature map, or there is no such class.
+        DataError: the backbone gives tokens instead of a feature map.
+        SettingError: there is no such class.
     """
     features_of = feature_extractor(model)
     last = model.get_layer("logits").units - 1
     classes = np.asarray(classes)
     if len(classes) and not 0 <= classes.min() <= classes.max() <= last:
-        raise RsscError(f"the model has classes 0 to {last}, not {classes.tolist()}")
+        raise SettingError("classes", f"are of 0 to {last}", classes.tolist())
     parts = [np.zeros((0, 1, 1), np.float32)] if not len(images) else []
     for start in range(0, len(images), _BATCH):
         batch = slice(start, start + _BATCH)
@@ -105,7 +106,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         is none.
 
     Raises:
-        RsscError: as for `class_evidence`.
+        DataError, SettingError: as for `class_evidence`.
     """
     evidence = class_evidence(model, images, classes)[..., None]
     height, width = np.shape(images)[1:3]

@@ -1,7 +1,7 @@
 """The metrics, one row each: what is computed, how it is written, and which has an interval.
 
-Everything that computes, stores or shows a metric goes through these rows: `metrics.json`,
-`history.csv`, the tables and the report of a comparison. A new metric is a new row. Definitions
+Everything that computes, stores or shows a metric goes through these rows: `metrics.json`, the
+tables and the report of a comparison. A new metric is a new row. Definitions
 are scikit-learn's where it has them.
 """
 

@@ -14,11 +14,13 @@ from rssc_tf.runs import Run
 from rssc_tf.write_errors import writing
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.records.card import CARD_NAME
 
 VERSION = "1"
 
 
+@writes_to("out")
 def export(run: Run, out: str | Path, overwrite: bool = False) -> None:
     """Writes `OUT/1/` (the SavedModel, in TensorFlow Serving's layout, with warm-up requests),
     `OUT/labels.txt`, `OUT/dataset.json`, `OUT/model_card.md` and `OUT/novelty.npz` (features of

@@ -1,18 +1,17 @@
 """The model card: what a user of an exported model has to know, as Markdown."""
 
-import json
-
 from pipelines.augment import crop_side
 from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.runs import METRICS, Run
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
 from tfrecords_tools.imaging.images import MAX_PIXELS
 
 _SAVED_MODEL = f"""- Input: image files as bytes (JPEG, PNG, BMP up to {MAX_PIXELS:,} pixels, GIF up
   to {MAX_GIF_BYTES >> 10} KiB) to the signature `serving_default`, or decoded uint8 images to
-  `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP and images of 16 bits
-  go through `rssc-tf predict`.
+  `serve_images`. Resizing, cropping and normalisation are inside. TIFF, WebP, images of 16 bits and
+  BMPs with a palette go through `rssc-tf predict`.
 - Output: `probabilities`, `class_names`, `predicted`, `features`, `valid` (false for a file that
   is no image; the others of its batch are classified)"""
 
@@ -83,7 +82,7 @@ def _card(run: Run, usage: str, more: str = "") -> str:
     config, card = run.config, run.card
     metrics = {}
     if (run.folder / METRICS).is_file():
-        metrics = json.loads((run.folder / METRICS).read_text(encoding="utf-8"))
+        metrics = read_json(run.folder / METRICS)
     scores = "\n".join(
         f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
     )

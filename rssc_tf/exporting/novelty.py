@@ -5,19 +5,20 @@ Detection with Deep Nearest Neighbors", ICML 2022. Features have unit length, as
 the distance is one of angles; we keep one minus the cosine.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rssc_tf.runs import Run
+from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import RsscError
 
 NOVELTY = "novelty.npz"
 _MOST = 4096  # training features that are kept
 _SHARE = 0.05  # of what is known lies beyond the threshold: the paper's point of operation
 _NEIGHBOURS = 5
+_MOST_BYTES = 1 << 30  # of a file of them
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,14 @@ def read_novelty(export: Path) -> Novelty:
             "while its records are where it was trained on them"
         )
     try:
-        with np.load(path, allow_pickle=False) as content:
-            features = content["features"].astype(np.float32)
-            found = Novelty(features, int(content["k"]), float(content["threshold"]))
+        content = read_npz(path, _MOST_BYTES)
+        features = content["features"].astype(np.float32)
+        found = Novelty(features, int(content["k"]), float(content["threshold"]))
         if features.ndim != 2 or not 1 <= found.k <= len(features):
             raise ValueError(f"k is {found.k}, and features are {features.shape}")
         if not np.isfinite(features).all() or not np.isfinite(found.threshold):
             raise ValueError("it holds values that are not finite")
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise RsscError(f"{path} is damaged ({error}): export the run again") from error
     return found
 

@@ -19,6 +19,7 @@ from rssc_tf.exporting.records import own_records, views
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import hold_stderr
 
 FORMATS = {"tflite": to_tflite, "onnx": to_onnx}
@@ -61,6 +62,7 @@ class Portable(tf.Module):
         )
 
 
+@writes_to("out")
 def export_portable(
     run: Run, out: Path, kind: str, quantize: str = "none", overwrite: bool = False
 ) -> dict | None:

@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 
 from pipelines.augment import central_window, crop_side
-from pipelines.images import decode_whole, evaluation_view
+from pipelines.images import evaluation_view
 from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.grad_cam import evidence, has_feature_map
 from rssc_tf.runs import Run
 from rssc_tf.tasks import THRESHOLD
-from tfrecords_tools.imaging.bombs import refuse_bombs
+from tfrecords_tools.imaging.graph import decode
 
 _FILES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
@@ -90,8 +90,9 @@ class Server(tf.Module):
 
     @tf.function(input_signature=[_FILES])
     def serve_bytes(self, image_bytes):
-        """JPEG, PNG, BMP or small GIF files, string `(n,)`. One that does not decode, or is a
-        decompression bomb (`bombs.refuse_bombs`), has `valid` false; the others are classified."""
+        """JPEG, PNG, BMP or small GIF files, string `(n,)`. One that does not decode, is a
+        decompression bomb, or is of a kind that TensorFlow would decode to other pixels than the
+        conversion (`imaging.graph`), has `valid` false; the others are classified."""
         images, _, valid = self._read(image_bytes)
         return self._classify(images, valid)
 
@@ -128,7 +129,7 @@ class Server(tf.Module):
         is, float32 `(n, 4)`; and whether it is a picture at all, bool `(n,)`."""
 
         def read(data):
-            image = decode_whole(refuse_bombs(data))
+            image = decode(data)
             view = evaluation_view(image, self._size, self._crop)
             return view, self._seen(tf.shape(image)), True
 

@@ -8,8 +8,6 @@ that share a test split share its features.
 import hashlib
 import json
 import sys
-import warnings
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +16,17 @@ import numpy as np
 
 from pipelines.records import explain_damage
 from pipelines.stream import evaluation_batches
-from rssc_tf.cache import cache_folder
+from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.probing.encoder import Encoder
 from rssc_tf.version import __version__
-from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.archives import read_npz
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
 
 _BATCH = 64
+_MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
 
 
 class Features(NamedTuple):
@@ -55,7 +54,7 @@ def extract_features(
         most: stop after so many examples; records are shuffled, so that these are a sample.
 
     Raises:
-        RsscError: no such split, damaged records, or a feature that is not finite.
+        DataError: no such split, damaged records, or a feature that is not finite.
     """
     pooled = forward(keras.Model(model.input, model.get_layer("pool").output))
     batches = evaluation_batches(records, card, split, _BATCH)
@@ -71,7 +70,7 @@ def extract_features(
     found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
     bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
     if len(bad):
-        raise RsscError(
+        raise DataError(
             f"the features of {len(bad)} of {len(ids)} {split} images are not finite (first: "
             f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
         )
@@ -84,24 +83,12 @@ def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Fe
     A file that is damaged is computed again, with a warning.
     """
     file = feature_file(encoder, card, split)
-    if file.is_file():
-        try:
-            found = _read(file, card.splits[split].examples)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            reason = " ".join(str(error).split())
-            warnings.warn(f"{file} is damaged ({reason}): computing it again", stacklevel=2)
-        else:
-            print(f"features of {split}: found in {file}", file=sys.stderr)
-            return found
+    found = find(file, lambda file: _read(file, card.splits[split].examples))
+    if found is not None:
+        print(f"features of {split}: found in {file}", file=sys.stderr)
+        return found
     found = extract_features(encoder.model, records, card, split)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(file) as aside:
-            np.savez(aside, **found._asdict())
-    except OSError as error:
-        raise RsscError(
-            f"cannot write {file}: {error.strerror or error} (RSSC_TF_CACHE names another folder)"
-        ) from error
+    keep(file, lambda aside: np.savez(aside, **found._asdict()))
     print(f"features of {split}: kept in {file}", file=sys.stderr)
     return found
 
@@ -109,7 +96,7 @@ def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Fe
 def feature_file(encoder: Encoder, card: Card, split: str) -> Path:
     """Where the features of a split are kept; the file need not be there."""
     if split not in card.splits:
-        raise RsscError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
+        raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
     view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
     shards = [shard.sha256 for shard in card.splits[split].shards]
     definition = {**encoder.definition, **view, "shards": shards, "version": __version__}
@@ -120,11 +107,15 @@ def feature_file(encoder: Encoder, card: Card, split: str) -> Path:
 
 
 def _read(file: Path, examples: int) -> Features:
-    """Features from a file; `ValueError` says what is wrong with its content."""
-    with np.load(file, allow_pickle=False) as content:  # checks the checksum of every array
-        found = Features(*(content[name] for name in Features._fields))
+    """Features from a file; `DataError` says what is wrong with its content."""
+    content = read_npz(file, _MOST_BYTES)  # checks the checksum of every array
+    if set(content) != set(Features._fields):
+        raise DataError(f"it holds {', '.join(content)[:200]}")
+    found = Features(**content)
     if not len(found.ids) == len(found.labels) == len(found.values) == examples:
-        raise ValueError(f"{len(found.values)} images, not {examples}")
-    if found.values.ndim != 2 or not np.isfinite(found.values).all():
-        raise ValueError("it holds values that are no features")
+        raise DataError(f"{len(found.values)} images, not {examples}")
+    if found.values.ndim != 2 or found.values.dtype != np.float32:
+        raise DataError("it holds values that are no features")
+    if not np.isfinite(found.values).all():
+        raise DataError("it holds values that are not finite")
     return found

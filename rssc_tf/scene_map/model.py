@@ -9,6 +9,7 @@ import numpy as np
 from rssc_tf.exporting.novelty import Novelty, read_novelty
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 
@@ -22,6 +23,7 @@ class Export:
         side: of most training images, in pixels.
         size: longer sides are reduced to this by the model.
         task: single-label or multi-label.
+        rule: how its training images became 8-bit RGB.
         novelty: to tell what is unknown, or `None` where it is not wanted.
     """
 
@@ -30,10 +32,14 @@ class Export:
     side: int
     size: int
     task: Task
+    rule: Rule
     novelty: Novelty | None
 
-    def load(self) -> Callable[[np.ndarray], np.ndarray]:
+    def load(self, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
         """Loads the model.
+
+        Args:
+            trust: see `load_saved_model`.
 
         Returns:
             A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
@@ -43,7 +49,7 @@ class Export:
 
         from rssc_tf.predict import load_saved_model
 
-        model = load_saved_model(self.folder)
+        model = load_saved_model(self.folder, trust)
         serve = model.signatures["serve_images"]
 
         def classify(windows: np.ndarray) -> np.ndarray:
@@ -75,4 +81,6 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
         )
     card = read_card(folder)
     novelty = read_novelty(folder) if unknown else None
-    return Export(folder, card.classes, card.side, card.size, task_of(card), novelty)
+    # Before there was a rule, a map took percentiles of the scene whatever the records were.
+    rule = PLAIN if card.rule == OLD else card.rule
+    return Export(folder, card.classes, card.side, card.size, task_of(card), rule, novelty)

@@ -16,12 +16,14 @@ from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.paths import plan_files
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
-from rssc_tf.scene_map.ranges import Limit
 from rssc_tf.scene_map.scene import Scene, open_scene
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import writes_to
+from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.imaging.rule import Limit
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
 
@@ -46,6 +48,7 @@ class SceneMap:
     shares: dict[str, float]
 
 
+@writes_to("out")
 def map_scene(
     export: str | Path,
     scene: str | Path,
@@ -54,12 +57,14 @@ def map_scene(
     window: int | None = None,
     stride: int | None = None,
     cell: int | None = None,
-    bands: Sequence[int] = (),
+    bands: Sequence[Band] = (),
     limits: Sequence[Limit] = (),
+    nodata: float | None = None,
     unknown: bool = False,
     polygons: Path | None = None,
     probabilities: Path | None = None,
     overwrite: bool = False,
+    trust: bool = False,
 ) -> SceneMap:
     """Maps the classes of a scene of any size. Memory grows with its width, not with its height.
 
@@ -74,12 +79,14 @@ def map_scene(
         stride: from one window to the next, in pixels; at most what the model sees of a window.
             Defaults to half a window.
         cell: side of a cell of the map, in pixels. Defaults to `stride`: one cell a window.
-        bands, limits: see `Scene`.
+        bands, limits, nodata: of the scene, see `Scene`; by default as the training images were
+            read.
         unknown: mark what is unlike all training images.
         polygons: GeoJSON to write, too; see `write_polygons`.
         probabilities: GeoTIFF to write, too, with a band a class. The map of a multi-label model
             shows the most probable label of each cell; its others are here.
         overwrite: replace what exists.
+        trust: run a graph that does more than computing; see `load_saved_model`.
 
     Raises:
         RsscError: no export, no raster, arguments that do not fit them, nothing valid to map, or a
@@ -90,7 +97,7 @@ def map_scene(
     model = read_export(export, unknown)
     legend = Legend(model.classes, unknown)
     with ExitStack() as stack:
-        source = stack.enter_context(open_scene(scene, bands, limits))
+        source = stack.enter_context(open_scene(scene, bands, limits, nodata, model.rule))
         if polygons:  # known now, or known after hours
             to_wgs84(
                 source, {"type": "Point", "coordinates": [source.transform.c, source.transform.f]}
@@ -103,7 +110,7 @@ def map_scene(
         rasters = aside["classes"], aside.get("probabilities")
         counts: Counter = Counter()
         with map_files(source, shape, across.cell, legend, tags, *rasters) as write:
-            classify = model.load()
+            classify = model.load(trust)
             for values, valid in rows_of_cells(source, classify, across, down, len(legend.classes)):
                 counts.update(write(values[:, :-1], values[:, -1] >= 0.5, valid).tolist())
         shares = _shares(counts, legend)

@@ -5,6 +5,7 @@ mask, a palette, and with or without a place on the ground. The model knows 8-bi
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from rssc_tf.compat import gdal_error
-from rssc_tf.scene_map.ranges import Limit, resolve
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import special_kind
+from tfrecords_tools.imaging.bands import COLOURS, Band, choose, is_alpha
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.scaling import find_fill, find_valid, resolve, to_uint8
 
-_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
 # A damaged JPEG is an error and not a grey area. The cache (bytes; by default 5% of the machine's
 # memory) holds the rows that overlapping windows share, which PNG and JPEG cannot go back to.
@@ -38,10 +41,13 @@ class Scene:
 
     Args:
         dataset: open rasterio dataset.
-        bands: 1 or 3 band numbers from 1, for grey or for red, green and blue. By default the
-            bands that the file calls so, else the first three, else the first.
+        bands: 1 or 3 bands, numbers from 1 or names, for grey or for red, green and blue. By
+            default those of `rule`, else what the file calls so (`imaging.bands.choose`), else,
+            with a warning, the first three, else the first.
         limits: the values that become 0 and 255: numbers, or percentiles of each band. By default
-            8-bit values stay as they are, and all others are taken from percentile 2 to 98.
+            8-bit values stay as they are, and all others are taken from the range of `rule`.
+        nodata: a value that is no measurement, beside what the file declares.
+        rule: how the model's training images became 8-bit RGB.
 
     Attributes:
         name: str. Path of the scene.
@@ -54,15 +60,23 @@ class Scene:
         all_valid: whether no pixel can be missing.
 
     Raises:
-        RsscError: bands or limits do not fit the scene, or it cannot be read.
+        DataError: bands or limits do not fit the scene, or it cannot be read.
     """
 
-    def __init__(self, dataset, bands: Sequence[int] = (), limits: Sequence[Limit] = ()):
+    def __init__(
+        self,
+        dataset,
+        bands: Sequence[Band] = (),
+        limits: Sequence[Limit] = (),
+        nodata: float | None = None,
+        rule: Rule = PLAIN,
+    ):
         self._dataset, self.name = dataset, dataset.name
         self.width, self.height = dataset.width, dataset.height
         self.crs, self.transform = dataset.crs, dataset.transform
         self.georeferenced = self.crs is not None or not self.transform.is_identity
-        self.bands = tuple(bands) or _default_bands(dataset)
+        rule = rule.override(bands, limits, nodata)
+        self.bands, self._nodata = _choose_bands(dataset, rule), rule.nodata
         self._check()
         if dataset.gcps[0] and not self.georeferenced:
             warnings.warn(
@@ -74,38 +88,48 @@ class Scene:
         types = {dataset.dtypes[band - 1] for band in self.bands}
         self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
-        whole = all(flag == [MaskFlags.all_valid] for flag in flags)
-        self.all_valid = whole and not self._floats
+        # A band that GDAL takes for alpha, and whose name says that it is another, masks nothing.
+        misled = ColorInterp.alpha in dataset.colorinterp and _alpha(dataset) is None
+        if misled and all(MaskFlags.nodata not in flag for flag in flags):
+            flags = [[MaskFlags.all_valid]]
+        self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
+        self.all_valid = not self._masked and not self._floats and self._nodata is None
         self.ranges: tuple[tuple[float, float], ...] = ()
-        if limits or (types != {"uint8"} and self._palette is None):
-            limits = limits or (Limit.parse("p2"), Limit.parse("p98"))
-            self.ranges = resolve(limits, len(self.bands), self._sample, self.name)
+        deep = types != {"uint8"} and self._palette is None
+        sample = self._sample() if self._palette is None else None
+        if limits or deep:
+            self._resolve(rule, sample)
+        if sample is not None and self._nodata is None:
+            self._notice_fill(sample)
+
+    def _resolve(self, rule: Rule, sample: np.ndarray) -> None:
+        try:
+            self.ranges, _ = resolve(rule, sample.dtype, len(self.bands), lambda: sample)
+        except ValueError as error:
+            raise DataError(f"{self.name}: {error}") from error
+
+    def _notice_fill(self, sample: np.ndarray) -> None:
+        if fill := find_fill(sample):
+            value, share = fill
+            warnings.warn(
+                f"{share:.0%} of {self.name} is {value:g} in all bands, an end of its values: if "
+                f"that means no data, say `nodata={value:g}`",
+                stacklevel=3,
+            )
 
     def _check(self) -> None:
-        count = self._dataset.count
-        wrong = [band for band in self.bands if not 1 <= band <= count]
-        if wrong:
-            raise RsscError(
-                f"{self.name} has no band {wrong[0]}: it has {count} "
-                f"({', '.join(self._dataset.dtypes[:8])}{', ...' if count > 8 else ''})"
-            )
-        if len(self.bands) not in (1, 3):
-            raise RsscError(
-                f"`bands` takes 3 numbers (red, green, blue) or 1 (grey). Received: "
-                f"{','.join(map(str, self.bands))}"
-            )
         for band in self.bands:
             kind = self._dataset.dtypes[band - 1]
             if "complex" in kind:
-                raise RsscError(f"band {band} of {self.name} is {kind}: choose others with `bands`")
+                raise DataError(f"band {band} of {self.name} is {kind}: choose others with `bands`")
 
-    def _sample(self) -> list[np.ndarray]:
-        """Valid values of each band, from the scene at reduced size (overviews where it has
-        them)."""
+    def _sample(self) -> np.ndarray:
+        """Values of valid pixels, `(bands, n)`, from the scene at reduced size (overviews where
+        it has them)."""
         scale = min(1.0, _SAMPLE / max(self.width, self.height))
         shape = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
         pixels, valid = self._read(Window(0, 0, self.width, self.height), shape)
-        return [band[valid] for band in pixels]
+        return pixels[:, valid]
 
     def _read(self, window: Window, shape: tuple[int, int] | None = None, smooth: bool = False):
         """Raw values `(bands, h, w)` and what is valid `(h, w)`."""
@@ -117,13 +141,13 @@ class Scene:
             )
             if self.all_valid:
                 return pixels, np.ones(pixels.shape[1:], bool)
-            masks = self._dataset.read_masks(
-                bands, window=window, out_shape=shape and (len(bands), *shape)
-            )
-        # A dark pixel may hold the nodata value 0 in one band and still be a pixel.
-        valid = (masks > 0).any(axis=0)
-        if self._floats:
-            valid &= np.isfinite(pixels).all(axis=0)
+            valid = find_valid(pixels, self._nodata)
+            if self._masked:
+                masks = self._dataset.read_masks(
+                    bands, window=window, out_shape=shape and (len(bands), *shape)
+                )
+                # A dark pixel may hold the nodata value 0 in one band and still be a pixel.
+                valid &= (masks > 0).any(axis=0)
         return pixels, valid
 
     def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
@@ -131,10 +155,7 @@ class Scene:
         if self._palette is not None:
             return self._palette[pixels[0]]
         if self.ranges:
-            low, high = np.array(self.ranges, np.float64).T[:, :, None, None]
-            values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
-            scaled = (values - low) * (255 / (high - low))
-            pixels = np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
+            pixels = to_uint8(pixels, self.ranges)
         rgb = np.moveaxis(pixels, 0, -1)
         return np.repeat(rgb, 3, axis=-1) if len(self.bands) == 1 else rgb
 
@@ -149,7 +170,7 @@ class Scene:
             uint8 `(height, width, 3)`, and bool `(height, width)`: what is valid.
 
         Raises:
-            RsscError: the file is damaged there.
+            DataError: the file is damaged there.
         """
         columns = mirror(np.arange(left, left + width), self.width)
         rows = mirror(np.arange(top, top + height), self.height)
@@ -179,13 +200,19 @@ class Scene:
 
 @contextmanager
 def open_scene(
-    path: str, bands: Sequence[int] = (), limits: Sequence[Limit] = ()
+    path: str,
+    bands: Sequence[Band] = (),
+    limits: Sequence[Limit] = (),
+    nodata: float | None = None,
+    rule: Rule = PLAIN,
 ) -> Iterator[Scene]:
     """Opens a raster; see `Scene` for the arguments.
 
     Raises:
-        RsscError: it is no raster, or bands or limits do not fit.
+        DataError: it is no raster, or bands or limits do not fit.
     """
+    if os.path.exists(path) and special_kind(path) not in (None, "a folder"):
+        raise DataError(f"{path} is {special_kind(path)}, not a raster")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what it would say, we raise
     with rasterio.Env(**_GDAL), warnings.catch_warnings():
         # A photograph without a place is fine here, and GDAL would warn of it twice.
@@ -195,31 +222,52 @@ def open_scene(
         with dataset:
             if not dataset.count:
                 inside = f": name one in it, such as {s[0]}" if (s := dataset.subdatasets) else ""
-                raise RsscError(f"{path} has no bands{inside}")
-            yield Scene(dataset, bands, limits)
+                raise DataError(f"{path} has no bands{inside}")
+            yield Scene(dataset, bands, limits, nodata, rule)
 
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turns rasterio's errors into an `RsscError` that names the scene."""
+    """Turns rasterio's errors into a `DataError` that names the scene."""
     try:
         yield
     except (RasterioError, gdal_error()) as error:
         cause = error.__cause__ or error  # the outer one says "Read failed. See previous exception"
         reason = str(cause).removeprefix(f"{path}: ")
-        raise RsscError(f"{path} cannot be read as a raster: {reason}") from error
+        raise DataError(f"{path} cannot be read as a raster: {reason}") from error
 
 
-def _default_bands(dataset) -> tuple[int, ...]:
-    named = dict(zip(dataset.colorinterp, dataset.indexes, strict=True))
-    if all(colour in named for colour in _RGB):
-        return tuple(named[colour] for colour in _RGB)
-    pixels = [
-        band
-        for band, colour in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if colour != ColorInterp.alpha
-    ]
-    return tuple(pixels[:3]) if len(pixels) >= 3 else (1,)
+def _choose_bands(dataset, rule: Rule) -> tuple[int, ...]:
+    """Numbers from 1; a warning where the file does not say which of many bands are which."""
+    pixels = [band for band in dataset.indexes if band != _alpha(dataset)]
+    names = [dataset.descriptions[band - 1] or "" for band in pixels]
+    colours = [dataset.colorinterp[band - 1].name for band in pixels]
+    colours = [colour if colour in COLOURS else "" for colour in colours]
+    # What a user names is any band; what is found on its own is no alpha.
+    wanted = rule.bands_for(len(pixels))
+    if wanted and all(isinstance(band, int) for band in wanted):
+        pixels, names, colours = list(dataset.indexes), [], []
+    try:
+        choice = choose(len(pixels), names, colours, wanted)
+    except ValueError as error:
+        if len(pixels) == 2 and not wanted:
+            warnings.warn(f"{dataset.name}: {error}; the first is taken for grey", stacklevel=4)
+            return (pixels[0],)
+        types = ", ".join(dataset.dtypes[:4])
+        raise DataError(f"{dataset.name}: {error} ({types})") from error
+    if choice.doubt:
+        warnings.warn(
+            f"{dataset.name}: {choice.doubt}; the first three bands are taken", stacklevel=4
+        )
+    return tuple(pixels[band - 1] for band in choice.bands)
+
+
+def _alpha(dataset) -> int | None:
+    """The number of the band that says where the scene is, or `None`."""
+    if dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp:
+        band = dataset.colorinterp.index(ColorInterp.alpha) + 1
+        return band if is_alpha(dataset.descriptions[band - 1] or "") else None
+    return None
 
 
 def _palette(dataset) -> np.ndarray | None:

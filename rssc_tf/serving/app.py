@@ -12,11 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rssc_tf.serving.bodies import Bodies, BodyLimits
 from rssc_tf.serving.errors import Refused, json_response, refusal
-from rssc_tf.serving.limits import BodyLimits
+from rssc_tf.serving.hosts import TrustedHosts
 from rssc_tf.serving.metrics import Metrics
 from rssc_tf.serving.model import EXPLAIN, ServedModel
 from rssc_tf.serving.service import Service
+from rssc_tf.serving.work import WorkLimits
 from rssc_tf.version import __version__
 
 # Nothing from elsewhere, no inline code: a class or file name cannot become a script.
@@ -34,13 +36,17 @@ _PAGE = {
 }
 
 
-def build_app(service: Service, max_bytes: int) -> FastAPI:
+def build_app(service: Service, hosts: frozenset[str] | None = None) -> FastAPI:
     """The application of a server; it is ready between start-up and shut-down.
 
     Args:
-        service: what the addresses do.
-        max_bytes: of the body of a request.
+        service: what the addresses do, and within which limits.
+        hosts: that requests may name, or `None` for any.
+
+    Returns:
+        The application; its `state.bodies` are the bodies of its requests.
     """
+    limits = service.limits
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):
@@ -57,11 +63,14 @@ def build_app(service: Service, max_bytes: int) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(Exception, _failed)
-    app.add_middleware(BodyLimits, max_bytes=max_bytes)
+    app.state.bodies = Bodies(limits)
+    app.add_middleware(BodyLimits, bodies=app.state.bodies)
+    app.add_middleware(WorkLimits, seconds=limits.request_seconds)
+    app.add_middleware(TrustedHosts, hosts=hosts)
     app.add_middleware(_Count, metrics=service.metrics)
     _add_tensorflow_serving(app, service)
     _add_uploads(app, service)
-    _add_operations(app, service, max_bytes)
+    _add_operations(app, service)
     _add_page(app)
     return app
 
@@ -73,7 +82,7 @@ def _add_tensorflow_serving(app: FastAPI, service: Service) -> None:
         if name != model.name or version not in (None, model.version):
             asked = name if version is None else f"{name} version {version}"
             raise Refused(
-                404, f"no model {asked!r}: this is {model.name!r} version {model.version}"
+                404, f"no model {asked[:200]!r}: this is {model.name!r} version {model.version}"
             )
 
     for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
@@ -123,7 +132,7 @@ def _add_uploads(app: FastAPI, service: Service) -> None:
         return json_response(await service.explain(await file.read(), class_name))
 
 
-def _add_operations(app: FastAPI, service: Service, max_bytes: int) -> None:
+def _add_operations(app: FastAPI, service: Service) -> None:
     model = service.model
 
     @app.get("/healthz")
@@ -144,7 +153,7 @@ def _add_operations(app: FastAPI, service: Service, max_bytes: int) -> None:
                 "version": model.version,
                 "classes": model.classes,
                 "explain": EXPLAIN in model.signatures,
-                "max_bytes": max_bytes,
+                "max_bytes": service.limits.max_bytes,
                 "rssc_tf": __version__,
             }
         )
@@ -190,7 +199,7 @@ class _Count:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, code = time.perf_counter(), 500
+        started, code = time.perf_counter(), 499  # the client left without an answer
 
         async def note(message):
             nonlocal code
@@ -201,6 +210,9 @@ class _Count:
 
         try:
             await self._app(scope, receive, note)
+        except Exception:
+            code = 500
+            raise
         finally:
             # The template, not the address: strangers must not be able to make up series.
             route = getattr(scope.get("route"), "path", "other")

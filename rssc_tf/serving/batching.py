@@ -2,12 +2,13 @@
 
 Rows that wait together are answered together: while the model works on one batch the next one
 gathers, so under load batches fill by themselves, and `max_wait` is paid only by a server that is
-nearly idle.
+nearly idle. Requests take turns (`turns.FairQueue`): one of a thousand rows does not keep one of
+one row waiting for more than a batch.
 """
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,31 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.metrics import Metrics
+from rssc_tf.serving.turns import FairQueue, Flow
 
 Run = Callable[[str, dict[str, Sequence]], dict[str, np.ndarray]]
 Answer = dict[str, Any]
 
+_PIXELS = 1 << 16  # decoding so many costs about as much as the network does on one image
+
 
 class QueueFull(Exception):
     """As many rows wait as may wait."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How batches are made.
-
-    Attributes:
-        max_rows: of a batch.
-        max_wait: seconds that a row waits for others, at most.
-        max_queue: rows that may wait.
-        max_pixels: of all the images of a batch together.
-    """
-
-    max_rows: int = 32
-    max_wait: float = 0.005
-    max_queue: int = 1024
-    max_pixels: int = 1 << 62
 
 
 @dataclass(eq=False)
@@ -51,11 +39,13 @@ class Row:
         signature: function of the model.
         values: for each input its value: bytes, a number or an array.
         pixels: that the model has to decode for it.
+        flow: of the request.
     """
 
     signature: str
     values: dict[str, Any]
     pixels: int = 0
+    flow: Flow = field(default_factory=Flow, repr=False)
     answer: asyncio.Future = field(init=False, repr=False)
     arrived: float = field(init=False, default_factory=time.monotonic)
 
@@ -81,7 +71,10 @@ class Batcher:
         self._run_columns = run
         self._limits = limits
         self._metrics = metrics
-        self._queue: deque[Row] = deque()
+        self._queue: FairQueue[Row] = FairQueue()
+        self._waiting: Counter[Flow] = Counter()  # rows
+        # What one request fills of the queue at most, however many rows it has.
+        self._share = max(limits.max_rows, limits.max_queue // 8)
         self._some, self._enough = asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -104,14 +97,32 @@ class Batcher:
         Raises:
             QueueFull: too many rows wait already.
         """
-        if len(self._queue) + len(rows) > self._limits.max_queue:
+        counts = self._waiting + Counter(row.flow for row in rows)
+        if sum(min(count, self._share) for count in counts.values()) > self._limits.max_queue:
             raise QueueFull
         loop = asyncio.get_running_loop()
         for row in rows:
             row.answer = loop.create_future()
-        self._queue.extend(rows)
+            self._queue.put(row, row.flow, 1 + row.pixels // _PIXELS)
+        self._waiting = counts
         self._signal()
-        return await asyncio.gather(*(row.answer for row in rows))
+        try:
+            return await asyncio.gather(*(row.answer for row in rows))
+        except asyncio.CancelledError:
+            self._queue.drop(self._forget)
+            self._signal()
+            raise
+
+    def _forget(self, row: Row) -> bool:
+        """Whether nobody waits for a row of the queue any more; then it does not count."""
+        if row.answer.done():
+            self._left(row)
+        return row.answer.done()
+
+    def _left(self, row: Row) -> None:
+        self._waiting[row.flow] -= 1
+        if not self._waiting[row.flow]:
+            del self._waiting[row.flow]
 
     def _signal(self) -> None:
         self._metrics.queue.set(len(self._queue))
@@ -122,7 +133,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             await self._some.wait()
-            patience = self._queue[0].arrived + self._limits.max_wait - time.monotonic()
+            patience = self._queue.first().arrived + self._limits.max_wait - time.monotonic()
             if patience > 0:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._enough.wait(), patience)
@@ -130,22 +141,21 @@ class Batcher:
                 await loop.run_in_executor(self._thread, self._run, batch, loop)
 
     def _take(self) -> list[Row]:
-        """The oldest row and those after it that go with it; the others keep their places."""
-        batch: list[Row] = []
-        others: deque[Row] = deque()
-        pixels = 0
-        while self._queue and len(batch) < self._limits.max_rows:
-            row = self._queue.popleft()
-            if row.answer.done():  # its request was cancelled
-                continue
-            if batch and not (
-                pixels + row.pixels <= self._limits.max_pixels and row.fits(batch[0])
-            ):
-                others.append(row)
-                continue
-            batch.append(row)
+        """The next row and those after it that go with it; the others keep their places."""
+        first, pixels = None, 0
+
+        def goes(row: Row) -> bool:
+            nonlocal first, pixels
+            if first is None:
+                first = row
+            elif pixels + row.pixels > self._limits.max_pixels or not row.fits(first):
+                return False
             pixels += row.pixels
-        self._queue.extendleft(reversed(others))
+            return True
+
+        batch = self._queue.take(goes, self._limits.max_rows)
+        for row in batch:
+            self._left(row)
         self._signal()
         return batch
 

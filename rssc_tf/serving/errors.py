@@ -1,8 +1,12 @@
 """Refusals: an HTTP status and a reason, as `{"error": "..."}` like TensorFlow Serving's."""
 
+from http import HTTPStatus
+
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+_RETRY = "1"  # seconds
 
 
 class Refused(HTTPException):
@@ -32,5 +36,15 @@ def refusal(error: HTTPException) -> Response:
     )
     response.headers.update(error.headers or {})
     if error.status_code == 503:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = _RETRY
     return response
+
+
+def refusal_bytes(status: int, reason: str) -> bytes:
+    """The same for a connection that has no request, and is closed."""
+    body = orjson.dumps({"error": reason})
+    retry = f"Retry-After: {_RETRY}\r\n" if status == 503 else ""
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n{retry}\r\n"
+    ).encode() + body

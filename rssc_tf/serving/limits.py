@@ -1,96 +1,55 @@
-"""How much a client may send: bytes of one request, bytes of all of them, and for how long."""
+"""What one request, one client and all of them together may cost a server."""
 
-import asyncio
-import time
+import resource
+from dataclasses import dataclass, replace
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from rssc_tf.serving.errors import Refused, refusal
-
-BODY_SECONDS = 60.0
-IN_FLIGHT = 8  # times the largest request: what all requests together may hold in memory
+from tfrecords_tools.imaging.images import MAX_PIXELS
 
 
-class BodyLimits:
-    """ASGI middleware that refuses a body before it is in memory.
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a server; each is checked before the work that it bounds.
 
-    413 for a body that is too large, by its Content-Length or while it streams in; 503 when all
-    requests together hold too much; 408 for a body that takes longer than `BODY_SECONDS`.
-
-    Args:
-        app: the application behind it.
-        max_bytes: of one body.
+    Attributes:
+        max_rows: of a batch.
+        max_wait: seconds that a row waits for others, at most.
+        max_queue: rows of a request, and rows that may wait for the model.
+        max_pixels: of an image, and of all images of a batch; twice as many are decoded at a time.
+        request_pixels: of all images of a request together.
+        max_elements: commas and brackets in the JSON of a request.
+        max_bytes: of the body of a request.
+        request_seconds: from the last byte of a request to its answer.
+        head_seconds: for the head of a request, and what an idle connection is kept.
+        body_seconds: for the body of a request.
+        min_rate: bytes a second of a body, and of an answer that is being taken.
+        connections: open at a time.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int):
-        self._app = app
-        self._max = max_bytes
-        self._held = 0
+    max_rows: int = 32
+    max_wait: float = 0.005
+    max_queue: int = 1024
+    max_pixels: int = MAX_PIXELS
+    request_pixels: int = 4 * MAX_PIXELS
+    max_elements: int = 5_000_000
+    max_bytes: int = 32_000_000
+    request_seconds: float = 120.0
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    min_rate: float = 10_000.0
+    connections: int = 512
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        # A length that is no number never comes this far: the HTTP parser refuses it.
-        if int(headers.get(b"content-length", b"0")) > self._max:
-            if b"expect" not in headers:  # else the client asks before it sends
-                await self._drain(receive)
-            await refusal(self._too_large())(scope, receive, send)
-            return
-        body = _Body(self, receive)
-        try:
-            await self._app(scope, body.receive, send)
-        finally:
-            self._held -= body.size
+    def within_this_process(self) -> "Limits":
+        """With no more connections than half of the files that this process may open: uploads
+        and libraries open files too."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return replace(self, connections=max(1, min(self.connections, files // 2)))
 
-    def _too_large(self) -> Refused:
-        return Refused(413, f"the request is larger than {self._max:,} bytes", max_bytes=self._max)
-
-    async def _drain(self, receive: Receive) -> None:
-        """Reads on for a moment: a client that is still sending would see a reset connection
-        instead of the answer."""
-        size = 0
-        try:
-            async with asyncio.timeout(5):
-                while size < 4 * self._max:
-                    message = await receive()
-                    size += len(message.get("body", b""))
-                    if not message.get("more_body"):
-                        break
-        except TimeoutError:
-            pass
-
-    def _hold(self, size: int) -> None:
-        if self._held + size > IN_FLIGHT * self._max:
-            raise Refused(503, "too many bytes are being worked on: try again")
-        self._held += size
-
-
-class _Body:
-    """The body of one request, counted as it comes."""
-
-    def __init__(self, limits: BodyLimits, receive: Receive):
-        self._limits = limits
-        self._receive = receive
-        self._deadline = time.monotonic() + BODY_SECONDS
-        self._whole = False
-        self.size = 0
-
-    async def receive(self) -> Message:
-        if self._whole:  # what comes now is the client's leaving
-            return await self._receive()
-        try:
-            async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise Refused(408, f"the body took longer than {BODY_SECONDS:.0f} seconds") from error
-        part = len(message.get("body", b""))
-        if self.size + part > self._limits._max:
-            if message.get("more_body"):
-                await self._limits._drain(self._receive)
-            raise self._limits._too_large()
-        self._limits._hold(part)
-        self.size += part
-        self._whole = not message.get("more_body", False)
-        return message
+    def __str__(self) -> str:
+        return (
+            f"{self.max_bytes / 1e6:g} MB, {self.max_queue:,} images, "
+            f"{self.request_pixels / 1e6:.0f} megapixels ({self.max_pixels / 1e6:.3g} an image) "
+            f"and {self.max_elements / 1e6:g} million JSON values a request; "
+            f"{self.head_seconds:g} s for its head, {self.body_seconds:g} s for its body, at "
+            f"{self.min_rate / 1e3:g} kB/s or more, "
+            f"{self.request_seconds:g} s for the answer; {self.connections} connections"
+        )

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
-from rssc_tf.compat import saved_model_proto
 from rssc_tf.exporting import VERSION
-from rssc_tf.predict import load_saved_model
+from rssc_tf.exporting.trust import read_saved_model
+from rssc_tf.predict import load_saved_model, read_rule
 
 DEFAULT = "serving_default"
 EXPLAIN = "explain"
@@ -23,20 +23,23 @@ class ServedModel:
 
     Args:
         export: export folder, or the version folder in it.
+        trust: see `load_saved_model`.
 
     Attributes:
         name: of the export folder, which is the model's name in every address.
         version: `"1"`, or the name of the version folder that was given.
         classes: names, in the order of `probabilities`.
         signatures: name to function.
+        rule: how its training images became 8-bit RGB.
 
     Raises:
-        RsscError: no export there, or it cannot be loaded.
+        DataError: no export there, it cannot be loaded, or it is not trusted.
     """
 
-    def __init__(self, export: Path):
+    def __init__(self, export: Path, trust: bool = False):
         export = Path(os.path.abspath(export))  # a link has the name that it was given
-        self._loaded = load_saved_model(export)
+        self._loaded = load_saved_model(export, trust)
+        self.rule = read_rule(export)
         versioned = (export / VERSION).is_dir() or not export.name.isdigit()
         self.name = export.name if versioned else export.parent.name
         self.version = VERSION if versioned else export.name
@@ -67,13 +70,18 @@ class ServedModel:
             For each output its rows.
         """
         specs = self.inputs(signature)
-        tensors = {name: tf.constant(rows, specs[name].dtype) for name, rows in columns.items()}
+        tensors = {}
+        for name, rows in columns.items():
+            dtype = specs[name].dtype
+            # TensorFlow would take arrays in a list apart, number by number.
+            stacked = rows if dtype == tf.string else np.asarray(rows, dtype.as_numpy_dtype)
+            tensors[name] = tf.constant(stacked, dtype)
         answer = self.signatures[signature](**tensors)
         return {name: value.numpy() for name, value in answer.items()}
 
     def describe_signatures(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's metadata shows them (protobuf as JSON)."""
-        stored = saved_model_proto((self._folder / "saved_model.pb").read_bytes())
+        stored = read_saved_model(self._folder)
         return {
             name: json_format.MessageToDict(
                 definition,

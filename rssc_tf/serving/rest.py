@@ -3,11 +3,18 @@
 Written from the public description, "RESTful API" of the TensorFlow Serving guide
 (`tensorflow_serving/g3doc/api_rest.md`): the row format (`instances` to `predictions`), the
 columnar format (`inputs` to `outputs`), and `{"b64": ...}` for binary values.
+
+A Python object takes many times the bytes of the text it is made from, so what a text holds is
+counted before it is parsed. Base64 has none of the letters that are counted.
 """
 
 import base64
 import binascii
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +23,11 @@ import tensorflow as tf
 
 from rssc_tf.serving.batching import Answer
 from rssc_tf.serving.errors import Refused
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.model import DEFAULT, ServedModel
+
+_MOST_INPUTS = 2  # of a signature; each can be an object of its own, with a name and a value
+_BESIDE = 100  # quotes and braces beside those of the rows
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,43 @@ class PredictRequest:
     columnar: bool
 
 
-def parse_predict(body: bytes, model: ServedModel) -> PredictRequest:
-    """Reads the body of `POST /v1/models/NAME:predict`.
+def count_elements(body: bytes, limits: Limits) -> int:
+    """Values in a JSON text, at most; counted, not parsed.
 
     Raises:
-        Refused: 400 and what is wrong with it.
+        Refused: 413, more than a request can need.
+    """
+    lists, objects, quotes = body.count(b"["), body.count(b"{"), body.count(b'"')
+    elements = body.count(b",") + lists + objects
+    rows = limits.max_queue
+    for what, count, most in (
+        ("values and lists", elements, limits.max_elements),
+        ("objects", objects, rows * (1 + _MOST_INPUTS) + _BESIDE),
+        ("quotation marks", quotes, rows * 6 * _MOST_INPUTS + _BESIDE),
+    ):
+        if count > most:
+            raise Refused(413, f"{count:,} {what} in the JSON; at most {most:,} a request")
+    return elements
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """No garbage collection inside: it would look at a million lists a thousand times while they
+    are made, with every thread waiting, and they have no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def parse_predict(body: bytes, model: ServedModel, limits: Limits) -> PredictRequest:
+    """Reads the body of `POST /v1/models/NAME:predict`, after `count_elements`.
+
+    Raises:
+        Refused: 400 and what is wrong with it; 413 for too many rows or pixels.
     """
     try:
         request = orjson.loads(body)
@@ -49,13 +92,14 @@ def parse_predict(body: bytes, model: ServedModel) -> PredictRequest:
     signature = request.get("signature_name") or DEFAULT
     if not isinstance(signature, str) or signature not in model.signatures:
         known = ", ".join(model.signatures)
-        raise Refused(400, f"no signature_name {signature!r}: the model has {known}")
+        asked = repr(signature)[:200] if isinstance(signature, str) else _kind(signature)
+        raise Refused(400, f"no signature_name {asked}: the model has {known}")
     if ("instances" in request) == ("inputs" in request):
         raise Refused(400, "exactly one of 'instances' (rows) and 'inputs' (columns) is needed")
     columnar = "inputs" in request
     specs = model.inputs(signature)
     split = _split_columns if columnar else _split_rows
-    rows = split(request["inputs" if columnar else "instances"], tuple(specs))
+    rows = split(request["inputs" if columnar else "instances"], tuple(specs), limits)
     if not rows:
         raise Refused(400, "there are no instances in the request")
     values = [
@@ -75,9 +119,23 @@ def format_predict(request: PredictRequest, answers: list[Answer]) -> dict:
     return {"predictions": rows if len(names) > 1 else [row[names[0]] for row in rows]}
 
 
-def _split_rows(instances: Any, names: tuple[str, ...]) -> list[dict]:
+def refuse_many(count: int, limits: Limits) -> None:
+    """Raises `Refused` for more images than a request may have."""
+    if count > limits.max_queue:
+        raise Refused(413, f"{count:,} images; at most {limits.max_queue:,} a request")
+
+
+def refuse_pixels(pixels: int, limits: Limits) -> None:
+    """Raises `Refused` for more pixels than the images of a request may have together."""
+    if pixels > limits.request_pixels:
+        most = f"at most {limits.request_pixels:,} a request"
+        raise Refused(413, f"the images have {pixels:,} pixels together; {most}")
+
+
+def _split_rows(instances: Any, names: tuple[str, ...], limits: Limits) -> list[dict]:
     if not isinstance(instances, list):
         raise Refused(400, f"'instances' must be a list, not {_kind(instances)}")
+    refuse_many(len(instances), limits)
     rows = []
     for number, instance in enumerate(instances):
         named = isinstance(instance, dict) and set(instance) != {"b64"}
@@ -91,7 +149,7 @@ def _split_rows(instances: Any, names: tuple[str, ...]) -> list[dict]:
     return rows
 
 
-def _split_columns(inputs: Any, names: tuple[str, ...]) -> list[dict]:
+def _split_columns(inputs: Any, names: tuple[str, ...], limits: Limits) -> list[dict]:
     if isinstance(inputs, list) and len(names) == 1:
         inputs = {names[0]: inputs}
     if not isinstance(inputs, dict):
@@ -102,6 +160,7 @@ def _split_columns(inputs: Any, names: tuple[str, ...]) -> list[dict]:
     for name, column in inputs.items():
         if not isinstance(column, list):
             raise Refused(400, f"input {name} must be a list, not {_kind(column)}")
+        refuse_many(len(column), limits)
     lengths = {name: len(column) for name, column in inputs.items()}
     if len(set(lengths.values())) > 1:
         raise Refused(400, f"the inputs have unequal numbers of rows: {lengths}")
@@ -110,7 +169,7 @@ def _split_columns(inputs: Any, names: tuple[str, ...]) -> list[dict]:
 
 def _check_names(row: dict, names: tuple[str, ...], where: str) -> None:
     if set(row) != set(names):
-        found = ", ".join(map(repr, row)) or "nothing"
+        found = ", ".join(repr(name[:100]) for name in islice(row, 5)) or "nothing"
         raise Refused(400, f"{where} has {found[:200]}; the inputs are {', '.join(names)}")
 
 
@@ -118,17 +177,34 @@ def _value(value: Any, spec: tf.TensorSpec, where: str) -> Any:
     """One row of an input as the model takes it."""
     if spec.dtype == tf.string:
         return _bytes(value, where)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise Refused(400, f"{where} is a ragged list") from error
     shape = spec.shape[1:]
+    array = _numbers(value, shape, where)
     if not shape.is_compatible_with(array.shape) or not array.size:
         raise Refused(400, f"{where} has shape {array.shape}, not {shape}")
     limits = np.iinfo(spec.dtype.as_numpy_dtype)
-    if array.dtype.kind not in "iu" or array.min() < limits.min or array.max() > limits.max:
+    if array.min() < limits.min or array.max() > limits.max:
         raise Refused(400, f"{where} must be whole numbers from {limits.min} to {limits.max}")
     return array.astype(spec.dtype.as_numpy_dtype)
+
+
+def _numbers(value: Any, wanted: tf.TensorShape, where: str) -> np.ndarray:
+    """Nested lists of whole numbers, int64 of the rank of a shape. (`np.asarray` makes room for
+    the longest string at every place of a list.)"""
+    flat, shape = [value], []
+    for _ in range(wanted.rank):
+        if not all(type(item) is list for item in flat):
+            raise Refused(400, f"{where} has shape {tuple(shape)}, not {wanted}")
+        lengths = set(map(len, flat))
+        if len(lengths) > 1:
+            raise Refused(400, f"{where} is a ragged list")
+        shape += lengths or {0}
+        flat = list(chain.from_iterable(flat))
+    if not set(map(type, flat)) <= {int}:  # a boolean is no number
+        raise Refused(400, f"{where} must be whole numbers")
+    try:
+        return np.array(flat, np.int64).reshape(shape)
+    except OverflowError as error:
+        raise Refused(400, f"{where} has a number beyond 64 bits") from error
 
 
 def _bytes(value: Any, where: str) -> bytes:

@@ -1,22 +1,35 @@
 """A server process: a port, the model, uvicorn, and an end that loses no request."""
 
+import gc
+import logging
 import signal
 import socket
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from rssc_tf.serving.app import build_app
-from rssc_tf.serving.batching import Limits
+from rssc_tf.serving.connections import Gate
+from rssc_tf.serving.hosts import trusted_hosts
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.model import ServedModel
 from rssc_tf.serving.service import Service
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import SettingError
 
 _STOPPING_SECONDS = 30  # for the requests that are being answered when the server is told to stop
 
 
-def serve(export: Path, host: str, port: int, limits: Limits, max_bytes: int) -> None:
+def serve(
+    export: Path,
+    host: str,
+    port: int,
+    limits: Limits,
+    hosts: tuple[str, ...] = (),
+    trust: bool = False,
+) -> None:
     """Serves an export until SIGTERM or Ctrl-C; then it takes no more connections, answers the
     requests it has, and returns.
 
@@ -24,41 +37,94 @@ def serve(export: Path, host: str, port: int, limits: Limits, max_bytes: int) ->
         export: export folder.
         host: address to listen at.
         port: 0 for any that is free.
-        limits: of batches, the queue, and the pixels of an image.
-        max_bytes: of the body of a request.
+        limits: see `Limits`.
+        hosts: names that requests may give this server, besides its address; see
+            `hosts.trusted_hosts`.
+        trust: run a graph that does more than computing; see `load_saved_model`.
 
     Raises:
-        RsscError: no export there, or the address cannot be used.
+        DataError: no export there, or one that is not trusted.
+        SettingError: the address cannot be used.
     """
     # Bound before the model is loaded, so that a port in use is told at once; nobody can connect
     # before uvicorn listens, with the model loaded.
     with _bind(host, port) as bound:
-        model = ServedModel(export)
-        app = build_app(Service(model, limits), max_bytes)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOPPING_SECONDS,
-        )
+        model = ServedModel(export, trust)
+        gc.freeze()  # TensorFlow's million objects stay; collections need not look at them
+        limits = limits.within_this_process()
+        app = build_app(Service(model, limits), trusted_hosts(host, hosts))
         address = f"http://{_show_host(host)}:{bound.getsockname()[1]}"
+        hello = f"serve: {model.name} at {address} (Ctrl-C stops)\nlimits: {limits}"
         with _signals_end_quietly():
-            _Server(config, f"serve: {model.name} at {address} (Ctrl-C stops)").run([bound])
+            Server(app, limits, hello).run([bound])
         print("serve: stopped")
 
 
-class _Server(uvicorn.Server):
-    """Says where it is, once it can be reached."""
+class Server(uvicorn.Server):
+    """uvicorn with limits of connections; says where it is, once it can be reached.
 
-    def __init__(self, config: uvicorn.Config, hello: str):
+    Args:
+        app: what `build_app` made.
+        limits: see `Limits`.
+        hello: what it says.
+        options: of `uvicorn.Config`.
+    """
+
+    def __init__(self, app: FastAPI, limits: Limits, hello: str = "", **options):
+        self._gate = Gate(limits, app.state.bodies)
+        config = uvicorn.Config(
+            app,
+            http=self._gate.protocol,
+            ws="none",
+            loop="asyncio",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            # Also how many are accepted at once, before any of them can be turned away.
+            backlog=128,
+            timeout_graceful_shutdown=_STOPPING_SECONDS,
+            **options,
+        )
         super().__init__(config)
         self._hello = hello
+        for name in ("uvicorn.error", "asyncio"):
+            logging.getLogger(name).addFilter(_SELDOM)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self.started and self._hello:
             print(self._hello, flush=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # a tick is a tenth of a second
+            self._gate.sweep()
+        return await super().on_tick(counter)
+
+
+class Seldom(logging.Filter):
+    """Lets each message pass once in `seconds`: clients must not be able to fill a disk."""
+
+    def __init__(self, seconds: float = 60.0):
+        super().__init__()
+        self._seconds = seconds
+        self._seen: dict[tuple, tuple[float, int]] = {}  # when it passed, and how many did not
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.msg, record.exc_info and record.exc_info[0])
+        now = time.monotonic()
+        passed, missed = self._seen.get(kind, (now, 0))
+        if kind in self._seen and now - passed < self._seconds:
+            self._seen[kind] = passed, missed + 1
+            return False
+        if len(self._seen) > 100:
+            self._seen.clear()
+        self._seen[kind] = now, 0
+        if missed:
+            record.msg = f"{record.msg} ({missed} more like it before)"
+        return True
+
+
+_SELDOM = Seldom()  # one, however many servers a process has
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -68,15 +134,15 @@ def _bind(host: str, port: int) -> socket.socket:
         )[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise RsscError(f"no address {host!r} on this machine: {error.strerror}") from error
+        what = f"must be an address of this machine ({error.strerror})"
+        raise SettingError("host", what, host) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise RsscError(
-            f"cannot listen at {_show_host(host)}:{port}: {error.strerror}; choose another `port`"
-        ) from error
+        what = f"must be free at {_show_host(host)} ({error.strerror}): choose another one"
+        raise SettingError("port", what, port) from error
     return bound
 
 

@@ -2,39 +2,68 @@
 
 import asyncio
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from rssc_tf.predict import read_any
-from rssc_tf.serving.batching import Answer, Batcher, Limits, QueueFull, Row
+from rssc_tf.serving.batching import Answer, Batcher, QueueFull, Row
 from rssc_tf.serving.errors import Refused
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.metrics import Metrics
 from rssc_tf.serving.model import DEFAULT, EXPLAIN, IMAGE_BYTES, ServedModel
 from rssc_tf.serving.pictures import count_pixels, preview, read_header, why_not
-from rssc_tf.serving.rest import PredictRequest, format_predict, parse_predict
+from rssc_tf.serving.rest import (
+    PredictRequest,
+    count_elements,
+    format_predict,
+    parse_predict,
+    refuse_many,
+    refuse_pixels,
+    without_collection,
+)
+from rssc_tf.serving.turns import Flow, Readers, Turns
 from tfrecords_tools.imaging.images import BadImage
 
 _T = TypeVar("_T")
+
+_SHOWN = 20  # reasons in a refusal
+_SHORT = 1 << 18  # bytes; counting the elements of a shorter text takes less than a thread
+_ELEMENT = 16  # pixels; a value in a list takes about as much memory
+_FILE = 1 << 16  # pixels; what reading a file costs at least
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A file as the model takes it: its bytes, or what is wrong with it; and its preview."""
+
+    data: bytes = b""
+    error: str = ""
+    preview: str | None = None
 
 
 class Service:
     """What the addresses of a server do. Used as an asynchronous context manager.
 
+    Large images are decoded one at a time, and beside them small ones, up to
+    `limits.max_pixels` together: memory is bounded, and a large image delays no small one.
+
     Args:
         model: the export.
-        limits: of batches, the queue, and the pixels of an image.
+        limits: see `Limits`.
     """
 
     def __init__(self, model: ServedModel, limits: Limits):
         self.model = model
+        self.limits = limits
         self.metrics = Metrics()
-        self._limits = limits
         self._batcher = Batcher(model.run, limits, self.metrics)
-        # Files are decoded and texts parsed beside the loop, as many at a time as there are cores.
-        self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="reader")
+        # Beside the loop, and one more than a large image takes.
+        self._readers = Readers(max(2, os.cpu_count() or 1))
+        self._large, self._small = Turns(1), Turns(limits.max_pixels)
 
     async def __aenter__(self) -> "Service":
         await self._batcher.__aenter__()
@@ -42,7 +71,7 @@ class Service:
 
     async def __aexit__(self, *reason) -> None:
         await self._batcher.__aexit__(*reason)
-        self._readers.shutdown()
+        self._readers.close()
 
     @property
     def alive(self) -> bool:
@@ -56,12 +85,19 @@ class Service:
         Raises:
             Refused: with the reason.
         """
-        request, pixels, errors = await self._beside(self._read_request, body)
+        flow = Flow()
+        if len(body) < _SHORT:
+            elements = count_elements(body, self.limits)
+        else:
+            elements = await self._readers.run(flow, _FILE, count_elements, body, self.limits)
+        cost = _FILE + _ELEMENT * elements
+        async with self._room(flow, cost):
+            request, pixels, errors = await self._readers.run(flow, cost, self._read_request, body)
         if all(errors):
             self._count(0, len(errors))
             raise _all_bad(errors)
         rows = [
-            Row(request.signature, values, size)
+            Row(request.signature, values, size, flow)
             for values, size in zip(request.rows, pixels, strict=True)
         ]
         answers = await self._submit(rows)
@@ -69,11 +105,13 @@ class Service:
             valid = [bool(answer["valid"]) for answer in answers]
             self._count(sum(valid), len(valid) - sum(valid))
             if not any(valid):
-                reasons = [
-                    error or await self._beside(why_not, row[IMAGE_BYTES])
-                    for error, row in zip(errors, request.rows, strict=True)
-                ]
-                raise _all_bad(reasons)
+                raise _all_bad(
+                    [
+                        error or await self._why_not(flow, row.values[IMAGE_BYTES], row.pixels)
+                        for error, row in zip(errors[:_SHOWN], rows, strict=False)
+                    ],
+                    len(rows),
+                )
         else:
             self._count(len(answers), 0)
         return format_predict(request, answers)
@@ -81,43 +119,53 @@ class Service:
     def _read_request(self, body: bytes) -> tuple[PredictRequest, list[int], list[str]]:
         """The request, and for each row its pixels and what is wrong with its image. A bad image
         is replaced by no bytes: the model need not try."""
-        request = parse_predict(body, self.model)
-        self._refuse_many(len(request.rows))
+        with without_collection():
+            request = parse_predict(body, self.model, self.limits)
         pixels, errors = [], []
+        together = 0
         for row in request.rows:
-            size, error = 0, ""
+            size, error = sum(np.size(value) // 3 for value in row.values()), ""
             if IMAGE_BYTES in row:
                 try:
-                    size = count_pixels(row[IMAGE_BYTES], self._limits.max_pixels)
+                    size = own = count_pixels(row[IMAGE_BYTES], self.limits.max_pixels)
+                    if size == self.limits.max_pixels:  # a GIF, of which more is decoded
+                        own, _ = read_header(row[IMAGE_BYTES], self.limits.max_pixels)
+                    together += own
                 except BadImage as bad:
-                    row[IMAGE_BYTES], error = b"", str(bad)
+                    row[IMAGE_BYTES], size, error = b"", 0, str(bad)
             pixels.append(size)
             errors.append(error)
+        refuse_pixels(together, self.limits)
         return request, pixels, errors
 
     async def classify(self, files: list[tuple[str, bytes]], with_preview: bool) -> list[dict]:
-        """Files of any format that Pillow reads (TIFF and 16 bits included) -> one object each:
+        """Files of any format that `imaging` reads (TIFF and 16 bits included) -> one object each:
         `file`, `valid`, and `error`, or `predicted` (list of names) and `probabilities` (name to
         0..1, highest first), and on request `preview`.
 
         Raises:
             Refused: with the reason, if no file can be classified.
         """
-        self._refuse_many(len(files))
-        read = [self._beside(self._read_file, data, with_preview) for _, data in files]
-        read = await asyncio.gather(*read)
-        good = [found for found in read if not found[2]]
-        rows = [Row(DEFAULT, {IMAGE_BYTES: data}, size) for data, size, *_ in good]
-        answers = iter(await self._submit(rows) if rows else ())
-        results = []
-        for (name, _), (data, _, error, shown) in zip(files, read, strict=True):
-            answer = None if error else next(answers)
-            if answer is not None and not answer["valid"]:
-                error = await self._beside(why_not, data)
-            if error:
-                results.append({"file": name, "valid": False, "error": error})
-                continue
-            results.append({"file": name, "valid": True, **self._name(answer), **shown})
+        refuse_many(len(files), self.limits)
+        flow = Flow()
+        cost = _FILE * len(files)
+        headers = await self._readers.run(
+            flow, cost, lambda: [self._read_header(data) for _, data in files]
+        )
+        refuse_pixels(sum(pixels for pixels, _ in headers), self.limits)
+
+        async def one(name: str, data: bytes, pixels: int, error: str) -> dict:
+            if not error:
+                read, answer = await self._answer(flow, data, pixels, DEFAULT, {}, with_preview)
+                if answer:
+                    shown = {"preview": read.preview} if with_preview else {}
+                    return {"file": name, "valid": True, **self._name(answer), **shown}
+                error = read.error
+            return {"file": name, "valid": False, "error": error}
+
+        results = await _all(
+            [one(*file, *header) for file, header in zip(files, headers, strict=True)]
+        )
         bad = sum(not result["valid"] for result in results)
         self._count(len(results) - bad, bad)
         if bad == len(results):
@@ -134,26 +182,64 @@ class Service:
         if EXPLAIN not in self.model.signatures:
             raise Refused(404, "this export has no Grad-CAM: its backbone has no feature map")
         if class_name not in self.model.classes:
-            raise Refused(400, f"no class {class_name!r}: see /info for their names")
-        data, size, error, _ = await self._beside(self._read_file, data, False)
-        if error:
+            raise Refused(400, f"no class {class_name[:200]!r}: see /info for their names")
+        flow = Flow()
+        pixels, error = await self._readers.run(flow, _FILE, self._read_header, data)
+        answer = None
+        if not error:
+            index = np.int32(self.model.classes.index(class_name))
+            read, answer = await self._answer(flow, data, pixels, EXPLAIN, {"class_index": index})
+            error = read.error
+        if not answer:
             raise Refused(400, error)
-        index = np.int32(self.model.classes.index(class_name))
-        (answer,) = await self._submit(
-            [Row(EXPLAIN, {IMAGE_BYTES: data, "class_index": index}, size)]
-        )
-        if not answer["valid"]:
-            raise Refused(400, await self._beside(why_not, data))
         return {"class": class_name, "heat": answer["heat"], "view": answer["view"]}
 
-    def _read_file(self, data: bytes, with_preview: bool) -> tuple[bytes, int, str, dict]:
-        """What the model takes, its pixels, what is wrong with the file, and the preview."""
+    async def _answer(
+        self,
+        flow: Flow,
+        data: bytes,
+        pixels: int,
+        signature: str,
+        values: dict,
+        with_preview: bool = False,
+    ) -> tuple[_Read, Answer | None]:
+        """An uploaded file as it was read, and what the model says; `None` where its `error` says
+        why there is nothing."""
+        async with self._room(flow, pixels):
+            cost = _FILE + pixels
+            read = await self._readers.run(flow, cost, self._read_file, data, with_preview)
+            if read.error:
+                return read, None
+            row = Row(signature, {IMAGE_BYTES: read.data, **values}, pixels, flow)
+            (answer,) = await self._submit([row])
+            if answer["valid"]:
+                return read, answer
+            error = await self._readers.run(flow, cost, why_not, read.data)
+            return _Read(error=error), None
+
+    def _read_header(self, data: bytes) -> tuple[int, str]:
+        """Pixels of a file, and what is wrong with it."""
         try:
-            pixels, _ = read_header(data, self._limits.max_pixels)
-            data, image = read_any(data)
+            return read_header(data, self.limits.max_pixels)[0], ""
         except BadImage as error:
-            return b"", 0, str(error), {}
-        return data, pixels, "", {"preview": preview(image)} if with_preview else {}
+            return 0, str(error)
+
+    def _read_file(self, data: bytes, with_preview: bool) -> _Read:
+        try:
+            data, image = read_any(data, self.model.rule)
+        except BadImage as error:
+            return _Read(error=str(error))
+        return _Read(data, preview=preview(image) if with_preview else None)
+
+    async def _why_not(self, flow: Flow, data: bytes, pixels: int) -> str:
+        async with self._room(flow, pixels):
+            return await self._readers.run(flow, _FILE + pixels, why_not, data)
+
+    def _room(self, flow: Flow, pixels: int) -> AbstractAsyncContextManager[None]:
+        """Memory for so many decoded pixels."""
+        if pixels > self.limits.max_pixels / 2:
+            return self._large.turn(flow, 1, pixels)
+        return self._small.turn(flow, pixels, _FILE + pixels)
 
     def _name(self, answer: Answer) -> dict:
         order = np.argsort(-answer["probabilities"], kind="stable")
@@ -169,21 +255,26 @@ class Service:
         except QueueFull as error:
             raise Refused(503, "too many images are waiting: try again") from error
 
-    def _refuse_many(self, count: int) -> None:
-        if count > self._limits.max_queue:
-            raise Refused(413, f"{count} images; at most {self._limits.max_queue} a request")
-
     def _count(self, good: int, bad: int) -> None:
         self.metrics.images.labels("true").inc(good)
         self.metrics.images.labels("false").inc(bad)
 
-    async def _beside(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, function, *arguments)
+
+async def _all(work: list[Awaitable[_T]]) -> list[_T]:
+    """All results; where one fails, the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
-def _all_bad(reasons: list[str], **more) -> Refused:
-    if len(reasons) == 1:
+def _all_bad(reasons: list[str], count: int | None = None, **more) -> Refused:
+    """The refusal of images that are all bad; the first reasons are enough for it."""
+    count = count or len(reasons)
+    if count == 1:
         return Refused(400, f"bad image: {reasons[0]}", **more)
-    listed = "; ".join(f"image {number}: {reason}" for number, reason in enumerate(reasons[:20]))
-    return Refused(400, f"all {len(reasons)} images are bad: {listed}", **more)
+    shown = enumerate(reasons[:_SHOWN])
+    listed = "; ".join(f"image {number}: {reason}" for number, reason in shown)
+    return Refused(400, f"all {count} images are bad: {listed}", **more)

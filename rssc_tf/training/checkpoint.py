@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from rssc_tf.write_errors import writing
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.json_files import parse_json
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -46,7 +47,7 @@ class Progress(tf.train.experimental.PythonState):
 
     def deserialize(self, string_value: bytes) -> None:
         with np.load(io.BytesIO(string_value), allow_pickle=False) as content:
-            for key, value in json.loads(str(content["facts"])).items():
+            for key, value in parse_json(str(content["facts"]), infinite=True).items():
                 setattr(self, key, value)
             arrays = [content[name] for name in sorted(content.files) if name != "facts"]
         self.best_weights = arrays or None

@@ -14,6 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.json_files import parse_json
 
 _PATIENCE = 60.0  # Seconds until a network file system shows what another machine wrote.
 _JOBS = ("chief", "worker")
@@ -155,7 +156,7 @@ def _read_tf_config() -> tuple[dict[str, list[str]], str, int]:
             f"TF_CONFIG='{_EXAMPLE}': see docs/scaling.md"
         )
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         jobs = {job: list(hosts) for job, hosts in content["cluster"].items()}
         job, index = content["task"]["type"], int(content["task"]["index"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

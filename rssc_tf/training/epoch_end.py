@@ -12,6 +12,7 @@ from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Progress, snapshot
 from rssc_tf.training.validation import Validation
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 
 
 class EpochEnd:
@@ -71,7 +72,7 @@ class EpochEnd:
 
     def _write(self, row: dict, history: list[dict]) -> None:
         with new_file(self._folder / "history.csv") as aside:
-            pd.DataFrame(history).to_csv(aside, index=False)
+            write_csv(pd.DataFrame(history), aside)
         with self._writer.as_default():
             for name, value in row.items():
                 if name not in ("epoch", "step"):

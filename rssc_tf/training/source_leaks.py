@@ -6,11 +6,15 @@ import warnings
 from pathlib import Path
 
 from pipelines.records import count_kept
-from rssc_tf.cache import cache_folder
+from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.settings import Settings
 from tfrecords_tools.auditing.leaks import find_leaks
-from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import MIB
 from tfrecords_tools.records.card import Card
+
+_MOST_BYTES = 256 * MIB  # of ids: a million images
 
 
 def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
@@ -24,13 +28,11 @@ def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
         return []
     key = hashlib.sha256(f"{source.sha256} {target.sha256}".encode()).hexdigest()[:16]
     found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key}.json"
-    if found.is_file():
-        leaks = json.loads(found.read_text(encoding="utf-8"))
-    else:
+    leaks = find(found, _read)
+    if leaks is None:
         leaks = find_leaks(Path(config.source), Path(config.target))
-        found.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(found) as aside:
-            aside.write_text(json.dumps(leaks, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(leaks, ensure_ascii=False)
+        keep(found, lambda aside: aside.write_text(text, encoding="utf-8"))
     examples = source.splits["train"].examples
     trained = examples - count_kept(Path(config.source), source, "train", leaks)
     if trained and not config.exclude_leaks:
@@ -39,4 +41,11 @@ def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
             "test split: pass `exclude_leaks=True` to leave them out",
             stacklevel=2,
         )
+    return leaks
+
+
+def _read(file: Path) -> list[str]:
+    leaks = read_json(file, most=_MOST_BYTES)
+    if not isinstance(leaks, list) or not all(isinstance(id_, str) for id_ in leaks):
+        raise DataError(f"{file}: it is no list of image ids")
     return leaks

@@ -14,7 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augment import crop_side
-from rssc_tf.cache import cache_folder
+from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.prediction import Forward
@@ -36,12 +36,14 @@ from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import dtype_policy, get_distribution
 from rssc_tf.training.interrupts import stopping_at_once
-from rssc_tf.training.lock import locked
+from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
 from rssc_tf.training.source_leaks import leaked_ids
 from rssc_tf.weights.initial import Initial
 from tfrecords_tools.common.atomic import new_file, new_folder
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
 from tfrecords_tools.records.shards import check_shards
 
@@ -76,7 +78,7 @@ def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
-    with stopping_at_once(), cluster.watched():
+    with stopping_at_once(), cluster.watched(), _alone_in(out, cluster):
         return _run_stages(config, out, overwrite, target, source, cluster)
 
 
@@ -107,17 +109,16 @@ def _run_stages(
     # --- the stages ---
     if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
         _begin(config, target, out, overwrite)
-    with _alone_in(out, cluster):
-        if source:
-            folder = _source_round(source_config, source, initial, cluster, excluded)
-            initial = _trained_backbone(folder, cluster, config)
-            facts = {"records": source.name, "folder": str(folder)}
-            facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
-            stages.append({"stage": "source", **facts})
-        if cluster.chief:
-            _check_stages(out, stages)
-        trained = _train_stage(config, target, initial, out, cluster, stages)
-        return _evaluate(trained, config, target, out, cluster)
+    if source:
+        folder = _source_round(source_config, source, initial, cluster, excluded)
+        initial = _trained_backbone(folder, cluster, config)
+        facts = {"records": source.name, "folder": str(folder)}
+        facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+        stages.append({"stage": "source", **facts})
+    if cluster.chief:
+        _check_stages(out, stages)
+    trained = _train_stage(config, target, initial, out, cluster, stages)
+    return _evaluate(trained, config, target, out, cluster)
 
 
 def _open(records: str) -> Card:
@@ -154,7 +155,9 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
     """Refuses to go on from other initial weights or another source round than at the start."""
     if not (out / STAGES).is_file():
         return
-    begun = json.loads((out / STAGES).read_text(encoding="utf-8"))
+    begun = read_json(out / STAGES, f"remove it, or train in {out} again with `overwrite=True`")
+    if not isinstance(begun, list) or not all(isinstance(stage, dict) for stage in begun):
+        raise DataError(f"{out / STAGES} is no list of stages: remove it")
     for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
         for name in new:
             if name != "folder" and old.get(name) != new[name]:
@@ -173,13 +176,8 @@ def _begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _alone_in(out: Path, cluster: Cluster) -> Iterator[None]:
-    """Refuses to train in a folder where another process does."""
-    if not cluster.chief:
-        yield
-        return
-    with locked(out / CARD_NAME, wait=False) as alone:
-        if not alone:
-            raise RsscError(f"another process is training in {out}: wait for it, or stop it")
+    """Refuses to train in a folder that another process writes."""
+    with sole_writer(out) if cluster.chief else nullcontext():
         yield
 
 
@@ -196,8 +194,9 @@ def _source_round(
     name = f"{card.name}-{config.backbone}-{key}".replace(":", "-")
     folder = cache_folder() / "source-rounds" / name
     # Runs that start together, such as shards of a comparison, must not both make it.
-    lock = locked(cache_folder() / "locks" / name, wait=True) if cluster.chief else nullcontext()
-    with lock:
+    with sole_writer(folder, wait=True) if cluster.chief else nullcontext():
+        if cluster.chief:
+            discard_damaged(folder)
         if cluster.from_chief((folder / METRICS).is_file()):
             print(f"source round: found in {folder}", file=sys.stderr)
             return folder
@@ -206,6 +205,8 @@ def _source_round(
         stages = [{"stage": "initial", **initial.provenance}]
         trained = _train_stage(config, card, initial, folder, cluster, stages, excluded)
         _evaluate(trained, config, card, folder, cluster)
+        if cluster.chief:
+            seal(folder / MODEL)
     return folder
 
 
@@ -269,7 +270,7 @@ def _evaluate(
         return metrics
     cluster.barrier()
     cluster.see(folder / METRICS)
-    return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return read_json(folder / METRICS)
 
 
 def _draw_history(folder: Path, progress, title: str) -> None:

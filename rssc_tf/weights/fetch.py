@@ -1,17 +1,21 @@
-"""Downloads weights into the cache: shown, checked, and never left there by halves."""
+"""Downloads weights into the cache: shown, checked, and never left there by halves.
+
+By hand, and not by `keras.utils.get_file`: that one waits for ever for a server that falls silent,
+takes a login page for weights where no hash is known, and lets two processes write one file.
+"""
 
 import os
-import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from rssc_tf.cache import cache_folder
+from rssc_tf.cache import cache_folder, check_seal, say_damaged, seal
 from rssc_tf.weights.files import check_file, check_hash
 from rssc_tf.weights.table import Weights
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.atomic import discard, new_file
+from tfrecords_tools.common.errors import DataError
 
 _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
@@ -27,32 +31,43 @@ def fetch(entry: Weights) -> Path:
         Path of the file, whole and, where the table knows its hash, checked.
 
     Raises:
-        RsscError: it cannot be fetched (the line says how to bring it), is shorter than the
+        DataError: it cannot be fetched (the line says how to bring it), is shorter than the
             server said, is a web page, or has another hash. Then the cache is as it was.
     """
     path = cached_path(entry)
-    if path.is_file():
-        check_hash(path, entry.sha256)
-        return path
-    # Machines may share the cache, and containers their process numbers.
-    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+    if os.path.lexists(path):
+        try:
+            check_file(path)
+            check_hash(path, entry.sha256)
+            check_seal(path)
+            return path
+        except DataError as error:
+            say_damaged(path, error)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(entry, aside)
-        check_file(aside)
-        check_hash(aside, entry.sha256)
-        os.replace(aside, path)
-    except RsscError as error:  # The file that the message names is about to go.
-        raise RsscError(str(error).replace(str(aside), entry.url)) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise RsscError(
-            f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
-            f"`weights`, or put it at {path}"
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot(entry, path, error) from error
+    with new_file(path) as aside:
+        try:
+            _download(entry, aside)
+            check_file(aside)
+            check_hash(aside, entry.sha256)
+        except DataError as error:  # The file that the message names is about to go.
+            raise DataError(str(error).replace(str(aside), entry.url)) from error
+        except (OSError, ValueError) as error:
+            raise _cannot(entry, path, error) from error
+        if path.is_dir():  # It can be removed, but not replaced.
+            discard(path)
+    seal(path)
     return path
+
+
+def _cannot(entry: Weights, path: Path, error: Exception) -> DataError:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    return DataError(
+        f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
+        f"`weights`, or put it at {path}"
+    )
 
 
 def cached_path(entry: Weights) -> Path:
@@ -76,4 +91,4 @@ def _download(entry: Weights, aside: Path) -> None:
             done += len(chunk)
             progress.update(task, completed=done)
     if total is not None and done != total:
-        raise RsscError(f"{aside}: the download broke off after {done} of {total} bytes: try again")
+        raise DataError(f"{aside}: the download broke off after {done} of {total} bytes: try again")

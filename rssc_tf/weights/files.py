@@ -5,16 +5,20 @@ root attribute `rssc_tf`: JSON with what a later run must know to use the weight
 """
 
 import hashlib
+import io
 import json
-import os
 import zipfile
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.weights.hdf5 import open_hdf5
+from tfrecords_tools.common.archives import open_zip, read_member
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import parse_json
+from tfrecords_tools.common.regular_files import MOST_JSON, open_regular
 
 if TYPE_CHECKING:
     import keras
@@ -23,20 +27,21 @@ ATTRIBUTE = "rssc_tf"
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
+_MOST_WEIGHTS = 1 << 36  # of a model's own arrays
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 
 
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_hash(path: Path, expected: str | None) -> str:
-    """The file's SHA-256; `RsscError` if it is not the one that is expected."""
+    """The file's SHA-256; `DataError` if it is not the one that is expected."""
     actual = sha256_of(path)
     if expected is not None and actual != expected:
-        raise RsscError(
+        raise DataError(
             f"{path}: its sha256 is {actual}, expected {expected}: the file is damaged or "
             "another one, fetch it again"
         )
@@ -50,26 +55,19 @@ def check_file(path: Path) -> str:
         `"hdf5"`, `"keras"` (Keras 3's zip archive), `"torch"` (a zip or an older pickle).
 
     Raises:
-        RsscError: there is no such file; it is empty or truncated; it is a web page or a Git LFS
+        DataError: there is no such file; it is empty or truncated; it is a web page or a Git LFS
             pointer that was saved under the name of the checkpoint; or it is none of these.
     """
-    if path.is_dir():
-        raise RsscError(f"{path}: is a folder, expected a weights file")
-    try:
-        with open(path, "rb") as file:
-            head = file.read(512)
-    except FileNotFoundError:
-        raise RsscError(f"{path}: no such weights file") from None
-    except OSError as error:
-        raise RsscError(f"{path}: cannot be read: {error.strerror}") from None
+    with open_regular(path) as file:
+        head = file.read(512)
     if not head:
-        raise RsscError(f"{path}: the file is empty: fetch it again")
+        raise DataError(f"{path}: the file is empty: fetch it again")
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        raise RsscError(
+        raise DataError(
             f"{path}: is a Git LFS pointer, not the weights: run `git lfs pull` where it came from"
         )
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
-        raise RsscError(
+        raise DataError(
             f"{path}: is a web page, not weights: the download was a login, error or "
             "confirmation page; fetch the file itself"
         )
@@ -79,40 +77,65 @@ def check_file(path: Path) -> str:
         return _zip_kind(path)
     if head[0] == 0x80:  # The PROTO opcode, with which every pickle since protocol 2 begins.
         return "torch"
-    raise RsscError(
+    raise DataError(
         f"{path}: is neither HDF5 nor a PyTorch checkpoint nor a .keras file "
         f"(it begins with {head[:8]!r})"
     )
 
 
 def _zip_kind(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:  # The directory is at a zip's end: a cut file has none.
-        raise RsscError(f"{path}: the file is truncated or damaged: fetch it again") from None
+    with open_zip(path) as archive:  # its directory is at its end: a cut file has none
+        names = archive.namelist()
     if "model.weights.h5" in names:
         return "keras"
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "torch"
-    raise RsscError(f"{path}: a zip archive with neither Keras nor PyTorch weights in it")
+    raise DataError(f"{path}: a zip archive with neither Keras nor PyTorch weights in it")
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Opens an HDF5 file for reading; `RsscError` if it is cut short or damaged."""
+def weights_member(archive: zipfile.ZipFile) -> io.BytesIO:
+    """The HDF5 file in an archive of `open_zip` that Keras wrote."""
+    return io.BytesIO(read_member(archive, "model.weights.h5", _MOST_WEIGHTS))
+
+
+def config_member(archive: zipfile.ZipFile) -> Any:
+    """The configuration of the model in such an archive."""
     try:
-        return h5py.File(path, "r")
-    except OSError:
-        raise RsscError(f"{path}: the file is truncated or damaged: fetch it again") from None
+        return parse_json(read_member(archive, "config.json", MOST_JSON))
+    except DataError as error:
+        raise DataError(f"its config.json is damaged ({error})") from None
 
 
-def new_weights_path(path: Path, overwrite: bool = False) -> Path:
-    """`path` with the suffix that Keras asks for; `RsscError` if it exists."""
-    if not path.name.endswith(".weights.h5"):
-        path = path.with_name(f"{path.name}.weights.h5")
-    if path.exists() and not overwrite:
-        raise RsscError(f"{path}: exists: choose another `out`, or add `overwrite=True`")
-    return path
+def keras_layers(path: Path) -> dict[str, dict]:
+    """The layers of the model in a `.keras` file by name, as its configuration has them."""
+    with open_zip(path) as archive:
+        config = config_member(archive) if "config.json" in archive.namelist() else None
+    try:
+        return {layer.get("name"): layer for layer in config["config"]["layers"]}
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
+def check_keras(path: Path) -> None:
+    """Looks at a `.keras` file before Keras reads it: every checksum, size, array and name.
+
+    Raises:
+        DataError: it is no whole archive of a model, or holds what Keras should not follow.
+    """
+    with open_zip(path) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise DataError(f"{damaged} in it is damaged")
+        config_member(archive)
+        with open_hdf5(path, weights_member(archive)):
+            pass
+
+
+def weights_path(path: Path) -> Path:
+    """`path` with the suffix that Keras asks for."""
+    if path.name.endswith(".weights.h5"):
+        return path
+    return path.with_name(f"{path.name}.weights.h5")
 
 
 def save_weights(path: Path, backbone: "keras.Model", metadata: dict) -> None:
@@ -123,18 +146,14 @@ def save_weights(path: Path, backbone: "keras.Model", metadata: dict) -> None:
         backbone: keras.Model.
         metadata: dict, as `read_metadata` returns it.
     """
-    aside = path.with_name(f".{path.name.removesuffix('.weights.h5')}.part.weights.h5")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from None
+    with new_file(path) as aside:
         backbone.save_weights(aside)
         with h5py.File(aside, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(metadata, sort_keys=True)
-        os.replace(aside, path)
-    except OSError as error:
-        raise RsscError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict | None:
@@ -149,9 +168,9 @@ def read_metadata(path: Path) -> dict | None:
     if text is None:
         return None
     try:
-        metadata = json.loads(text)
-    except (TypeError, ValueError):
+        metadata = parse_json(text) if isinstance(text, str) else None
+    except DataError:
         metadata = None
     if not isinstance(metadata, dict):
-        raise RsscError(f"{path}: its attribute {ATTRIBUTE!r} is not a JSON object: import it anew")
+        raise DataError(f"{path}: its attribute {ATTRIBUTE!r} is not a JSON object: import it anew")
     return metadata

@@ -1,8 +1,6 @@
 """Any file with weights, into a backbone: what it is, what it expects, what was left out of it."""
 
-import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +9,13 @@ import keras
 from rssc_tf.models.backbones import Backbone, get_backbone
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.weights import layouts
-from rssc_tf.weights.files import check_file, read_metadata, sha256_of
+from rssc_tf.weights.files import (
+    check_file,
+    check_keras,
+    keras_layers,
+    read_metadata,
+    sha256_of,
+)
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
 from rssc_tf.weights.study_models import study_normalization
@@ -187,20 +191,17 @@ def backbone_of_run(folder: Path) -> str | None:
 
 def _is_ours(path: Path) -> bool:
     """Whether a `.keras` file is a classifier of this project."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-        layers = {layer.get("name"): layer for layer in config["config"]["layers"]}
-    except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile):
-        return False
+    layers = keras_layers(path)
     normalization = layers.get("normalization", {})
-    return "backbone" in layers and normalization.get("registered_name") == "rssc_tf>Normalization"
+    named = normalization.get("registered_name") == "rssc_tf>Normalization"
+    return "backbone" in layers and named
 
 
 def _from_classifier(
     path: Path, name: str | None, normalization: str | None, sha256: str
 ) -> Imported:
     """The backbone of a run's model, with the normalisation layer that it was trained with."""
+    check_keras(path)
     try:
         import keras_hub  # noqa: F401  registers its backbones
 

@@ -5,13 +5,10 @@ of variables decides: all of them must be in the file, each in its shape, and wh
 file holds is reported. Only arrays are read: no layer of a foreign file is ever deserialised.
 """
 
-import io
-import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +16,11 @@ import h5py
 import keras
 import numpy as np
 
-from rssc_tf.weights.files import open_hdf5
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.weights.files import config_member, weights_member
+from rssc_tf.weights.hdf5 import open_hdf5
+from tfrecords_tools.common.archives import open_zip
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import parse_json
 
 # What Keras keeps beside the model's own variables.
 _OPTIMIZER = ("optimizer/", "optimizer_weights/", "_optimizer/")
@@ -56,37 +56,40 @@ def open_keras(path: Path, kind: str) -> Iterator[KerasFile]:
         kind: str. What `check_file` said: `"hdf5"` or `"keras"`.
 
     Raises:
-        RsscError: it is truncated or damaged, or holds no array.
+        DataError: it is truncated or damaged, or holds no array.
     """
-    config, version = None, ""
-    try:
+    with ExitStack() as stack:
         if kind == "keras":
-            with zipfile.ZipFile(path) as archive:
-                content = io.BytesIO(archive.read("model.weights.h5"))
-                if "config.json" in archive.namelist():
-                    config = json.loads(archive.read("config.json"))
-            file = h5py.File(content, "r")
+            archive = stack.enter_context(open_zip(path))
+            config = config_member(archive) if "config.json" in archive.namelist() else None
+            file = stack.enter_context(open_hdf5(path, weights_member(archive)))
+            version = ""
         else:
-            file = open_hdf5(path)
-            if "model_config" in file.attrs:
-                config = json.loads(file.attrs["model_config"])
+            file = stack.enter_context(open_hdf5(path))
+            config = _config_of(file)
             version = str(file.attrs.get("keras_version", ""))
-    except (zipfile.BadZipFile, OSError, ValueError, TypeError) as error:
-        raise RsscError(f"{path}: the file is truncated or damaged: fetch it again") from error
-    with file:
         arrays = _datasets(file)
         if not arrays:
-            raise RsscError(f"{path}: holds no weights")
+            raise DataError(f"{path}: holds no weights")
         config = config if isinstance(config, dict) else None
         yield KerasFile(path, arrays, config, version)
+
+
+def _config_of(file: h5py.File) -> object:
+    text = file.attrs.get("model_config")
+    if text is None:
+        return None
+    try:
+        return parse_json(text)
+    except DataError as error:
+        raise DataError(f"its model_config is damaged ({error})") from None
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     found = {}
 
     def visit(name, item):
-        # Soft and external links are not followed: a file cannot make us read another.
-        if isinstance(item, h5py.Dataset) and not item.external:
+        if isinstance(item, h5py.Dataset):
             found[name] = item
 
     file.visititems(visit)
@@ -107,7 +110,7 @@ def load_keras(file: KerasFile, backbone: keras.Model) -> list[str]:
         Names of the file's arrays that were not used (a head), sorted.
 
     Raises:
-        RsscError: a variable is missing, has another shape (both are named) or is not finite; or
+        DataError: a variable is missing, has another shape (both are named) or is not finite; or
             a convolution is left over, so that the file is of a deeper model.
     """
     dropped = _load_by_name(file, backbone) if file.legacy else _load_by_place(file, backbone)
@@ -159,7 +162,7 @@ def _load_by_name(file: KerasFile, backbone: keras.Model) -> list[str]:
         variable = re.sub(r":\d+$", "", variable).replace("depthwise_kernel", "kernel")
         key = f"{layer}/{variable}"
         if key in arrays:
-            raise RsscError(f"{file.path}: holds {key} more than once: save the backbone alone")
+            raise DataError(f"{file.path}: holds {key} more than once: save the backbone alone")
         arrays[key], names[key] = item, name
     values = [
         (variable, _checked(file.path, arrays, f"{layer.name}/{variable.name}", variable.shape))
@@ -179,28 +182,28 @@ def _load_by_name(file: KerasFile, backbone: keras.Model) -> list[str]:
 def _checked(path: Path, arrays: dict[str, h5py.Dataset], name: str, shape) -> np.ndarray:
     if name not in arrays:
         some = ", ".join(sorted(arrays)[:3])
-        raise RsscError(
+        raise DataError(
             f"{path}: {name} is not in the file (it has {some}, ...): are these the weights of "
             "another backbone?"
         )
     if tuple(arrays[name].shape) != tuple(shape):
-        raise RsscError(
+        raise DataError(
             f"{path}: {name} has shape {tuple(arrays[name].shape)}, the backbone needs "
             f"{tuple(shape)}"
         )
     try:
         value = arrays[name][...]
     except OSError as error:
-        raise RsscError(f"{path}: the file is truncated or damaged: fetch it again") from error
+        raise DataError(f"{path}: the file is truncated or damaged: fetch it again") from error
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise RsscError(f"{path}: {name} holds values that are not finite")
+        raise DataError(f"{path}: {name} holds values that are not finite")
     return value
 
 
 def _refuse_convolutions(path: Path, arrays: dict[str, h5py.Dataset], dropped: list[str]) -> None:
     for name in dropped:
         if arrays[name].ndim == 4:
-            raise RsscError(
+            raise DataError(
                 f"{path}: {name}, a convolution, has no place in the backbone: are these the "
                 "weights of a deeper or wider architecture?"
             )

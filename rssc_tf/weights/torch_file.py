@@ -10,21 +10,31 @@ Formats: the zip archive (PyTorch 1.6 and later) and the stream of pickles befor
 
 import io
 import math
-import pickle
+import os
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.sources.safe_pickle import check_memo
+from tfrecords_tools.common.archives import open_zip, read_member
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import MIB, open_regular
+from tfrecords_tools.sources.unpickling import DataUnpickler, Refused
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+
+_MOST_PICKLE = 64 * MIB  # of the names and shapes; the largest released models have 1 MB
+_MOST_NAMES = 10**6  # of tensors, each way to one counted
+_DEEPEST = 200
+_MOST_SIDES = 32
+# Bytes of tensors that are no plain piece of their storage, and so are copied: so many times the
+# file's, or this much.
+_MOST_COPIES, _ALWAYS = 4, 256 * MIB
 
 _DTYPES = {
     "DoubleStorage": np.float64,
@@ -70,10 +80,6 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class _Refused(Exception):
-    """The pickle names something that no state dict needs."""
-
-
 def read_torch(path: Path) -> dict[str, np.ndarray]:
     """Reads every tensor of a checkpoint.
 
@@ -83,76 +89,83 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
         dict of name to array, in the file's order and dtype (bfloat16 by `ml_dtypes`).
 
     Raises:
-        RsscError: the file is truncated or damaged, names a class or function that a state dict
+        DataError: the file is truncated or damaged, names a class or function that a state dict
             does not need (which is never called), or holds no tensor.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             is_zip = file.read(4) == b"PK\x03\x04"
+            size = os.fstat(file.fileno()).st_size
             file.seek(0)
-            root, read = _open_zip(file) if is_zip else _open_stream(file)
-            tensors = {name: _array(tensor, read) for name, tensor in _tensors(root)}
-    except RsscError:
+            if is_zip:
+                with open_zip(path) as archive:
+                    arrays = _arrays(*_open_zip(archive), size)
+            else:
+                arrays = _arrays(*_open_stream(file, size), size)
+    except DataError:
         raise
-    except _Refused as refused:
-        raise RsscError(
+    except Refused as refused:
+        raise DataError(
             f"{path}: refused: it asks for {refused}, which no set of weights needs; save only "
             "the model's state_dict()"
         ) from None
     except Exception as error:  # Damaged bytes can fail in the unpickler in any way at all.
-        raise RsscError(
+        raise DataError(
             f"{path}: the file is truncated or damaged ({type(error).__name__}): fetch it again"
         ) from error
-    if not tensors:
-        raise RsscError(f"{path}: the checkpoint holds no tensor")
-    return tensors
+    if not arrays:
+        raise DataError(f"{path}: the checkpoint holds no tensor")
+    return arrays
 
 
-def _open_zip(file) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
-    archive = zipfile.ZipFile(file)
+def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
     names = set(archive.namelist())
     folder = next(n for n in sorted(names, key=len) if n.rpartition("/")[2] == "data.pkl")
     folder = folder.removesuffix("data.pkl")
-    big = f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") == b"big"
+    big = f"{folder}byteorder" in names and _member(archive, f"{folder}byteorder", 99) == b"big"
 
     def read(storage: _Storage) -> np.ndarray:
-        name = f"{folder}data/{storage.key}"
         dtype = np.dtype(storage.dtype)
-        info = archive.getinfo(name)
-        # PyTorch never compresses: what would grow on reading was made to.
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError("a compressed storage")
-        if info.file_size != storage.count * dtype.itemsize:
+        size = storage.count * dtype.itemsize
+        data = _member(archive, f"{folder}data/{storage.key}", size)
+        if len(data) != size:
             raise ValueError("a storage has another size than the pickle says")
-        data = np.frombuffer(archive.read(name), dtype)
+        data = np.frombuffer(data, dtype)
         return data.byteswap() if big else data
 
-    pickled = io.BytesIO(archive.read(f"{folder}data.pkl"))
-    check_memo(pickled)
-    return _Unpickler(pickled).load(), read
+    pickled = _member(archive, f"{folder}data.pkl", _MOST_PICKLE)
+    return _Unpickler(io.BytesIO(pickled), len(pickled)).load(), read
 
 
-def _load(file) -> Any:
-    check_memo(file)
-    return _Unpickler(file).load()
+def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    # PyTorch never compresses: what would grow on reading was made to.
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise ValueError("a compressed storage")
+    return read_member(archive, name, most)
 
 
-def _open_stream(file) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
-    if _load(file) != _MAGIC:
-        raise _Refused("nothing that PyTorch wrote")
-    _load(file)  # Protocol version.
-    little = _load(file)["little_endian"]
-    check_memo(file)
-    unpickler = _Unpickler(file)
+def _open_stream(file, size: int) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
+    pickles = min(size, _MOST_PICKLE)
+
+    def load() -> Any:
+        return _Unpickler(file, pickles).load()
+
+    magic = load()
+    if not isinstance(magic, int) or magic != _MAGIC:
+        raise Refused("nothing that PyTorch wrote")
+    load()  # Protocol version.
+    little = load()["little_endian"]
+    unpickler = _Unpickler(file, pickles)
     root = unpickler.load()
-    keys = _load(file)
+    keys = load()
     arrays = {}
     for key in keys:
         dtype, count = unpickler.storages[key]
         (stored,) = struct.unpack("<q" if little else ">q", file.read(8))
-        if stored != count:
+        length = count * np.dtype(dtype).itemsize
+        if stored != count or not 0 <= length <= size or key in arrays:
             raise ValueError("a storage has another size than the pickle says")
-        data = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
+        data = np.frombuffer(file.read(length), dtype)
         if data.size != count:
             raise EOFError
         arrays[key] = data if little else data.byteswap()
@@ -163,43 +176,58 @@ def _open_stream(file) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
     return root, read
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(DataUnpickler):
     """An unpickler for which nothing exists but tensors, dicts and inert stand-ins."""
 
-    def __init__(self, file):
-        super().__init__(file)
+    def __init__(self, file, size: int):
+        super().__init__(file, size, _known_names())
         self.storages: dict[str, tuple[type, int]] = {}
-        self._known = _known_names()
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = self._known.get((module, name))
-        if known is None:
-            raise _Refused(" ".join(f"{module}.{name}".split())[:100])
-        return known
 
     def persistent_load(self, pid: tuple) -> Any:
         kind, target, *rest = pid
         if kind == "module":  # The older format: a class, and the source it was defined in.
             return target
         if kind != "storage":
-            raise _Refused(f"a persistent {kind!r}")
+            raise Refused("a persistent object that is no storage")
         key, _, count, *view = rest
-        dtype = _DTYPES[target]
-        self.storages[key] = (dtype, count)
+        dtype = _DTYPES[_text(target)]
+        self.storages[_text(key)] = (dtype, _count(count))
         if view and view[0] is not None:
             _, offset, count = view[0]
-            return _Storage(dtype, key, count, offset)
+            return _Storage(dtype, key, _count(count), _count(offset))
         return _Storage(dtype, key, count)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError("a number that is none")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError("a name that is none")
+    return value
 
 
 def _known_names() -> dict[tuple[str, str], Any]:
     """What each allowed name stands for; new objects every time, as a pickle may change them."""
 
     class Module:
-        """Keeps the attributes of a pickled module."""
+        """Keeps the attributes of a pickled module, those that its pickle shares too."""
+
+        attributes: Mapping = {}
+
+        def __setstate__(self, state):
+            self.attributes = state if isinstance(state, Mapping) else {}
 
     def tensor(storage, offset, shape, strides, *_):
-        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor without a storage")
+        sides, steps = tuple(map(_count, shape)), tuple(map(_count, strides))
+        if len(sides) != len(steps) or len(sides) > _MOST_SIDES:
+            raise ValueError("a tensor with a shape that is none")
+        return _Tensor(storage, _count(offset), sides, steps)
 
     known = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -209,8 +237,8 @@ def _known_names() -> dict[tuple[str, str], Any]:
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
         ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
         ("torch.nn.parameter", "Parameter"): lambda data, *_: data,
-        ("torch", "Size"): lambda sizes: tuple(sizes),
-        ("torch", "device"): lambda *place: ":".join(map(str, place)),
+        ("torch", "Size"): lambda sizes: tuple(map(_count, sizes)),
+        ("torch", "device"): lambda *_: None,
     }
     known |= {("torch", storage): storage for storage in _DTYPES}
     known |= {("torch", dtype): dtype for dtype in ("float16", "bfloat16", "float32", "float64")}
@@ -218,24 +246,67 @@ def _known_names() -> dict[tuple[str, str], Any]:
     return known
 
 
-def _tensors(item: Any, name: str = "") -> Iterator[tuple[str, _Tensor]]:
-    """Every tensor below `item` under its dotted name. Sets hold none; attributes of modules do."""
-    if isinstance(item, _Tensor):
-        yield name, item
-    elif isinstance(item, Mapping):
-        for key, value in item.items():
-            yield from _tensors(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(item, list | tuple):
-        for index, value in enumerate(item):
-            yield from _tensors(value, f"{name}.{index}" if name else str(index))
-    else:
-        attributes = getattr(item, "__dict__", {})
-        for part in ("_parameters", "_buffers", "_modules"):
-            yield from _tensors(attributes.get(part, {}), name)
+def _arrays(root: Any, read: Callable[[_Storage], np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """Every tensor below `root` by its dotted name; one that has several names is made once."""
+    storages: dict[tuple, np.ndarray] = {}
+    made: dict[_Tensor, np.ndarray] = {}
+    found = {}
+    left = max(_MOST_COPIES * size, _ALWAYS)
+    for name, tensor in _tensors(root):
+        if tensor not in made:
+            if tensor.storage not in storages:
+                storages[tensor.storage] = read(tensor.storage)
+            array = _array(tensor, storages[tensor.storage])
+            if not np.may_share_memory(array, storages[tensor.storage]):
+                left -= array.nbytes
+            if left < 0:
+                raise ValueError("tensors that are copies of each other without end")
+            made[tensor] = array
+        found[name] = made[tensor]
+    return found
 
 
-def _array(tensor: _Tensor, read: Callable[[_Storage], np.ndarray]) -> np.ndarray:
-    data = read(tensor.storage)
+def _tensors(root: Any) -> list[tuple[str, _Tensor]]:
+    """Every tensor below `root` under its dotted name. Sets hold none; attributes of modules do.
+
+    What stands in several places is looked through once.
+    """
+    done: dict[int, list[tuple[str, _Tensor]]] = {}
+    names = 0
+
+    def visit(item: Any, depth: int) -> list[tuple[str, _Tensor]]:
+        nonlocal names
+        if isinstance(item, _Tensor):
+            return [("", item)]
+        if id(item) in done:
+            return done[id(item)]
+        done[id(item)] = []  # a loop ends here
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        found = []
+        for key, value in _parts(item):
+            below = visit(value, depth + 1)
+            names += len(below)
+            if names > _MOST_NAMES:
+                raise ValueError("more names of tensors than there can be")
+            found += [(".".join(filter(None, (key, name))), tensor) for name, tensor in below]
+        done[id(item)] = found
+        return found
+
+    return visit(root, 0)
+
+
+def _parts(item: Any) -> Iterable[tuple[str, Any]]:
+    """What lies in an object of a checkpoint, and how it is called there (`""`: not at all)."""
+    if isinstance(item, Mapping):
+        return ((str(key), value) for key, value in item.items())
+    if isinstance(item, list | tuple):
+        return ((str(index), value) for index, value in enumerate(item))
+    attributes = getattr(item, "attributes", {})
+    return (("", attributes.get(part, {})) for part in ("_parameters", "_buffers", "_modules"))
+
+
+def _array(tensor: _Tensor, data: np.ndarray) -> np.ndarray:
     if not math.prod(tensor.shape):
         return np.zeros(tensor.shape, data.dtype)
     # Strides come from the file: without this check a tensor could show any memory.

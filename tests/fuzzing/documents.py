@@ -125,6 +125,39 @@ def settings_kind(folder: Path) -> Kind:
     return Kind("settings", seeds, read, mutate_yaml, weight=2)
 
 
+def json_kind(folder: Path, run: Path) -> Kind:
+    """What a run says of itself, read back by the commands that go on from it."""
+    from rssc_tf.evaluation.calibration import read_calibration
+    from tfrecords_tools.common.json_files import read_json
+    from tfrecords_tools.records.card import read_card
+
+    file = folder / "calibration.json"
+    classes = read_card(run).classes
+    names = ("calibration.json", "metrics.json", "stages.json", "environment.json")
+    seeds = [(run / name).read_bytes() for name in names]
+    deep = [b"[" * 9999, b'{"a":' * 9999, b"[" * 90 + b"]" * 90, b"[" + b"[]," * 9999 + b"0]"]
+
+    def mutate_text(data: bytes, random_: random.Random) -> bytes:
+        way = random_.randrange(6)
+        if way == 0:
+            return random_.choice(deep)
+        if way == 1:
+            return data.decode().encode(random_.choice(("utf-16", "utf-32", "utf-8-sig")))
+        if way == 2:
+            at = data.find(b":") + 1
+            odd = (b"NaN,", b"-Infinity", b"1e999", b"9" * 5000, b'"\\ud800"', b"[" * 5000)
+            return data[:at] + random_.choice(odd) + data[at:]
+        return mutate_json(data, random_)
+
+    def read(data: bytes, random_: random.Random) -> None:
+        file.write_bytes(data)
+        content = read_json(file)
+        json.dumps(content, allow_nan=False).encode()  # nothing in it is a trap for what follows
+        read_calibration(folder, classes)
+
+    return Kind("JSON", seeds, read, mutate_text, weight=2)
+
+
 def model_kind(folder: Path, run: Path) -> Kind:
     from rssc_tf.runs import load_model
 

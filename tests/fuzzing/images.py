@@ -2,58 +2,84 @@
 
 import io
 import random
+import warnings
 from pathlib import Path
 
 from tests.fuzzing.mutation import Kind
 
 
 def image_seeds(real: Path | None) -> list[bytes]:
-    """One image a format and mode, and real photographs where there are any."""
+    """One image a kind (`kinds.photographs`), TIFFs, and real photographs where there are any."""
     import numpy as np
-    import tifffile
     from PIL import Image
 
     from rssc_tf.demo.scenes import draw
+    from tests.tfrecords_tools.imaging import kinds
 
     picture = Image.fromarray(draw("target", "river", 0, 48))
-    modes = {
-        "jpeg": ("RGB", "L", "CMYK"),
-        "png": ("RGB", "L", "P", "RGBA", "1", "I;16"),
-        "tiff": ("RGB", "L", "I;16", "F"),
-        "gif": ("P",),
-        "bmp": ("RGB", "L", "P"),
-        "webp": ("RGB",),
-    }
-    seeds = []
-    for form, names in modes.items():
-        for name in names:
-            image = picture.convert("L") if name in ("I;16", "F") else picture
-            image = Image.fromarray(np.asarray(image, np.uint16) * 99) if name == "I;16" else image
-            buffer = io.BytesIO()
-            (image if name == "I;16" else image.convert(name)).save(buffer, form)
-            seeds.append(buffer.getvalue())
-    for options in ({"progressive": True}, {"quality": 30}):
-        buffer = io.BytesIO()
-        picture.save(buffer, "jpeg", **options)
-        seeds.append(buffer.getvalue())
-    for form, options in (("tiff", {"compression": "tiff_lzw"}), ("gif", {"save_all": True})):
-        buffer = io.BytesIO()
-        more = {"append_images": [picture.rotate(90)]} if "save_all" in options else {}
-        picture.save(buffer, form, **options, **more)
-        seeds.append(buffer.getvalue())
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.asarray(picture, np.uint16) * 16, photometric="rgb")
-    seeds.append(buffer.getvalue())
+    seeds = [kinds.saved(picture, "jpeg"), kinds.saved(picture, "jpeg", quality=30)]
+    seeds += kinds.photographs().values()
+    for mode in ("RGB", "L", "P", "1", "CMYK", "F"):
+        seeds.append(kinds.saved(picture.convert(mode), "tiff"))
+    seeds.append(kinds.saved(picture, "tiff", compression="tiff_lzw"))
+    seeds.append(kinds.saved(picture.convert("1"), "tiff", compression="group4"))
+    deep = np.asarray(picture, np.uint16) * 16
+    seeds += _rasters(np.moveaxis(deep, -1, 0))
     if real:
         found = sorted((real / "data" / "aid").glob("*/*.jpg"))[::400]
         seeds += [path.read_bytes() for path in found]
     return seeds
 
 
+def _rasters(pixels) -> list[bytes]:
+    """TIFFs of bands `(3, h, w)`: as tifffile and, where it is installed, GDAL write them."""
+    import numpy as np
+    import tifffile
+
+    last, seeds = np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), []
+    for values, options in (
+        (last, {"photometric": "rgb"}),
+        (pixels, {"photometric": "rgb", "planarconfig": "separate"}),
+        (pixels, {"photometric": "minisblack"}),  # pages
+        (last, {"photometric": "rgb", "compression": "zlib", "predictor": True}),
+        (last, {"photometric": "rgb", "tile": (16, 32), "compression": "lzw", "bigtiff": True}),
+        (last.astype(np.float32), {"photometric": "rgb", "byteorder": ">"}),
+    ):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, values, **options)
+        seeds.append(buffer.getvalue())
+    try:
+        import rasterio
+    except ImportError:
+        return seeds
+    holes = pixels.astype(np.float32)
+    holes[:, :9, :9] = np.nan
+    small = (pixels >> 4).astype(np.uint8)
+    tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16}
+    for values, profile in (
+        (pixels, {"nodata": 0}),
+        (holes, {"compress": "lerc"}),
+        (holes, {"compress": "lerc_zstd", "interleave": "band"}),
+        (holes, {"compress": "deflate", "predictor": 3, **tiles}),
+        (small, {"compress": "jpeg", "photometric": "ycbcr", **tiles}),
+        (small, {"compress": "webp"}),
+        (pixels, {"compress": "zstd", "predictor": 2}),
+        (np.repeat(pixels, 4, axis=0), {}),
+    ):
+        kind = {"count": len(values), "height": values.shape[1], "width": values.shape[2]}
+        with warnings.catch_warnings(), rasterio.MemoryFile() as file:
+            warnings.simplefilter("ignore")
+            with file.open(driver="GTiff", dtype=values.dtype, **kind, **profile) as dataset:
+                dataset.write(values)
+                dataset.descriptions = ("red", "green", "blue", *[""] * (len(values) - 3))
+            seeds.append(bytes(file.getbuffer()))
+    return seeds
+
+
 def image_kind(folder: Path, real: Path | None) -> Kind:
     import tensorflow as tf
 
-    from tfrecords_tools.imaging.images import store
+    from tfrecords_tools.imaging.store import store
 
     def read(data: bytes, random_: random.Random) -> None:
         (folder / "image.bin").write_bytes(data)

@@ -1,12 +1,14 @@
 """Damaged copies of whole inputs, and the loop that feeds them to a reader."""
 
 import random
+import signal
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+STUCK = 180  # seconds of the clock after which a read is broken off: it waits for something
 SLOW = 30.0  # seconds of this process that no input may take; the usual one takes milliseconds
 
 _TOKENS = (
@@ -109,15 +111,21 @@ class Count:
     failures: list[str] = field(default_factory=list)
 
 
+def _stuck(*_) -> None:
+    raise TimeoutError(f"a read took more than {STUCK} s of the clock")
+
+
 def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = None) -> Count:
     """Feeds `count` damaged inputs to one reader; writes those that fail to `keep`."""
     from tfrecords_tools.common.errors import RsscError
     from tfrecords_tools.imaging.images import BadImage
 
     result = Count(kind.name)
+    signal.signal(signal.SIGALRM, _stuck)
     for number in range(count):
         data = kind.mutate(random_.choice(kind.seeds), random_)
         started = time.process_time()  # other work on the machine does not count
+        signal.alarm(STUCK)
         try:
             kind.read(data, random_)
             result.read += 1
@@ -127,6 +135,8 @@ def fuzz(kind: Kind, count: int, random_: random.Random, keep: Path | None = Non
             result.failures.append(f"{number}: {traceback.format_exc()}")
             if keep:
                 (keep / f"{kind.name}-{number}.bin".replace(" ", "-")).write_bytes(data)
+        finally:
+            signal.alarm(0)
         took = time.process_time() - started
         result.seconds += took
         result.slowest = max(result.slowest, took)

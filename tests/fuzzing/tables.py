@@ -34,6 +34,14 @@ def label_kind(folder: Path, real: Path | None) -> Kind:
     rows = [",".join([name, *"0110"[number % 3 :], "1"][:4]) for number, name in enumerate(names)]
     table = "\n".join(["image,water,trees,cars", *rows]) + "\n"
     seeds = [table.encode(), table.replace(",", "\t").encode(), ("\ufeff" + table).encode()]
+    seeds += [table.encode("utf-16"), table.replace("water", "\u00eatre").encode("cp1252")]
+    # One class an image, tags, and a table of everything.
+    some = ("water", "trees", "water;trees", "['cars', 'water']")
+    for head, cells in (("label", some[:2]), ("tags", some[:3]), ("labels", some[3:])):
+        body = [f'{name};"{cells[n % len(cells)]}"' for n, name in enumerate(names)]
+        seeds.append("\n".join([f"image;{head}", *body]).encode())
+    body = [f"{n},{name},{n}.5,{n % 2},train,{some[n % 2]}" for n, name in enumerate(names)]
+    seeds.append("\n".join([",image,lat,scene_id,split,class", *body]).encode())
     if real:
         files = [*(real / "data" / "mlrsnet_labels").glob("*/a*.csv")]
         files += [real / "data" / "aid_multilabel" / "val.csv"]
@@ -50,7 +58,7 @@ def label_kind(folder: Path, real: Path | None) -> Kind:
 def _split_listing(folder: Path):
     from tfrecords_tools.sources.readers import read_class_folders
 
-    names = [f"{kind}/{kind}_{number}.jpg" for kind in ("Beach", "Port") for number in range(4)]
+    names = [f"{kind}/{kind}_{number}.jpg" for kind in ("Coast", "Quay") for number in range(4)]
     root = _empty_images(folder / "classes", names)
     return names, lambda: read_class_folders(root)
 
@@ -62,7 +70,10 @@ def split_kind(folder: Path, real: Path | None) -> Kind:
     rows = [f"{name},{('train', 'val', 'test')[n % 3]}" for n, name in enumerate(names)]
     seeds = ["\n".join(["id,split", *rows]).encode(), "\n".join(names).encode()]
     if real:
-        files = sorted((real / "data" / "aitlas_splits").glob("*_test.csv"))
+        # Sets of class folders whose names do not differ in letter case only: they share one root.
+        files = [
+            real / "data" / "aitlas_splits" / f"{n}_test.csv" for n in ("resisc45", "rsicb256")
+        ]
         seeds += [_first_rows(path, folder / "classes") for path in files]
 
     def read(data: bytes, random_: random.Random) -> None:

@@ -37,12 +37,14 @@ def _top1(run) -> float:
 def test_imagenet_weights_beat_random_ones_by_far(rsscn7, shared, cli, tmp_path):
     weights = shared / "weights" / "mobilenet_v2_imagenet_notop.weights.h5"
     common = ("--target", rsscn7, "--image-size", 96, "--batch-size", 20, "--head", "linear")
-    common = (*common, "--epochs", 6, "--learning-rate", 2e-2, "--weights", weights)
-    code, out, err = cli("train", "--strategy", "imagenet", *common, "--out", tmp_path / "good")
+    common = (*common, "--epochs", 6, "--learning-rate", 2e-2)
+    words = ("train", "--strategy", "imagenet", *common, "--weights", weights)
+    code, out, err = cli(*words, "--out", tmp_path / "good")
     assert code == 0, err
     assert "warning" not in err  # the file is known by its hash: nothing is assumed
-    # The same backbone is found by the weights; `scratch` ignores them.
-    code, _, err = cli("train", "--strategy", "scratch", *common, "--out", tmp_path / "random")
+    # The same backbone was found by the weights.
+    words = ("train", "--strategy", "scratch", *common, "--backbone", "mobilenet_v2")
+    code, _, err = cli(*words, "--out", tmp_path / "random")
     assert code == 0, err
     good, random = _top1(tmp_path / "good"), _top1(tmp_path / "random")
     # 140 photographs, six passes, 96 px: chance is 1/7, a probe of real features far above it.

@@ -55,7 +55,7 @@ def test_folds_csv_and_audit_lie_beside_the_records(root, tmp_path):
 
 def test_folds_csv_makes_the_same_records(root, tmp_path):
     first = _convert(root, tmp_path / "one")
-    second = _convert(root, tmp_path / "two", split_files=[tmp_path / "one" / "folds.csv"])
+    second = convert(root, tmp_path / "two", split_files=[tmp_path / "one" / "folds.csv"])
     assert second.splits == first.splits
 
 

@@ -1,6 +1,7 @@
 """The audit: images, labels, duplicates and leaks of a folder, of records, or of label files."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tfrecords_tools.auditing.duplicates import (
     find_pairs,
     find_pairs_between,
 )
-from tfrecords_tools.auditing.findings import Finding, Report
+from tfrecords_tools.auditing.findings import Finding, Read, Report
 from tfrecords_tools.auditing.fingerprints import fingerprint_all
 from tfrecords_tools.auditing.labels import (
     audit_files,
@@ -22,14 +23,15 @@ from tfrecords_tools.auditing.labels import (
     count_orders,
 )
 from tfrecords_tools.auditing.leaks import PixelCheck, read_examples
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import CARD_NAME, open_records
 from tfrecords_tools.sources.catalogue import compare, find_dataset, recognise
-from tfrecords_tools.sources.label_files import TEXT_TABLES, read_label_csv, read_label_tables
+from tfrecords_tools.sources.label_files import LabelFile, read_label_csv, read_label_tables
 from tfrecords_tools.sources.readers import MULTI, Listing, list_images, read_class_folders
 from tfrecords_tools.sources.split_files import apply_split_files
+from tfrecords_tools.sources.text_tables import TEXT_TABLES
 
 _TURNS = ("", "a quarter turn", "half a turn", "three quarter turns")
 
@@ -44,7 +46,7 @@ class AuditedSet:
         classes: class names.
         multi_label: whether the set is.
         prints: the fingerprints.
-        read: how to get the bytes of an image by id, for the thumbnails of a report.
+        read: gives the images of a report's thumbnails.
     """
 
     name: str
@@ -52,7 +54,7 @@ class AuditedSet:
     classes: list[str]
     multi_label: bool
     prints: Fingerprints
-    read: dict[str, str | bytes]
+    read: Read
 
 
 def audit(
@@ -64,6 +66,10 @@ def audit(
     dataset: str | None = None,
     label_cap: int | None = None,
     workers: int | None = None,
+    class_level: int | str | None = None,
+    ignore: Sequence[str] = (),
+    label_column: Sequence[str] = (),
+    label_separator: str | None = None,
 ) -> tuple[list[Report], dict[str, str | bytes]]:
     """Audits one thing, and compares it with another one.
 
@@ -76,6 +82,8 @@ def audit(
         dataset: name in the catalogue; else it is recognised by its labels.
         label_cap: most labels an image may have; else the catalogue's.
         workers: processes; all cores by default.
+        class_level, ignore, label_column, label_separator: how folders and label files are read,
+            as in `convert`.
 
     Returns:
         One report a set, and where to read each image that a finding names, by id.
@@ -88,16 +96,21 @@ def audit(
     if folders and not labels:
         if against:
             raise RsscError(f"{what} holds label files only: `against` compares images")
-        return [audit_label_files(folder, dataset, label_cap) for folder in folders], {}
+        return [audit_label_files(folder, dataset, label_cap) for folder in folders], _reader({})
     report = Report(str(what), 0)
-    audited = _open(what, labels, split_files, report, dataset, label_cap, workers)
+    reading = {"ignore": ignore}
+    reading |= (
+        {"label_column": label_column, "label_separator": label_separator}
+        if labels
+        else {"class_level": class_level}
+    )
+    audited = _open(what, labels, split_files, report, dataset, label_cap, workers, reading)
     _add_pairs(audited, report)
     if against:
         other_report = Report(str(against), 0)
         other = _open(Path(against), None, None, other_report, None, None, workers)
         _add_overlap(audited, other, report)
-        read = {f"{against}: {name}": source for name, source in other.read.items()}
-        audited.read.update(read)
+        audited.read = _both(audited.read, other.read, f"{against}: ")
         report.facts["against"] = {"name": str(against), "images": other_report.images}
     report.sort()
     return [report], audited.read
@@ -143,21 +156,30 @@ def _open(
     dataset: str | None,
     label_cap: int | None,
     workers: int | None,
+    reading: dict | None = None,
 ) -> AuditedSet:
     """Reads a set, fingerprints it, and reports on its labels and single images."""
     if (what / CARD_NAME).is_file():
+        asked = {"labels": labels, "split_file": split_files, **(reading or {})}
+        for name, value in asked.items():
+            if value:
+                raise SettingError(name, f"has no effect: {what} holds records", value)
         rows, classes, multi, sources = _open_records(what)
+        read = sources.read
     else:
         listing = (
-            read_label_csv(what, labels, skip_bad=True) if labels else read_class_folders(what)
+            read_label_csv(what, labels, skip_bad=True, **(reading or {}))
+            if labels
+            else read_class_folders(what, **(reading or {}))
         )
         if split_files:
             apply_split_files(listing, split_files, ignore_unlisted=True, ignore_missing=True)
         rows, classes, multi = listing.table, listing.classes, listing.task == MULTI
         report.facts["notes"] = listing.notes
         sources = list(rows["path"])
-        if labels:
-            _report_label_files(labels, report, dataset)
+        read = _reader(dict(zip(rows["id"], sources, strict=True)))
+        if listing.label_files and multi:
+            _report_label_files(listing.label_files, report, dataset)
         if dataset and (known := find_dataset(dataset)):
             listing = Listing(rows, classes, listing.task)
             report.findings += [
@@ -180,33 +202,35 @@ def _open(
             advance()
     table = rows.iloc[kept].reset_index(drop=True)
     _report_images(table, classes, prints, report)
-    read = dict(zip(rows["id"], sources, strict=True)) if isinstance(sources, list) else {}
-    return AuditedSet(str(what), table, classes, multi, Fingerprints(prints), read or sources.found)
+    return AuditedSet(str(what), table, classes, multi, Fingerprints(prints), read)
 
 
 class _Stored:
-    """The images of a record folder, one pass; `found` re-reads single ones for the report."""
+    """The images of a record folder, one pass; `read` reads single ones again for the report."""
 
     def __init__(self, records: Path):
         self._records, self._card = records, open_records(records)
-        self.found = _Lookup(records, self._card)
 
     def __iter__(self):
         return (data for *_, data in read_examples(self._records, self._card))
 
+    def read(self, ids: set[str]) -> dict[str, bytes]:
+        examples = read_examples(self._records, self._card)
+        return {name: data for _, name, _, data in examples if name in ids}
 
-class _Lookup(dict):
-    """Image bytes by id, read from the records on the first look."""
 
-    def __init__(self, records: Path, card):
-        super().__init__()
-        self._where = (records, card)
+def _reader(files: dict[str, str]) -> Read:
+    return lambda ids: {name: files[name] for name in ids & files.keys()}
 
-    def load(self, names: set[str]) -> None:
-        """Reads the images of `names` in one pass."""
-        for _, name, _, data in read_examples(*self._where):
-            if name in names:
-                self[name] = data
+
+def _both(first: Read, second: Read, prefix: str) -> Read:
+    """Reads two sets; in the report the ids of the second have a prefix."""
+
+    def read(ids: set[str]) -> dict[str, str | bytes]:
+        theirs = {name.removeprefix(prefix) for name in ids if name.startswith(prefix)}
+        return first(ids) | {f"{prefix}{name}": one for name, one in second(theirs).items()}
+
+    return read
 
 
 def _open_records(records: Path):
@@ -217,10 +241,7 @@ def _open_records(records: Path):
     return table, list(card.classes), card.multi_label, stored
 
 
-def _report_label_files(labels: list[Path], report: Report, dataset: str | None) -> None:
-    from tfrecords_tools.sources.label_files import expand_label_files
-
-    files = read_label_tables(expand_label_files(labels))
+def _report_label_files(files: list[LabelFile], report: Report, dataset: str | None) -> None:
     known = find_dataset(dataset) if dataset else recognise(list(files[0].labels.columns))
     report.findings += audit_files(files, known)
     report.facts["column_orders"] = count_orders(files)

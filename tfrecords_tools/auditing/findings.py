@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.csv_files import write_csv
 
 # Kind -> what it means, in the order of a report. Errors mislead a measurement, warnings may,
 # notes are for the eye.
@@ -26,10 +28,14 @@ KINDS = {
     "constant": ("warning", "images of one colour"),
     "blank-header": ("warning", "label columns without a name in the header"),
     "column-order": ("warning", "label files with another column order than most"),
+    "filled": ("note", "images with pixels without data, which got their mean colour"),
     "odd-size": ("note", "images of another size than most"),
     "look-alike": ("note", "pairs with nearly the same dHash whose detail differs: no leak"),
     "differs-from-catalogue": ("note", "differences from what is published about the set"),
 }
+
+# Gives the images of a report's thumbnails: their ids to files or bytes, of those that there are.
+Read = Callable[[set[str]], dict[str, str | bytes]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def write_json(reports: list[Report], path: Path) -> None:
         aside.write_text(text + "\n", encoding="utf-8")
 
 
-def write_csv(reports: list[Report], path: Path) -> None:
+def write_findings(reports: list[Report], path: Path) -> None:
     """Writes one row a finding."""
     rows = [
         {"set": report.name, "severity": finding.severity, **asdict(finding)}
@@ -114,4 +120,4 @@ def write_csv(reports: list[Report], path: Path) -> None:
     ]
     columns = ["set", "severity", *Finding.__dataclass_fields__]
     with new_file(path) as aside:
-        pd.DataFrame(rows, columns=columns).to_csv(aside, index=False, lineterminator="\n")
+        write_csv(pd.DataFrame(rows, columns=columns), aside)

@@ -6,8 +6,9 @@ import re
 from html import escape
 from pathlib import Path
 
-from tfrecords_tools.auditing.findings import KINDS, Finding, Report
+from tfrecords_tools.auditing.findings import KINDS, Finding, Read, Report
 from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, read_regular
 from tfrecords_tools.imaging.images import BadImage, load_rgb
 
 _SHOWN = 40  # findings a kind; the CSV has all
@@ -42,18 +43,17 @@ figcaption, .text {{ font-size: .85rem; overflow-wrap: anywhere; }}
 """
 
 
-def write_html(reports: list[Report], read: dict[str, str | bytes], path: Path) -> None:
+def write_html(reports: list[Report], read: Read, path: Path) -> None:
     """Writes the page.
 
     Args:
         reports: the reports.
-        read: image id to a file name or encoded bytes, for the thumbnails.
+        read: ids of images to their files or encoded bytes, for the thumbnails.
         path: the file to write.
     """
     shown = {name for report in reports for f in _shown(report) for name in (f.image, f.other)}
-    if hasattr(read, "load"):
-        read.load(shown)
-    body = "\n".join(_section(report, read) for report in reports)
+    images = read(shown)
+    body = "\n".join(_section(report, images) for report in reports)
     title = escape(", ".join(report.name for report in reports))
     with new_file(path) as aside:
         aside.write_text(_PAGE.format(title=title, body=body, side=_SIDE), encoding="utf-8")
@@ -66,7 +66,7 @@ def _shown(report: Report) -> list[Finding]:
     return kept
 
 
-def _section(report: Report, read: dict) -> str:
+def _section(report: Report, images: dict) -> str:
     facts = "; ".join(
         f"{key.replace('_', ' ')}: {_fact(value)}"
         for key, value in report.facts.items()
@@ -92,11 +92,11 @@ def _section(report: Report, read: dict) -> str:
         if count > _SHOWN:
             lines.append(f"<p>The first {_SHOWN}; all are in the CSV.</p>")
         found = [finding for finding in report.findings if finding.kind == kind]
-        lines += [_finding(finding, read) for finding in found[:_SHOWN]]
+        lines += [_finding(finding, images) for finding in found[:_SHOWN]]
     return "\n".join(lines)
 
 
-def _finding(finding: Finding, read: dict) -> str:
+def _finding(finding: Finding, images: dict) -> str:
     sides = (
         (finding.image, finding.split, finding.labels),
         (finding.other, finding.other_split, finding.other_labels),
@@ -106,7 +106,7 @@ def _finding(finding: Finding, read: dict) -> str:
         if not name:
             continue
         about = ", ".join(part for part in (split, labels.replace("|", ", ")) if part)
-        source = _thumbnail(read, name)
+        source = _thumbnail(images, name)
         # Names break after their separators, not in the middle of a number.
         broken = re.sub(r"([/_-])", r"\1<wbr>", escape(name))
         caption = f"<b>{broken}</b>" + (f"<br>{escape(_cut(about))}" if about else "")
@@ -120,14 +120,14 @@ def _finding(finding: Finding, read: dict) -> str:
     return f'<div class="finding">{"".join(figures)}<div class="text">{text}</div></div>'
 
 
-def _thumbnail(read: dict, name: str) -> str | None:
-    source = read.get(name)
+def _thumbnail(images: dict, name: str) -> str | None:
+    source = images.get(name)
     if source is None:
         return None
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        data = source if isinstance(source, bytes) else read_regular(source, MOST_IMAGE)
         image, _ = load_rgb(data)
-    except (BadImage, OSError):
+    except (BadImage, BadFile):
         return None
     image.thumbnail((2 * _SIDE, 2 * _SIDE))  # twice, for a phone's fine screen
     buffer = io.BytesIO()

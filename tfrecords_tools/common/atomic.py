@@ -1,49 +1,139 @@
-"""Output that is whole or absent: written aside, renamed at the end."""
+"""Output that is whole or absent: written aside, renamed at the end.
 
+What is written aside has a name of its own process (`.partial-HOST-PID-N-NAME`), so that two
+processes never write one file. What a killed process left is removed by the next that writes the
+same output; what a living one writes is left alone.
+"""
+
+import glob
+import hashlib
+import itertools
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.locks import sole_writer
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_ASIDE = re.compile(r"\.partial-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+-(?P<name>.*)", re.DOTALL)
+
+_numbers = itertools.count()
+_ours: set[Path] = set()  # what this process is writing
 
 
 def refuse_existing(out: Path, overwrite: bool = False) -> None:
-    """Raises `RsscError` if `out` exists, is not an empty folder, and may not be replaced."""
+    """Raises `DataError` if `out` exists, is not an empty folder, and may not be replaced."""
+    out = Path(out)
     try:
+        if _old(out).is_dir():  # a kill between two renames: what is there is not all there is
+            with sole_writer(out):
+                _recover(out)
         free = overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir()))
     except OSError as error:  # a name that is too long, a folder that may not be read
-        raise RsscError(f"cannot write {out}: {error.strerror or error}") from error
+        raise DataError(f"cannot write {out}: {error.strerror or error}") from error
     if free:
         return
-    raise RsscError(f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it")
+    raise DataError(f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it")
 
 
 @contextmanager
 def new_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a folder beside `out` that becomes `out` when the block ends well.
 
-    If the block raises (Ctrl-C included) the folder is removed and `out` is as it was. What a
-    killed process left behind is removed by the next call for the same `out`.
+    If the block raises (Ctrl-C included) the folder is removed and `out` is as it was. The lock
+    of `out` is held meanwhile.
 
     Raises:
-        RsscError: `out` exists and `overwrite` is false, or it cannot be written.
+        Busy: another process writes `out`.
+        DataError: `out` exists and `overwrite` is false, or it cannot be written.
     """
     out = Path(os.path.abspath(out))
-    _recover(out)
-    refuse_existing(out, overwrite)
-    aside = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+    with sole_writer(out) as locked:
+        _recover(out)
+        refuse_existing(out, overwrite)
+        _remove_left_over(out, locked)
+        with _aside(out) as aside:
+            try:
+                aside.mkdir(parents=True)
+                try:
+                    yield aside
+                    _replace(aside, out)
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
+            except OSError as error:
+                raise _explain(error, out, aside) from error
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` that replaces it when the block ends well.
+
+    The suffix is kept, because libraries choose a format by it. No lock is taken: of two
+    processes, the last one's file stays, whole.
+
+    Raises:
+        DataError: it cannot be written; what was there is as it was.
+    """
+    path = Path(path)
+    _remove_left_over(path, locked=False)
+    with _aside(path) as aside:
         try:
-            yield aside
-            _replace(aside, out)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise _explain(error, out, aside) from error
+            try:
+                yield aside
+                with open(aside, "rb+") as stream:
+                    os.fsync(stream.fileno())  # or a power cut leaves a new name without its bytes
+                os.replace(aside, path)
+            finally:
+                aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise _explain(error, path, aside) from error
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A name beside `path` that is this call's alone."""
+    name = f".partial-{_HOST}-{os.getpid()}-{next(_numbers)}-{path.name}"
+    aside = path.with_name(name)
+    _ours.add(aside)
+    try:
+        yield aside
+    finally:
+        _ours.discard(aside)
+
+
+def _remove_left_over(path: Path, locked: bool) -> None:
+    """Removes what processes that are gone wrote aside for `path`.
+
+    `locked`: whether we hold the lock of `path`; then those of other machines are gone, too.
+    """
+    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        found = _ASIDE.fullmatch(left.name)
+        if not found or found["name"] != path.name or left in _ours:
+            continue
+        here, process = found["host"] == _HOST, int(found["pid"])
+        gone = (process == os.getpid() or not _alive(process)) if here else locked
+        if gone and left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif gone:
+            with suppress(OSError):
+                left.unlink()
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        pass
+    return True
 
 
 def _explain(error: OSError, out: Path, aside: Path) -> Exception:
@@ -52,8 +142,8 @@ def _explain(error: OSError, out: Path, aside: Path) -> Exception:
         return error  # a library's own error in disguise
     reason = error.strerror or str(error)
     if error.filename is None or str(error.filename).startswith((str(aside), str(out))):
-        return RsscError(f"cannot write {out}: {reason}")
-    return RsscError(f"{error.filename}: {reason}")
+        return DataError(f"cannot write {out}: {reason}")
+    return DataError(f"{error.filename}: {reason}")
 
 
 def _replace(aside: Path, out: Path) -> None:
@@ -84,24 +174,10 @@ def _recover(out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` that replaces it when the block ends well.
-
-    The suffix is kept, because libraries choose a format by it.
-
-    Raises:
-        RsscError: it cannot be written; what was there is as it was.
-    """
-    path = Path(path)
-    aside = path.with_name(f".partial-{path.name}")
-    try:
-        try:
-            yield aside
-            with open(aside, "rb+") as stream:
-                os.fsync(stream.fileno())  # or a power cut leaves a new name without its bytes
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise _explain(error, path, aside) from error
+def discard(path: Path) -> None:
+    """Removes a file or a folder that can be made again; nothing if it cannot be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def map_chunks(
 
 
 def _start_worker() -> None:
-    _end_with_parent()
+    end_with_parent()
     _keep_freed_memory()
 
 
@@ -79,8 +79,9 @@ def _keep_freed_memory() -> None:
             ctypes.CDLL(None).mallopt(setting, _KEPT_BYTES)
 
 
-def _end_with_parent() -> None:
-    """Ends this worker with the process that started it, however that was killed.
+def end_with_parent() -> None:
+    """Ends this process, one of `multiprocessing`, with the one that started it, however that was
+    killed.
 
     A worker waits for work on a pipe that it holds open itself: it would wait for ever.
     """

@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tfrecords_tools.common.names import printable
+
 
 class _Rate(ProgressColumn):
     """Units per second over the last seconds; rich knows the speed, but shows it for bytes only."""
@@ -28,17 +30,17 @@ class _Rate(ProgressColumn):
 def progress_bar(title: str, total: int, unit: str = "img") -> Iterator["Bar"]:
     """Shows a bar for `total` units while the block runs; call the yielded bar to advance it."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield Bar(progress, progress.add_task(title, total=total, unit=unit, note=""))
+        yield Bar(progress, progress.add_task(printable(title), total=total, unit=unit, note=""))
 
 
 class Bar:
@@ -53,4 +55,4 @@ class Bar:
 
     def print(self, line: str) -> None:
         """Prints a line above the bar; on a log file it is all that shows."""
-        self._progress.console.print(line, highlight=False, soft_wrap=True)
+        self._progress.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)

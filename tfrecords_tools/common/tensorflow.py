@@ -42,7 +42,10 @@ def import_tensorflow():
     """Imports TensorFlow and looks for devices with the process's standard error held back.
 
     Before its logging is set up, TensorFlow writes to file descriptor 2 whatever the environment
-    says.
+    says. From then on it is silent, in the processes that this one starts too: its errors are
+    exceptions as well. `TF_CPP_MIN_LOG_LEVEL=0` shows everything; other levels, which the images
+    of notebook servers set, would show a user what is no concern of theirs (with several devices
+    `use_unbounded_threadpool`, as an error).
 
     Returns:
         The module `tensorflow`.
@@ -50,7 +53,11 @@ def import_tensorflow():
     grow_gpu_memory()
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its errors are exceptions too
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        import tensorflow
+
+        return tensorflow
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with hold_stderr():
         import tensorflow
 

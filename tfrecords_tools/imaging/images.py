@@ -1,9 +1,12 @@
-"""One image file -> the bytes that a record stores. Runs in worker processes: no TensorFlow."""
+"""One image file -> 8-bit RGB, and what of it is there. Worker processes need this: no TensorFlow.
+
+Photographs of 8 bits are Pillow's. TIFF is read by its directory (`tiff`), and everything of more
+than 8 bits by its header, because Pillow keeps 8 bits of 16-bit colours. Pixels without data get
+the mean colour of the others. What a camera notes of a turn (EXIF) is not applied: an overhead
+photograph has no upright, and TensorFlow does not apply it either.
+"""
 
 import hashlib
-import io
-import logging
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,105 +14,304 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, read_regular
+from tfrecords_tools.imaging.bands import Choice, choose
+from tfrecords_tools.imaging.header import (
+    JPEG_MARKER,
+    MAX_PIXELS,
+    PILLOW_FORMATS,
+    BadImage,
+    Header,
+    open_pillow,
+    read_header,
+)
+from tfrecords_tools.imaging.rule import PLAIN, Rule, kind_of
+from tfrecords_tools.imaging.scaling import fill_missing, find_valid, resolve, to_uint8
+from tfrecords_tools.imaging.tiff import MAX_BYTES, Tiff, Unreadable
+
+__all__ = ["EXTENSIONS", "MAX_PIXELS", "BadImage", "Picture", "Raster", "load_rgb", "read_image"]
+
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-FORMATS = ("jpeg", "png")
-JPEG_QUALITY = 95
-MAX_PIXELS = 89_478_485  # from here on Pillow warns of a bomb: 256 MiB as RGB
+# Images too, which are not read: refused with a reason, and not passed over in silence.
+EXTENSIONS |= {".jp2", ".j2k", ".hdf", ".nc"}
+NO_DATA = "it has no valid pixel: all are nodata, transparent or not finite"
+_UNSURE = 4  # bands up to which the first three are taken for red, green and blue
 
 # Half a photograph must be an error, whatever another library has set before us.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-_PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
-# In the data of a scan 0xff is followed by 0, or by the number of a restart.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SIXTEEN_BIT = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
-
-
-class BadImage(ValueError):
-    """An image file that cannot be used; the message says why, without the path."""
+# Pillow turns a TIFF by its tag, and nothing else by EXIF: undone here.
+_UNTURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 @dataclass(frozen=True)
-class StoredImage:
-    """An image as a record keeps it.
+class Picture:
+    """An image as a model is to see it.
 
     Attributes:
-        data: encoded bytes.
-        height, width: in pixels, of the stored image.
-        copied: whether `data` is the file, byte for byte.
-        warning: what a user should know about the conversion, or `None`.
-        pixels: sha256 of the RGB pixels at the stored size, before they are encoded: images that
-            would train alike have the same.
-        constant: whether every pixel has the same colour.
+        image: 8-bit RGB.
+        filled: how many pixels had no data (nodata, alpha of 0, a mask, NaN or infinity) and have
+            the mean colour of the others.
+        warning: what a user should know of how it was read, or `None`; the same text for all
+            files of which the same is to be said.
     """
 
-    data: bytes
-    height: int
-    width: int
-    copied: bool
+    image: Image.Image
+    filled: int = 0
     warning: str | None = None
-    pixels: bytes = b""
-    constant: bool = False
 
 
-def load_rgb(data: bytes) -> tuple[Image.Image, str | None]:
-    """Decodes anything that Pillow reads to an 8-bit RGB image, and a warning or `None`.
+@dataclass(frozen=True)
+class Raster:
+    """Raw values of the bands that are taken.
 
-    Alpha is dropped, palettes and CMYK are converted, more than 8 bits a channel are scaled
-    from the image's own minimum..maximum to 0..255 (with the warning).
+    Attributes:
+        pixels: `(bands, h, w)`, 1 or 3 bands.
+        valid: bool `(h, w)`.
+        bits: of a value; up to 8 they are colours as they are.
+        doubt: why the choice of bands may be wrong, or an empty text.
+    """
+
+    pixels: np.ndarray
+    valid: np.ndarray
+    bits: int
+    doubt: str = ""
+
+
+def load_rgb(data: bytes, rule: Rule = PLAIN) -> tuple[Image.Image, str | None]:
+    """Decodes an image file to an 8-bit RGB image to look at, and a warning or `None`.
+
+    As `read_image`, but of many bands without names the first three are taken: enough for a
+    thumbnail and for finding copies.
 
     Raises:
-        BadImage: empty, truncated, not an image, or a decompression bomb (`MAX_PIXELS`).
+        BadImage: as `read_image`.
     """
-    if not data:
-        raise BadImage("the file is empty (0 bytes)")
-    try:
+    picture = read_image(data, rule, strict=False)
+    return picture.image, picture.warning
+
+
+def read_image(
+    data: bytes, rule: Rule = PLAIN, mask: bytes | None = None, strict: bool = True
+) -> Picture:
+    """Decodes an image file to 8-bit RGB.
+
+    Palettes, greys and CMYK are converted; values of more than 8 bits are scaled by `rule`; pixels
+    without data get the mean colour of the others.
+
+    Args:
+        data: the file.
+        rule: which bands, what is nodata, what becomes 0 and 255.
+        mask: the mask that GDAL has written beside it (`NAME.tif.msk`), if there is one.
+        strict: whether more than four bands without names are refused.
+
+    Raises:
+        BadImage: empty, truncated, not an image, a decompression bomb, bands that must be chosen,
+            or no valid pixel.
+    """
+    with _reasons():
+        header = read_header(data)
+        if header.format == "TIFF" or header.deep:
+            raster = _read_raster(data, header, rule, mask, strict)
+            if isinstance(raster, Raster):
+                return _finish(raster, rule)
+            image = raster
+        else:
+            image = _read_pillow(data, header)
+        return _finish_photograph(image)
+
+
+def read_raster(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> Raster | None:
+    """The raw values of an image file that has more than 8 bits, or `None` for all others.
+
+    Raises:
+        BadImage: as `read_image`.
+    """
+    with _reasons():
+        header = read_header(data)
+        if not header.deep:
+            return None
+        raster = _read_raster(data, header, rule, mask)
+        return raster if isinstance(raster, Raster) else None
+
+
+class _reasons:
+    """Turns whatever a decoder raises into a `BadImage`."""
+
+    def __enter__(self) -> None:
         # Pillow's warnings name none of our files, and numpy's are about values we replace.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            return _decode(data)
-    except BadImage:
-        raise
-    except UnidentifiedImageError as error:
-        raise BadImage(f"not an image ({', '.join(_PILLOW_FORMATS)})") from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(f"refused as a decompression bomb: {error}") from error
-    except Exception as error:  # Pillow's plugins raise nearly anything on damaged files
-        raise BadImage(f"does not decode: {error or type(error).__name__}") from error
+        self._contexts = (warnings.catch_warnings(), np.errstate(all="ignore"))
+        for context in self._contexts:
+            context.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, kind, error, trace) -> None:
+        for context in reversed(self._contexts):
+            context.__exit__(None, None, None)
+        if error is None or isinstance(error, BadImage) or not isinstance(error, Exception):
+            return
+        if isinstance(error, UnidentifiedImageError):
+            raise BadImage(f"not an image ({', '.join(PILLOW_FORMATS)})") from error
+        if isinstance(error, Image.DecompressionBombError):
+            raise BadImage(f"refused as a decompression bomb: {error}") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadImage(f"does not decode: {reason[:300]}") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """The image with its header read; formats that other programs must decode stay out (EPS)."""
-    return Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
-
-
-def _decode(data: bytes) -> tuple[Image.Image, str | None]:
-    image = _open(data)
-    if image.width < 1 or image.height < 1:
-        raise BadImage(f"it has no pixels ({image.width}x{image.height})")
-    if image.width * image.height > MAX_PIXELS:
-        raise BadImage(
-            f"refused as a decompression bomb: {image.width}x{image.height} pixels, at most "
-            f"{MAX_PIXELS} are read"
-        )
+def _read_pillow(data: bytes, header: Header) -> Image.Image:
+    image = open_pillow(data)
+    turn = image.getexif().get(0x0112) if header.format == "TIFF" else None
     image.load()
-    if image.format == "JPEG":
-        _has_end_marker(data)
-    if image.format == "TIFF" and _bits(image) > 8 and image.mode not in _SIXTEEN_BIT:
-        return _scale(_read_deep_tiff(data))
-    if image.mode in _SIXTEEN_BIT and image.format in {"TIFF", "PNG"}:
-        return _scale(np.asarray(image))
-    return image if image.mode == "RGB" else image.convert("RGB"), None
+    if header.format == "JPEG":
+        has_end_marker(data)
+    return image.transpose(_UNTURN[turn]) if turn in _UNTURN else image
 
 
-def _has_end_marker(data: bytes) -> bool:
+def _finish_photograph(image: Image.Image) -> Picture:
+    """8-bit RGB of what Pillow has decoded."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return Picture(image)
+    if not image.has_transparency_data:
+        return Picture(image.convert("RGB"))
+    rgba = np.asarray(image.convert("RGBA"))
+    valid = rgba[..., 3] > 0
+    if valid.all():
+        return Picture(Image.fromarray(np.ascontiguousarray(rgba[..., :3])))
+    if not valid.any():
+        raise BadImage(NO_DATA)
+    filled = int(valid.size - valid.sum())
+    return Picture(Image.fromarray(fill_missing(rgba[..., :3], valid)), filled)
+
+
+def _read_raster(
+    data: bytes, header: Header, rule: Rule, mask: bytes | None, strict: bool = True
+) -> Raster | Image.Image:
+    """Raw values, or an image where only Pillow knows the colours of a TIFF."""
+    if header.format == "TIFF":
+        return _read_tiff(data, header, rule, mask, strict)
+    if header.width * header.height * header.bands * 2 > MAX_BYTES:
+        raise BadImage(f"{header.width}x{header.height} pixels of {header.bits} bits are too many")
+    import imagecodecs
+
+    if header.format == "JPEG":
+        pixels = imagecodecs.jpeg_decode(data)
+        has_end_marker(data)
+    else:
+        pixels = imagecodecs.png_decode(data)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = np.moveaxis(pixels, -1, 0)
+    valid = find_valid(pixels, rule.nodata)
+    if len(pixels) in (2, 4) and header.format == "PNG":
+        valid &= pixels[-1] > 0
+        pixels = pixels[:-1]
+    return Raster(pixels, valid, header.bits)
+
+
+def _read_tiff(
+    data: bytes, header: Header, rule: Rule, mask: bytes | None, strict: bool
+) -> Raster | Image.Image:
+    with Tiff(data) as tiff:
+        if tiff.for_pillow:
+            return _read_pillow(data, header)
+        # Known before a large file is decoded.
+        choice = _choose(tiff, rule, strict)
+        try:
+            found = tiff.read()
+        except Unreadable as error:
+            if header.deep or tiff.count > 4:
+                raise BadImage(f"does not decode as TIFF: {error}") from error
+            return _read_pillow(data, header)
+        pixels = found.pixels[[band - 1 for band in choice.bands]]
+        if found.colourmap is not None:
+            index = np.minimum(found.pixels[0], len(found.colourmap) - 1)
+            valid = find_valid(found.pixels[:1], tiff.nodata)
+            pixels, bits = np.moveaxis(found.colourmap[index], -1, 0), 8
+        else:
+            valid, bits = find_valid(pixels, tiff.nodata), tiff.bits
+        valid &= find_valid(pixels, rule.nodata)
+        if pixels.dtype != np.uint8:
+            bits = max(bits, 9)  # signed bytes are no colours
+        if found.mask is not None:
+            valid &= found.mask
+        if mask:
+            valid &= _read_mask(mask, valid.shape)
+        return Raster(pixels, valid, bits, choice.doubt)
+
+
+def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
+    if tiff.alpha is not None and tiff.alpha + 1 in rule.bands_for(tiff.colour_bands):
+        tiff.take_alpha_for_a_band()
+    count = tiff.colour_bands
+    try:
+        choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))
+    except ValueError as error:
+        raise BadImage(str(error)) from error
+    if choice.doubt and count > _UNSURE and strict:
+        raise BadImage(choice.doubt)
+    return choice
+
+
+def _read_mask(data: bytes, shape: tuple[int, int]) -> np.ndarray:
+    with Tiff(data) as tiff:
+        if (tiff.height, tiff.width) != shape:
+            raise BadImage("the mask beside it (.msk) has another size")
+        try:
+            return (tiff.read().pixels > 0).any(axis=0)
+        except Unreadable as error:
+            raise BadImage(f"the mask beside it (.msk) does not decode: {error}") from error
+
+
+def _finish(raster: Raster, rule: Rule) -> Picture:
+    """8-bit RGB of raw values."""
+    pixels, valid, doubts = raster.pixels, raster.valid, [raster.doubt] if raster.doubt else []
+    if not valid.any():
+        raise BadImage(NO_DATA)
+    if raster.bits > 8:
+        try:
+            ranges, fill = resolve(rule, pixels.dtype, len(pixels), lambda: pixels[:, valid])
+        except ValueError as error:
+            raise BadImage(str(error)) from error
+        doubts.insert(0, describe_scaling(rule, pixels.dtype, len(pixels)))
+        if fill is not None:
+            doubts.append(
+                f"many pixels are {fill:g}, an end of the range: if that means nodata, "
+                f"say `nodata={fill:g}`"
+            )
+        pixels = to_uint8(pixels, ranges)
+    rgb = np.moveaxis(np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels, 0, -1)
+    filled = int(valid.size - valid.sum())
+    rgb = fill_missing(rgb, valid) if filled else np.ascontiguousarray(rgb)
+    return Picture(Image.fromarray(rgb), filled, "; ".join(doubts) or None)
+
+
+def describe_scaling(rule: Rule, dtype, bands: int) -> str:
+    """What is said of an image of more than 8 bits: the same for all that are scaled alike."""
+    low, high = rule.range
+    known = rule.ranges.get(kind_of(dtype, bands))
+    if known:
+        shown = ", ".join(f"{low:g}..{high:g}" for low, high in known)
+        return f"{dtype} scaled to 8 bits from the set's range {shown}"
+    if low.percentile or high.percentile:
+        return f"{dtype} scaled to 8 bits, each image from its own {low}..{high}"
+    return f"{dtype} scaled to 8 bits from {low}..{high}"
+
+
+def has_end_marker(data: bytes) -> bool:
     """Follows the segments of a JPEG, scans included, to its end.
 
     Raises:
         BadImage: a segment reaches beyond the file: damage that Pillow paints over in grey.
     """
     at = 2
-    while marker := _JPEG_MARKER.search(data, at):
+    while marker := JPEG_MARKER.search(data, at):
         if marker[0] == b"\xff\xd9":
             return True
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
@@ -118,75 +320,21 @@ def _has_end_marker(data: bytes) -> bool:
     return False
 
 
-def _bits(image: Image.Image) -> int:
-    bits = image.tag_v2.get(258, 8)  # the TIFF tag BitsPerSample
-    return max(bits) if isinstance(bits, tuple) else int(bits)
-
-
-def _read_deep_tiff(data: bytes) -> np.ndarray:
-    """Pillow keeps only the high byte of deep RGB; a dark 12-bit scene would come out black."""
-    import tifffile
-
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it would say, we raise
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages[0]  # Pillow's first page, whose size was checked; not the series
-            if page.size > 4 * MAX_PIXELS:
-                raise ValueError(f"{page.size} values")
-            pixels = page.asarray()
-    except Exception as error:
-        raise BadImage(f"does not decode as a 16-bit TIFF: {error}") from error
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
-        pixels = np.moveaxis(pixels, 0, -1)  # planar storage
-    if pixels.ndim != 3 or pixels.shape[2] < 3:
-        raise BadImage(f"a 16-bit TIFF of shape {pixels.shape}; 1, 3 or 4 bands are understood")
-    return pixels[..., :3]
-
-
-def _scale(pixels: np.ndarray) -> tuple[Image.Image, str]:
-    values = np.nan_to_num(pixels.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
-    image = Image.fromarray(np.round(scaled).astype(np.uint8))
-    return image.convert("RGB"), f"{pixels.dtype} scaled from its own range {low:g}..{high:g}"
-
-
-def store(path: Path, size: int, encoding: str = "jpeg") -> StoredImage:
-    """Reads an image file and encodes it for a record.
-
-    A side longer than `size` is reduced to it (bilinear with antialiasing; the aspect is not
-    kept, as in the study); a shorter side stays: nothing is ever enlarged. An 8-bit RGB file
-    that already has its final size and format is copied untouched.
-
-    Args:
-        path: the image file.
-        size: longest side of the stored image, in pixels.
-        encoding: `"jpeg"` (quality 95) or `"png"` (lossless).
+def read_files(path: Path) -> tuple[bytes, bytes | None]:
+    """An image file, and the mask that GDAL may have written beside it.
 
     Raises:
-        BadImage: the file cannot be read or decoded.
+        BadImage: it cannot be read.
     """
+    path = Path(path)
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror or error}") from error
-    image, warning = load_rgb(data)
-    constant = is_constant(image)
-    target = (min(image.width, size), min(image.height, size))
-    copied = target == image.size and _is_stored_form(data, encoding)
-    if target != image.size:
-        image = image.resize(target, Image.Resampling.BILINEAR)
-    pixels = hash_pixels(image)
-    if copied:
-        return StoredImage(
-            data, image.height, image.width, copied=True, pixels=pixels, constant=constant
-        )
-    buffer = io.BytesIO()
-    options = {"quality": JPEG_QUALITY} if encoding == "jpeg" else {}
-    image.save(buffer, encoding, **options)
-    return StoredImage(
-        buffer.getvalue(), image.height, image.width, False, warning, pixels, constant
-    )
+        data, mask = read_regular(path, MOST_IMAGE), None
+        if path.suffix.lower() in (".tif", ".tiff"):
+            beside = path.with_name(path.name + ".msk")
+            mask = read_regular(beside, MOST_IMAGE) if beside.is_file() else None
+    except BadFile as error:
+        raise BadImage(error.reason) from error
+    return data, mask
 
 
 def hash_pixels(image: Image.Image) -> bytes:
@@ -203,14 +351,3 @@ def is_constant(image: Image.Image) -> bool:
         if any(low != high for low, high in part.getextrema()):
             return False
     return True
-
-
-def _is_stored_form(data: bytes, encoding: str) -> bool:
-    with _open(data) as header:
-        if header.mode != "RGB":
-            return False
-        if encoding == "jpeg":
-            # Without its end marker, Pillow reads a JPEG and TensorFlow does not.
-            return header.format in {"JPEG", "MPO"} and _has_end_marker(data)
-        bit_depth_is_8 = header.format == "PNG" and header.tile[0][3] == "RGB"
-        return bit_depth_is_8 and getattr(header, "n_frames", 1) == 1

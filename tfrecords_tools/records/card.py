@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.json_files import parse_json, read_json
+from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regular, special_kind
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 
 CARD_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -59,6 +62,8 @@ class Card:
         splits: split name to `Split`.
         made: how it was made: seed, fractions, counts of copied and re-encoded images, notes,
             images left out.
+        pixels: how the files became 8-bit RGB, where that was no matter of course: bands, range,
+            nodata. `None` for photographs of 8 bits. See `rule`.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Card:
     sizes: dict[str, int]
     splits: dict[str, Split]
     made: dict
+    pixels: Rule | None = None
 
     @property
     def side(self) -> int:
@@ -81,6 +87,15 @@ class Card:
     @property
     def multi_label(self) -> bool:
         return self.task == "multi-label"
+
+    @property
+    def rule(self) -> Rule:
+        """How a file becomes what the stored images are: the same for one that is predicted."""
+        if self.pixels:
+            return self.pixels
+        # Releases without the rule took every image from its own lowest to its own highest value.
+        notes = self.made.get("notes", ())
+        return OLD if any("scaled from its own range" in str(note) for note in notes) else PLAIN
 
     def to_json(self) -> str:
         """The text of `dataset.json`, with the card's own hash at its end."""
@@ -95,7 +110,8 @@ class Card:
         content = {"format_version": FORMAT_VERSION, **asdict(self)}
         for split, original in zip(content["splits"].values(), self.splits.values(), strict=True):
             split["examples"] = original.examples
-        return content
+        pixels = content.pop("pixels")  # nothing is said of what is a matter of course
+        return {**content, "pixels": self.pixels.to_json()} if pixels else content
 
 
 def _dump(content: dict) -> str:
@@ -108,7 +124,7 @@ def _hash(content: dict) -> str:
 
 def is_signed(records: Path) -> bool:
     """Whether the card of a folder that `read_card` reads carries its own hash."""
-    return "sha256" in json.loads((Path(records) / CARD_NAME).read_text(encoding="utf-8"))
+    return "sha256" in read_json(Path(records) / CARD_NAME)
 
 
 def read_card(records: Path) -> Card:
@@ -119,7 +135,7 @@ def read_card(records: Path) -> Card:
             f"{records} is no record folder (it has no {CARD_NAME}): make one with rssc-tf convert"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(path, MOST_JSON))
         signed = content.pop("sha256", None)  # the first releases wrote none
         edited = _hash(content) != signed and signed is not None
         version = content.pop("format_version")
@@ -134,7 +150,10 @@ def read_card(records: Path) -> Card:
             )
             for name, split in content.pop("splits").items()
         }
-        card = Card(**{**content, "classes": tuple(content["classes"])}, splits=splits)
+        content["classes"] = tuple(content["classes"])
+        if content.get("pixels") is not None:
+            content["pixels"] = Rule.from_json(content["pixels"])
+        card = Card(**content, splits=splits)
         _check(card)
         if edited:
             raise ValueError("it was edited: its own sha256 is another one")
@@ -189,7 +208,7 @@ def check_names(name: str, classes: tuple[str, ...] | list[str]) -> None:
 
     Run and cache folders are called after the set, and `labels.txt` has a class a line.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,100}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,100}", name):
         raise ValueError(f"the name {str(name)[:40]!r} cannot be part of a file name")
     if name.startswith("."):
         raise ValueError(f"the name {name!r} begins with a dot")
@@ -197,7 +216,7 @@ def check_names(name: str, classes: tuple[str, ...] | list[str]) -> None:
         raise ValueError("it needs two or more class names")
     if len(set(classes)) < len(classes):
         raise ValueError("two classes have one name")
-    odd = next((one for one in classes if re.search(r"[\x00-\x1f\x7f]", one)), None)
+    odd = next((one for one in classes if re.search(r"[\x00-\x1f\x7f-\x9f]", one)), None)
     if odd is not None:
         raise ValueError(f"the class name {odd[:80]!r} has a line break or control character")
 
@@ -213,8 +232,8 @@ def find_damage(records: Path, card: Card) -> list[str]:
         for shard in split.shards:
             known.add(shard.file)
             path = Path(records) / shard.file
-            if not path.is_file():
-                problems.append(f"{path}: missing")
+            if kind := special_kind(path):
+                problems.append(f"{path}: {'missing' if kind in MISSING else f'is {kind}'}")
             elif path.stat().st_size != shard.bytes:
                 size = path.stat().st_size
                 problems.append(f"{path}: {size} bytes, the card says {shard.bytes}")

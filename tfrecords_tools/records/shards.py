@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.regular_files import BadFile, open_regular
 from tfrecords_tools.records.card import Card, Shard, find_damage, refuse_damage
 
 _HEADER, _FOOTER = 12, 4  # length (8 bytes) and its checksum; the checksum of the data
@@ -54,6 +55,8 @@ def find_fault(path: Path, shard: Shard) -> str | None:
             fault = f"{examples} examples, the card says {shard.examples}"
         if fault is None and hash_file(path) != shard.sha256:
             fault = "its sha256 is not the card's"
+    except BadFile as error:
+        fault = error.reason
     except OSError as error:
         fault = f"cannot be read: {error.strerror or error}"
     return f"{path}: {fault}" if fault else None
@@ -61,7 +64,7 @@ def find_fault(path: Path, shard: Shard) -> str | None:
 
 def hash_file(path: Path) -> str:
     """sha256 of a file, hexadecimal."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -73,7 +76,7 @@ def follows_lengths(path: Path) -> bool:
 def _follow_lengths(path: Path) -> tuple[int, str | None]:
     """How many examples a file holds, and what is wrong with its lengths."""
     examples = position = 0
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         end = os.fstat(stream.fileno()).st_size
         while position < end:
             header = os.pread(stream.fileno(), _HEADER, position)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, field
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.sources.readers import Listing, plain_spelling
 
 _SHOWN = 4  # names in a message
@@ -28,6 +28,8 @@ class Dataset:
         label_cap: most labels that the authors say an image has.
         own_label: scene class to the label that its images should carry, where names differ.
         tfds: name in TensorFlow Datasets.
+        bands: what the bands of its files are, where there are more than red, green and blue and
+            the files do not say it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Dataset:
     label_cap: int | None = None
     own_label: dict[str, str] = field(default_factory=dict)
     tfds: str | None = None
+    bands: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """JSON-ready."""
@@ -113,14 +116,14 @@ def check_against(listing: Listing, name: str) -> Dataset | None:
     """Compares a listing with the catalogue's `name` and notes every difference in it.
 
     Raises:
-        RsscError: none of the classes is the dataset's, so it must be another one.
+        DataError: none of the classes is the dataset's, so it must be another one.
     """
     dataset = find_dataset(name)
     if dataset is None:
         return None
     expected = dataset.classes if listing.task == "single-label" else dataset.labels
     if expected and not {plain(n) for n in expected} & {plain(n) for n in listing.classes}:
-        raise RsscError(
+        raise DataError(
             f"none of the {len(listing.classes)} classes ({_some(listing.classes)}) is one of "
             f"{dataset.name}'s ({_some(list(expected))}): give another `dataset`"
         )

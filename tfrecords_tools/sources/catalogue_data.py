@@ -64,13 +64,14 @@ DATASETS = (
         licence="MIT; Sentinel-2 data: Copernicus",
         citation="Helber et al. 2019, IEEE JSTARS 12(7), doi:10.1109/JSTARS.2019.2918242",
         page="https://github.com/phelber/EuroSAT",
-        layout="2750/<Class>/<Class>_<n>.jpg (RGB)",
+        layout="2750/<Class>/<Class>_<n>.jpg (RGB), or .tif of 13 bands",
         classes=_counts(
             "AnnualCrop=3000 Forest=3000 HerbaceousVegetation=3000 Highway=2500 "
             "Industrial=2500 Pasture=2000 PermanentCrop=2500 Residential=3000 River=2500 "
             "SeaLake=3000",
         ),
         tfds="eurosat",
+        bands=_labels("B01, B02, B03, B04, B05, B06, B07, B08, B09, B10, B11, B12, B8A"),
     ),
     Dataset(
         name="MLRSNet",

@@ -1,23 +1,31 @@
-"""Multi-label CSV and TSV files: a header row, then an image and its 0/1 labels a row."""
+"""Label files -> the images of a folder with their labels: 0/1 columns, one class, or tags."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.sources.class_names import one_spelling
+from tfrecords_tools.sources.label_columns import in_order, read_columns
+from tfrecords_tools.sources.layout import read_splits, split_level
 from tfrecords_tools.sources.readers import (
     MULTI,
+    SINGLE,
     Listing,
     NameIndex,
+    folder_of,
     ignored,
     image_table,
     list_images,
     refuse_unsafe,
 )
-
-TEXT_TABLES = (".csv", ".tsv", ".txt")
+from tfrecords_tools.sources.text_tables import TEXT_TABLES, read_csv
+from tfrecords_tools.sources.words import split_of, split_of_file
 
 
 @dataclass
@@ -27,15 +35,22 @@ class LabelFile:
     Attributes:
         path: the file.
         names: image names, as written, one a row.
-        labels: int8 0/1 table, one row an image, columns in the file's own order.
+        labels: int8 0/1 table, one row an image; columns in the file's own order, or by name
+            where the labels are no columns of the file.
         header: the label columns as written, blank ones included.
-        repairs: what was wrong with the header, one line each.
+        several: whether an image may have several labels, or none.
+        by_columns: whether each label is a column of the file.
+        splits: split of each row, where a column says so.
+        repairs: what was wrong with the file or passed over, one line each.
     """
 
     path: Path
     names: list[str]
     labels: pd.DataFrame
     header: tuple[str, ...]
+    several: bool = True
+    by_columns: bool = True
+    splits: list[str] | None = None
     repairs: list[str] = field(default_factory=list)
 
 
@@ -48,46 +63,68 @@ def expand_label_files(files: list[Path]) -> list[Path]:
             continue
         inside = sorted(p for p in file.iterdir() if p.suffix.lower() in TEXT_TABLES)
         if not inside:
-            raise RsscError(f"{file} holds no label files: expected CSV or TSV files in it")
+            raise DataError(f"{file} holds no label files: expected CSV or TSV files in it")
         expanded += inside
     return expanded
 
 
-def read_label_csv(root: Path, files: list[Path], skip_bad: bool = False) -> Listing:
-    """Reads images of a folder and their 0/1 labels from CSV or TSV files with a header row.
+def read_label_csv(
+    root: Path,
+    files: list[Path],
+    skip_bad: bool = False,
+    *,
+    label_column: Sequence[str] = (),
+    label_separator: str | None = None,
+    ignore: Sequence[str] = (),
+    resplit: bool = False,
+) -> Listing:
+    """Reads images of a folder and their labels from tables of any form of `label_columns`.
 
-    The first column names the image (with or without folder and extension), every other column
-    is a label. Several files must have the same labels, in any order: columns are matched by
-    name, and one blank header is filled with the one label that all the other files have.
+    An image is named by its path below the folder or by its name, with or without extension, and
+    by its path below the label file where that lies in the folder. Several files of 0/1 columns
+    must have the same labels, in any order: columns are matched by name, and one blank header is
+    filled with the one label that all the other files have.
 
     Args:
         root: folder of the images, at any depth.
         files: the label files, or folders of them.
         skip_bad: leave out rows without an image and images without a row, with a note.
+        label_column, label_separator: see `label_columns.read_columns`.
+        ignore: folders and files to leave out; see `readers.list_images`.
+        resplit: pass over a column `split` and folders called train, val and test.
 
     Raises:
-        RsscError: a bad header or value, an image listed twice, a row without its image or an
+        DataError: a bad header or value, an image listed twice, a row without its image or an
             image without its row.
+        SettingError: a column that is not there.
     """
     root = Path(root)
-    ids, others = list_images(root)
+    ids, others = list_images(root, ignore)
     if not ids:
-        raise RsscError(f"no images in {root}: give the folder that holds the images")
-    tables = read_label_tables(expand_label_files(files))
+        raise DataError(f"no images in {root}: give the folder that holds the images")
+    find = _Finder(root, ids)
+    tables = read_label_tables(expand_label_files(files), find, label_column, label_separator)
+    several = any(table.several for table in tables)
     classes = list(tables[0].labels.columns)
-    find = NameIndex(ids)
     labels: dict[str, tuple[int, ...]] = {}
+    splits: dict[str, str] = {}
     missing: list[str] = []
     for table in tables:
-        for name, row in zip(table.names, table.labels[classes].to_numpy(), strict=True):
+        rows = table.labels[classes].to_numpy()
+        for name, row, split in zip(
+            table.names, rows, table.splits or [None] * len(rows), strict=True
+        ):
             refuse_unsafe(name, table.path)
             found = find(name, table.path)
             if found is None:
                 missing.append(f"{table.path}: {name}")
-            elif found in labels:
-                raise RsscError(f"{table.path}: {name!r} has a second row: give it one")
-            else:
-                labels[found] = tuple(int(i) for i in row.nonzero()[0])
+                continue
+            own = tuple(int(i) for i in row.nonzero()[0])
+            if found in labels:
+                _refuse_second_row(table, name, [labels[found], own], classes)
+            labels[found] = own
+            if split:
+                splits[found] = split
     unlisted = [name for name in ids if name not in labels]
     notes = ignored(others) + [line for table in tables for line in table.repairs]
     for culprits, what, mend in (
@@ -95,31 +132,159 @@ def read_label_csv(root: Path, files: list[Path], skip_bad: bool = False) -> Lis
         (unlisted, "images have no row", f"in {files[0]}"),
     ):
         if culprits and not skip_bad:
-            raise RsscError(
+            raise DataError(
                 f"{len(culprits)} {what} {mend}, the first is {culprits[0]}: mend the file, or "
                 "pass `skip_bad=True` to go on without them"
             )
         if culprits:
             notes.append(f"left out: {len(culprits)} {what}, the first is {culprits[0]}")
     if not labels:
-        raise RsscError(f"no row of {files[0]} names an image in {root}")
+        raise DataError(f"no row of {files[0]} names an image in {root}")
     kept = sorted(labels)
     table = image_table(root, kept, [labels[name] for name in kept])
-    return Listing(table, classes, MULTI, notes)
+    found = Listing(table, classes, MULTI if several else SINGLE, notes, tables)
+    _keep_splits(found, root, splits, resplit)
+    return found
 
 
-def read_label_tables(files: list[Path]) -> list[LabelFile]:
-    """Reads label files that belong together; every one has the same labels, in its own order.
+class _Finder:
+    """Finds the image that a label file means. A file in the folder of images may name them by
+    their paths below its own folder, or below the split that it is called after (`train.csv`)."""
+
+    def __init__(self, root: Path, ids: list[str]):
+        self._root, self._find = root.resolve(), NameIndex(ids, root.resolve().name)
+        folders = {folder_of(name) for name in ids}
+        first = sorted({folder[0] for folder in folders}) if split_level(folders) == 0 else []
+        self._splits = {split_of(folder): folder for folder in first}
+
+    def knows(self, name: str, file: Path) -> bool:
+        """Whether this is what the file calls some image."""
+        names = [f"{folder}/{name}" for folder in self._folders(file)]
+        return any(self._find.look_up(one)[1] for one in (*names, name))
+
+    def __call__(self, name: str, file: Path) -> str | None:
+        for folder in self._folders(file):
+            found, _ = self._find.look_up(f"{folder}/{name.strip()}")
+            if found:
+                return found
+        return self._find(name, file)
+
+    def _folders(self, file: Path) -> list[str]:
+        folder = file.resolve().parent
+        below = folder.relative_to(self._root).parts if folder.is_relative_to(self._root) else ()
+        named = self._splits.get(split_of_file(file.stem))
+        return [one for one in ("/".join(below), named) if one]
+
+
+def _refuse_second_row(
+    table: LabelFile, name: str, rows: list[tuple[int, ...]], classes: list[str]
+) -> None:
+    first, second = (";".join(classes[label] for label in row) for row in rows)
+    if table.by_columns or first == second:
+        raise DataError(f"{table.path}: {name!r} has a second row: give it one")
+    raise DataError(
+        f"{table.path}: {name!r} has a second row, with {second} after {first}: give it one; "
+        f"several labels stand in one cell, as {first};{second}"
+    )
+
+
+def _keep_splits(listing: Listing, root: Path, column: dict[str, str], resplit: bool) -> None:
+    """Fills `split` as a column of the label files or the folders say."""
+    ids, tables = list(listing.table["id"]), listing.label_files
+    folders = [folder_of(name) for name in ids]
+    if column and not resplit:
+        if any(name not in column for name in ids):
+            bare = next(table.path for table in tables if not table.splits)
+            raise DataError(
+                f"{bare} has no column split, and another label file has one: add it, or give "
+                "`resplit=True` to divide all images anew"
+            )
+        listing.notes.append(
+            "splits kept as the label files have them (`resplit=True` divides anew)"
+        )
+        listing.split_by = {"split_column": [table.path.name for table in tables]}
+        own = [column[name] for name in ids]
+    else:
+        found = read_splits(root, set(folders), resplit)
+        listing.notes += found.notes
+        if not found.folders:
+            _note_names(listing, resplit)
+            return
+        listing.split_by = {"split_folders": found.names}
+        own = [found.folders[folder] for folder in folders]
+    listing.table["split"] = pd.Series(own, dtype=object)
+
+
+def _note_names(listing: Listing, resplit: bool) -> None:
+    """Files called train.csv and test.csv are perhaps the published split, too."""
+    named = [split_of_file(table.path.stem) for table in listing.label_files]
+    if not resplit and None not in named and len(set(named)) > 1:
+        files = ", ".join(table.path.name for table in listing.label_files)
+        listing.notes.append(
+            f"{files} are called after splits, and all images are divided anew: give the files to "
+            "`split_file` too, to keep them"
+        )
+
+
+def read_label_tables(
+    files: list[Path],
+    find: _Finder | None = None,
+    label_column: Sequence[str] = (),
+    label_separator: str | None = None,
+) -> list[LabelFile]:
+    """Reads label files that belong together, with the same labels in each.
+
+    Args:
+        files: the files.
+        find: to tell the column of the images, where these are at hand.
+        label_column, label_separator: see `label_columns.read_columns`.
 
     Raises:
-        RsscError: a file has other labels than most, or a header or value that is wrong.
+        DataError: a file has other labels than most, or a header or value that is wrong.
+        SettingError: a column that is not there.
     """
-    tables = [_read_label_table(file) for file in files]
+    tables = []
+    for file in map(Path, files):
+        frame, notes = read_csv(file, header=None)
+        known = partial(find.knows, file=file) if find else None
+        found = read_columns(file, frame, known, label_column, label_separator)
+        tables.append(
+            LabelFile(
+                path=file,
+                names=found.names,
+                labels=found.labels,
+                header=tuple(found.labels.columns),
+                several=found.several,
+                by_columns=found.by_columns,
+                splits=found.splits,
+                repairs=notes + found.notes,
+            )
+        )
+    if len({table.by_columns for table in tables}) > 1:
+        odd = next(table for table in tables if not table.by_columns)
+        raise DataError(f"{odd.path} has its labels in one column, others as columns of 0 and 1")
+    return _same_columns(files, tables) if tables[0].by_columns else _same_names(tables)
+
+
+def _same_names(tables: list[LabelFile]) -> list[LabelFile]:
+    """Every table with the classes of all: a file need not have an image of each."""
+    counts: Counter = Counter()
+    for table in tables:
+        counts.update(dict(zip(table.labels.columns, table.labels.sum().tolist(), strict=True)))
+    one_spelling(counts, tables[0].path if len(tables) == 1 else "the label files")
+    classes = sorted(counts, key=in_order)
+    for table in tables:
+        table.labels = table.labels.reindex(columns=classes, fill_value=0).astype(np.int8)
+        table.header = tuple(classes)
+    return tables
+
+
+def _same_columns(files: list[Path], tables: list[LabelFile]) -> list[LabelFile]:
     whole = Counter(
         frozenset(table.labels.columns) for table in tables if "" not in table.labels.columns
     )
     if not whole:
-        raise RsscError(f"{files[0]}: a label column has no name in the header row: give it one")
+        raise DataError(f"{files[0]}: a label column has no name in the header row: give it one")
     usual = max(whole, key=lambda names: (whole[names], sorted(names)))
     for table in tables:
         lacking = sorted(usual - set(table.labels.columns))
@@ -128,63 +293,7 @@ def read_label_tables(files: list[Path]) -> list[LabelFile]:
             table.repairs.append(f"{table.path.name}: blank header read as {lacking[0]!r}")
         if set(table.labels.columns) != usual:
             odd = sorted(name or "(blank)" for name in usual ^ set(table.labels.columns))
-            raise RsscError(
+            raise DataError(
                 f"{table.path}: its labels differ from the other files' in {', '.join(odd)}"
             )
     return tables
-
-
-def read_csv(file: Path, **options) -> pd.DataFrame:
-    """A text table as strings, comma or tab separated; `RsscError` if it is none."""
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            separator = "\t" if "\t" in stream.readline() else ","
-        return pd.read_csv(
-            file,
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            **options,
-        )
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-        raise RsscError(f"cannot read {file} as a CSV: {reason}") from error
-
-
-def _read_label_table(file: Path) -> LabelFile:
-    # Without pandas' own header, which would rename blank and repeated columns silently.
-    frame = read_csv(file, header=None)
-    header = [str(cell).strip() for cell in frame.iloc[0]]
-    names, rows = header[1:], frame.iloc[1:]
-    if len(names) < 2:
-        raise RsscError(
-            f"{file}: expected a header row with the image and two or more labels. "
-            f"Received: {', '.join(header) or 'nothing'}"
-        )
-    if set(names) <= {"0", "1"}:
-        raise RsscError(f"{file}: its first row is no header: name the image and the labels in it")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise RsscError(
-            f"{file}: {repeated[0] or 'a blank name'!r} stands {names.count(repeated[0])} times in "
-            "the header row: every label column needs a name of its own"
-        )
-    values = rows.iloc[:, 1:]
-    numbers = values.isin({"1"})
-    wrong = ~(numbers | values.isin({"0"})).to_numpy()
-    if wrong.any():
-        values = values.map(lambda cell: str(cell).strip())
-        numbers = values.isin({"1"})
-        wrong = ~(numbers | values.isin({"0"})).to_numpy()
-    if wrong.any():
-        row, column = (int(where[0]) for where in wrong.nonzero())
-        raise RsscError(
-            f"{file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
-            f"Received: {values.iat[row, column]!r}"
-        )
-    labels = numbers.astype("int8")
-    labels.columns = names
-    labels = labels.reset_index(drop=True)
-    return LabelFile(Path(file), [str(name) for name in rows[0]], labels, tuple(names))

@@ -5,14 +5,20 @@ Everything is sorted by name: the order in which a file system lists files never
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.names import clean
+from tfrecords_tools.common.regular_files import refuse_special
 from tfrecords_tools.imaging.images import EXTENSIONS
+from tfrecords_tools.sources.class_names import one_spelling
+from tfrecords_tools.sources.layout import Folder, check_level, read_layout
+from tfrecords_tools.sources.words import is_structural, is_system_file, is_system_folder
 
 SINGLE, MULTI = "single-label", "multi-label"
 
@@ -32,99 +38,176 @@ class Listing:
         classes: class names; the index in this list is the label.
         task: `"single-label"` or `"multi-label"`.
         notes: one line each for what was ignored or repaired; they go into the card.
+        label_files: the label files (`label_files.LabelFile`) that the labels came from.
+        split_by: what has filled `split`, for the card: `{"split_folders": ["train", "test"]}` or
+            `{"split_column": ["labels.csv"]}`; empty where it is still to be filled.
     """
 
     table: pd.DataFrame
     classes: list[str]
     task: str
     notes: list[str] = field(default_factory=list)
+    label_files: list = field(default_factory=list)
+    split_by: dict[str, list[str]] = field(default_factory=dict)
 
 
-def list_images(root: Path) -> tuple[list[str], Counter]:
-    """Ids of the image files below `root`, sorted, and a count of other files by suffix."""
+def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Counter]:
+    """Ids of the image files below `root`, sorted, and a count of other files by suffix.
+
+    Folders and files of systems and tools (`@eaDir`, `__MACOSX`, `Thumbs.db`, `._photo.jpg`, what
+    begins with a dot) are passed over.
+
+    Args:
+        root: a folder.
+        ignore: names of folders and files to leave out, with `*` and `?` for any letters, in any
+            case; one with a slash is a path below `root`.
+
+    Raises:
+        DataError: no folder, one that cannot be read, a link in a circle, a name that is no UTF-8.
+        SettingError: nothing is called as an entry of `ignore` says.
+    """
     if not root.is_dir():
-        raise RsscError(f"{root} is not a folder: give the folder that holds the images")
+        raise DataError(f"{root} is not a folder: give the folder that holds the images")
     images, others = [], Counter()
-    for folder, _, files in _walk(root):
+    aside = _Ignored(root, ignore)
+    for folder, _, files in _walk(root, aside):
         for name in files:
-            if name.startswith(".") or name == "Thumbs.db":
-                continue
             path = Path(folder, name)
+            if is_system_file(name) or aside(path):
+                continue
             if path.suffix.lower() in EXTENSIONS:
                 images.append(path.relative_to(root).as_posix())
             else:
                 others[path.suffix or path.name] += 1
+    aside.check()
     for name in images:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise RsscError(
+            raise DataError(
                 f"{root}: the file name {name!r} is not valid UTF-8: rename it"
             ) from None
+    refuse_special(root, images, "an image file")
     return sorted(images), others
 
 
+class _Ignored:
+    """Whether a user wants a folder or file left out."""
+
+    def __init__(self, root: Path, patterns: Sequence[str]):
+        self._root = root
+        self._patterns = {one: clean(one).strip("/").casefold() for one in patterns}
+        self._unused = dict.fromkeys(patterns)
+
+    def __call__(self, path: Path) -> bool:
+        hit = False
+        if self._patterns:
+            name = clean(path.name).casefold()
+            below = clean(path.relative_to(self._root).as_posix()).casefold()
+            for given, pattern in self._patterns.items():
+                if fnmatchcase(below if "/" in pattern else name, pattern):
+                    self._unused.pop(given, None)
+                    hit = True
+        return hit
+
+    def check(self) -> None:
+        for given in self._unused:
+            raise SettingError("ignore", f"names a folder or files below {self._root}", given)
+
+
 def _walk(
-    folder: str | Path, above: tuple[str, ...] = ()
+    folder: str | Path, aside: _Ignored | None = None, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Every visible folder at and below `folder`, with its folders and files; links are followed.
 
     Raises:
-        RsscError: a link leads back to a folder that it lies in, or a folder cannot be read.
+        DataError: a link leads back to a folder that it lies in, or a folder cannot be read.
     """
     real = os.path.realpath(folder)
     if real in above:
-        raise RsscError(f"{folder} is a link to a folder that it lies in: remove it")
+        raise DataError(f"{folder} is a link to a folder that it lies in: remove it")
     if len(above) > _DEEPEST:
-        raise RsscError(f"{folder} lies more than {_DEEPEST} folders deep")
+        raise DataError(f"{folder} lies more than {_DEEPEST} folders deep")
     try:
         with os.scandir(folder) as entries:
             kinds = sorted((entry.name, entry.is_dir()) for entry in entries)
     except OSError as error:
-        raise RsscError(f"cannot read {folder}: {error.strerror}") from error
-    subfolders = [name for name, is_folder in kinds if is_folder and not name.startswith(".")]
+        raise DataError(f"cannot read {folder}: {error.strerror}") from error
+    subfolders = [
+        name
+        for name, is_folder in kinds
+        if is_folder and not is_system_folder(name) and not (aside and aside(Path(folder, name)))
+    ]
     yield str(folder), subfolders, [name for name, is_folder in kinds if not is_folder]
     for name in subfolders:
-        yield from _walk(os.path.join(folder, name), (*above, real))
+        yield from _walk(os.path.join(folder, name), aside, (*above, real))
 
 
-def read_class_folders(root: Path) -> Listing:
-    """Reads `root/<class>/<image>`; deeper levels are groups of classes (RSI-CB256 has two).
+def read_class_folders(
+    root: Path,
+    class_level: int | str | None = None,
+    ignore: Sequence[str] = (),
+    resplit: bool = False,
+) -> Listing:
+    """Reads `root/<class>/<image>`, and `root/<split>/<class>/<image>` with `split` filled.
 
-    The folder that holds an image is its class. Folders of one name in two groups keep the
-    group in their name (`urban/park`, `rural/park`).
+    What the folders mean is told by `layout.read_layout`; spellings of a class that look the same
+    are one class (`class_names.one_spelling`).
+
+    Args:
+        root: the folder.
+        class_level: the level of the classes, or `"last"`, where that is not clear.
+        ignore: folders and files to leave out; see `list_images`.
+        resplit: leave `split` empty, whatever the folders are called.
 
     Raises:
-        RsscError: no images, images outside a class folder, an empty class folder, or fewer
-            than two classes.
+        DataError: no images, images outside a class folder, an empty class folder, folders that
+            can be read in several ways, class names that look alike, or fewer than two classes.
+        SettingError: `class_level` or `ignore` is no such thing.
     """
-    root = Path(root)
-    ids, others = list_images(root)
+    root, class_level = Path(root), check_level(class_level)
+    ids, others = list_images(root, ignore)
     if not ids:
-        raise RsscError(f"no images in {root}: expected {root.name}/<class>/<image>")
+        raise DataError(f"no images in {root}: expected {root.name}/<class>/<image>")
     loose = [name for name in ids if "/" not in name]
     if loose:
-        raise RsscError(
+        raise DataError(
             f"{root / loose[0]} lies outside a class folder ({len(loose)} such files): expected "
             f"{root.name}/<class>/<image>, or give the labels with `labels`"
         )
-    folders = sorted({name.rpartition("/")[0] for name in ids})
-    _refuse_empty_folders(root, set(folders))
-    if len(folders) < 2:
-        raise RsscError(f"{root} has one class, {folders[0]!r}: a classifier needs two or more")
-    last = Counter(folder.rpartition("/")[2] for folder in folders)
-    names = {f: f if last[f.rpartition("/")[2]] > 1 else f.rpartition("/")[2] for f in folders}
-    classes = sorted(names.values())
+    folders = [folder_of(name) for name in ids]
+    layout = read_layout(root, set(folders), class_level, resplit)
+    _refuse_empty_folders(root, ignore, set(folders))
+    counts = Counter(layout.classes[folder] for folder in folders)
+    spelling, notes = one_spelling(counts, root)
+    classes = sorted(set(spelling.values()))
+    if len(classes) < 2:
+        raise DataError(f"{root} has one class, {classes[0]!r}: a classifier needs two or more")
     index = {name: number for number, name in enumerate(classes)}
-    labels = [(index[names[name.rpartition("/")[0]]],) for name in ids]
-    return Listing(image_table(root, ids, labels), classes, SINGLE, ignored(others))
+    labels = [(index[spelling[layout.classes[folder]]],) for folder in folders]
+    table = image_table(root, ids, labels)
+    found = Listing(table, classes, SINGLE, ignored(others) + layout.notes + notes)
+    if layout.splits.folders:
+        table["split"] = pd.Series([layout.splits.folders[f] for f in folders], dtype=object)
+        found.split_by = {"split_folders": layout.splits.names}
+    return found
 
 
-def _refuse_empty_folders(root: Path, used: set[str]) -> None:
-    for folder, subfolders, _ in _walk(root):
-        name = Path(folder).relative_to(root).as_posix()
-        if name != "." and not subfolders and name not in used:
-            raise RsscError(f"class folder {folder} has no images: fill it or remove it")
+def folder_of(name: str) -> Folder:
+    """The folders of an id, from the outermost."""
+    return tuple(name.split("/")[:-1])
+
+
+def _refuse_empty_folders(root: Path, ignore: Sequence[str], used: set[Folder]) -> None:
+    """A folder without images is a mistake, unless its class has images elsewhere (in another
+    split) or it is there for files of another kind."""
+    named = {part for folder in used for part in folder}
+    for path, subfolders, _ in _walk(root, _Ignored(root, ignore)):
+        folder = Path(path).relative_to(root).parts
+        if not folder or subfolders or folder in used:
+            continue
+        if folder[-1] not in named and not is_structural(folder[-1]):
+            raise DataError(f"class folder {path} has no images: fill it or remove it")
 
 
 def ignored(others: Counter) -> list[str]:
@@ -150,13 +233,19 @@ def plain_spelling(name: str) -> str:
 
 
 class NameIndex:
-    """Finds an image by what label files call it: its id or name, with or without extension."""
+    """Finds an image by what label files call it: its id or name, with or without extension.
 
-    def __init__(self, ids: list[str]):
+    Args:
+        ids: of the images.
+        folder: name of the folder that they lie in; lists may have it before an id.
+    """
+
+    def __init__(self, ids: list[str], folder: str = ""):
+        self._folder = clean(folder).casefold()
         self._found: dict[str, str | None] = {}
         self._folded: dict[str, str | None] = {}
         for name in ids:
-            plain = plain_spelling(name)
+            plain = _plain_id(name)
             stem = plain.rpartition(".")[0]
             for key in {plain, stem, plain.rpartition("/")[2], stem.rpartition("/")[2]}:
                 # None marks a name that two images share: it identifies neither.
@@ -164,30 +253,53 @@ class NameIndex:
         for key, name in self._found.items():
             folded = key.casefold()
             self._folded[folded] = None if folded in self._folded else name
+        # Two files may have one name but for what nobody sees; as it is written it finds one.
+        self._written = {name: name for name in ids}
 
     def __call__(self, name: str, source: Path) -> str | None:
-        """The id, or `None` if there is no such image; `RsscError` if the name is ambiguous.
+        """The id, or `None` if there is no such image; `DataError` if the name is ambiguous.
 
         Case decides only where it has to: a list made on Windows may differ in it.
         """
-        key = plain_spelling(name.strip().replace("\\", "/").removeprefix("./"))
-        found, known = self._found.get(key), key in self._found
-        if not known:
-            found, known = self._folded.get(key.casefold()), key.casefold() in self._folded
-        if not known and "/" in key and "." in key.rpartition("/")[2]:
+        found, known = self.look_up(name)
+        if known and found is None:
+            raise DataError(
+                f"{source}: {name!r} is the name of several images: give their folder, or leave "
+                "out those that are not meant with `ignore`"
+            )
+        return found
+
+    def look_up(self, name: str) -> tuple[str | None, bool]:
+        """The id or `None`, and whether the name is one of some image."""
+        if name in self._written:
+            return name, True
+        key = _plain_id(name.strip().replace("\\", "/").removeprefix("./"))
+        found, known = self._find(key)
+        below = key.casefold().partition(f"{self._folder}/") if self._folder else ("", "", "")
+        if not known and below[1] and (not below[0] or below[0].endswith("/")):
+            found, known = self._find(key[len(below[0]) + len(below[1]) :])
+        return found, known
+
+    def _find(self, key: str) -> tuple[str | None, bool]:
+        for names, one in ((self._found, key), (self._folded, key.casefold())):
+            if one in names:
+                return names[one], True
+        if "/" in key and "." in key.rpartition("/")[2]:
             # The same image in another format: the study turned UC Merced's TIFFs into JPEGs.
             stem = key.rpartition(".")[0]
-            found, known = self._found.get(stem), stem in self._found
-        if known and found is None:
-            raise RsscError(f"{source}: {name!r} is the name of several images: give their folder")
-        return found
+            return self._found.get(stem), stem in self._found
+        return None, False
+
+
+def _plain_id(name: str) -> str:
+    return plain_spelling("/".join(clean(part) for part in name.split("/")))
 
 
 def refuse_unsafe(name: str, source: Path) -> None:
-    """Raises `RsscError` for a name in a list that leads out of the image folder."""
+    """Raises `DataError` for a name in a list that leads out of the image folder."""
     parts = name.strip().replace("\\", "/")
     if parts.startswith("/") or parts[1:3] == ":/" or ".." in parts.split("/"):
-        raise RsscError(
+        raise DataError(
             f"{source}: {name!r} is an absolute path or leads out of the folder: name images by "
             "their path below the image folder"
         )

@@ -6,23 +6,17 @@ and refuses a file that asks for another one, before anything happens.
 """
 
 import io
-import pickle
-import pickletools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import MIB, read_regular
+from tfrecords_tools.sources.unpickling import DataUnpickler, Refused
 
-_MOST_OBJECTS = 10**7
-_LIMIT = 1 << 28  # bytes; the study's largest split list has 5 MB
-
-
-class _Refused(Exception):
-    """The pickle asks for something that no split list needs."""
+_MOST_BYTES = 64 * MIB  # the study's largest split list has 5 MB
 
 
 class Encoder:
@@ -39,12 +33,12 @@ class _Dtype:
 
     def __init__(self, name: str, *_):
         if not isinstance(name, str) or "," in name:
-            raise _Refused("a structured numpy dtype")
+            raise Refused("a structured numpy dtype")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
         if any(part is not None for part in state[2:5]):
-            raise _Refused("a structured numpy dtype")
+            raise Refused("a structured numpy dtype")
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
@@ -67,8 +61,7 @@ class _Array:
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, data = state
         if kind.dtype.hasobject:
-            values = np.empty(len(data), object)
-            values[:] = data
+            values = np.fromiter(data, object, len(data))  # never looks into lists of lists
         else:
             values = _values(data.encode("latin1") if isinstance(data, str) else data, kind)
         self.values = values.reshape(shape, order="F" if fortran else "C")
@@ -84,42 +77,27 @@ def _from_buffer(data: bytes, kind: _Dtype, shape: tuple, order: str) -> np.ndar
 
 def _scalar(kind: _Dtype, value: Any = b"") -> Any:
     if kind.dtype.hasobject:
-        raise _Refused("a numpy scalar of Python objects")
+        raise Refused("a numpy scalar of Python objects")
     return _values(value, kind)[0]
 
 
 def _encode(text: str, encoding: str) -> bytes:
     """`_codecs.encode`: how protocol 2 spells bytes."""
     if encoding != "latin1":
-        raise _Refused(f"the codec {encoding!r}")
+        raise Refused("another codec than latin1")
     return text.encode("latin1")
 
 
 def _new_encoder(kind: Any, *_) -> Encoder:
     """`copyreg._reconstructor`: how protocols 0 and 1 make an object."""
     if kind is not Encoder:
-        raise _Refused("an object that is no LabelEncoder")
+        raise Refused("an object that is no LabelEncoder")
     return Encoder()
 
 
 def _never_made(*_) -> None:
     """Stands where a name is only passed on (the array's type)."""
-    raise _Refused("an array that is made directly")
-
-
-class _Function:
-    """A function that a pickle may call, but not change: BUILD sets attributes of anything else."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable):
-        self._function = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
-
-    def __setstate__(self, _: Any) -> None:
-        raise _Refused("a changed function")
+    raise Refused("an array that is made directly")
 
 
 _ALLOWED = {
@@ -131,20 +109,20 @@ _ALLOWED = {
     ("__builtin__", "dict"): dict,
     ("__builtin__", "set"): set,
     ("collections", "OrderedDict"): dict,
-    ("_codecs", "encode"): _Function(_encode),
-    ("copyreg", "_reconstructor"): _Function(_new_encoder),
-    ("copy_reg", "_reconstructor"): _Function(_new_encoder),
-    ("builtins", "object"): _Function(_never_made),
-    ("__builtin__", "object"): _Function(_never_made),
-    ("numpy", "ndarray"): _Function(_never_made),
-    ("numpy", "dtype"): _Function(_Dtype),
+    ("_codecs", "encode"): _encode,
+    ("copyreg", "_reconstructor"): _new_encoder,
+    ("copy_reg", "_reconstructor"): _new_encoder,
+    ("builtins", "object"): _never_made,
+    ("__builtin__", "object"): _never_made,
+    ("numpy", "ndarray"): _never_made,
+    ("numpy", "dtype"): _Dtype,
     **{
-        (f"numpy.{core}.multiarray", name): _Function(made)
+        (f"numpy.{core}.multiarray", name): made
         for core in ("core", "_core")
         for name, made in (("_reconstruct", _reconstruct), ("scalar", _scalar))
     },
-    ("numpy.core.numeric", "_frombuffer"): _Function(_from_buffer),
-    ("numpy._core.numeric", "_frombuffer"): _Function(_from_buffer),
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     **{
         (f"sklearn.preprocessing.{module}", "LabelEncoder"): Encoder
         for module in ("_label", "label", "data", "_data")
@@ -152,58 +130,26 @@ _ALLOWED = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise _Refused(f"{module}.{name}")
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _Refused("a persistent object")
-
-
 def read_pickle(path: Path) -> Any:
     """Reads lists, dicts, tuples, sets, text, numbers, numpy arrays and `LabelEncoder`.
 
     Raises:
-        RsscError: the file asks for any other class or function (which is not called), is no
+        DataError: the file asks for any other class or function (which is not called), is no
             pickle, or is damaged.
     """
+    data = read_regular(path, _MOST_BYTES)
     try:
-        if Path(path).stat().st_size > _LIMIT:
-            raise RsscError(f"{path}: too large for a split list ({_LIMIT >> 20} MiB at most)")
-        stream = io.BytesIO(Path(path).read_bytes())
-        check_memo(stream)
-        return _finish(_Unpickler(stream, encoding="latin1").load(), {})
-    except RsscError:
-        raise
-    except _Refused as refused:
-        raise RsscError(
+        unpickler = DataUnpickler(io.BytesIO(data), len(data), _ALLOWED, encoding="latin1")
+        return _finish(unpickler.load(), {})
+    except Refused as refused:
+        raise DataError(
             f"{path}: refused: it asks for {refused}, which no split list needs; nothing in it "
             "was run. Save the lists as CSV instead"
         ) from None
-    except OSError as error:
-        raise RsscError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # damaged bytes can fail in an unpickler in any way at all
-        raise RsscError(
+        raise DataError(
             f"{path}: no pickle, or a damaged one ({type(error).__name__}): fetch it again"
         ) from None
-
-
-def check_memo(stream: BinaryIO) -> None:
-    """Looks through the pickle that begins here, and goes back to its beginning.
-
-    The unpickler makes its table of objects as long as the largest number in the file says:
-    sixteen gigabytes for a few bytes.
-
-    Raises:
-        ValueError: more than ten million objects, or no pickle.
-    """
-    start = stream.tell()
-    for opcode, number, _ in pickletools.genops(stream):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > _MOST_OBJECTS:
-            raise ValueError(f"a table of {number} objects")
-    stream.seek(start)
 
 
 def _finish(value: Any, done: dict[int, Any]) -> Any:

@@ -7,25 +7,17 @@ import numpy as np
 import pandas as pd
 
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.records.card import SPLITS
-from tfrecords_tools.sources.label_files import read_csv
+from tfrecords_tools.common.csv_files import write_csv
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.names import clean
+from tfrecords_tools.sources.label_columns import image_column
 from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe
 from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
+from tfrecords_tools.sources.text_tables import read_csv
+from tfrecords_tools.sources.words import split_of, split_of_file
 
 FOLDS = "folds.csv"
 
-# The words that lists use for our three splits.
-_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 _MISSING_SHOWN = 3
 
 
@@ -38,7 +30,7 @@ def write_folds(listing: Listing, path: Path) -> None:
     names = ["|".join(listing.classes[number] for number in labels) for labels in table["labels"]]
     frame = pd.DataFrame({"id": table["id"], "split": table["split"], "labels": names})
     with new_file(path) as aside:
-        frame.to_csv(aside, index=False, lineterminator="\n")
+        write_csv(frame, aside)
 
 
 def apply_split_files(
@@ -65,7 +57,7 @@ def apply_split_files(
         What the lists name and the folder lacks, one `FILE: NAME` each.
 
     Raises:
-        RsscError: a list that names a missing image (unless `ignore_missing`) or one image
+        DataError: a list that names a missing image (unless `ignore_missing`) or one image
             twice, a file that names no split, an absolute path, or images in no list (unless
             `ignore_unlisted`).
     """
@@ -74,7 +66,7 @@ def apply_split_files(
     missing: list[str] = []
     listed = 0
     for file in map(Path, files):
-        for number, (name, split) in enumerate(_read(file, listing)):
+        for number, (name, split) in enumerate(_read(file, listing, find)):
             refuse_unsafe(name, file)
             found = find(name, file)
             if found is None and number == 0 and _is_header(name):
@@ -83,14 +75,14 @@ def apply_split_files(
             if found is None:
                 missing.append(f"{file}: {name}")
             elif found in splits:
-                raise RsscError(
+                raise DataError(
                     f"{file}: row {number + 1}: {name!r} is already in {splits[found]!r}: an "
                     "image belongs to one split, once"
                 )
             else:
                 splits[found] = split
     if missing and not ignore_missing:
-        raise RsscError(
+        raise DataError(
             f"{len(missing)} of {listed} listed images are not there, the first is {missing[0]}: "
             "add them, or pass `ignore_missing=True` to go on without them"
         )
@@ -99,11 +91,11 @@ def apply_split_files(
             f"listed, but not there: {len(missing)} of {listed} images, the first is {missing[0]}"
         )
     if not splits:
-        raise RsscError(f"{files[0]} names none of the {len(table)} images: is it another set's?")
+        raise DataError(f"{files[0]} names none of the {len(table)} images: is it another set's?")
     table["split"] = table["id"].map(splits).astype(object)
     unlisted = table["id"][table["split"].isna()]
     if len(unlisted) and not ignore_unlisted:
-        raise RsscError(
+        raise DataError(
             f"{len(unlisted)} of {len(table)} images are in no split file, the first is "
             f"{unlisted.iloc[0]}: complete the lists, or pass "
             "`ignore_unlisted=True` to leave them out"
@@ -119,21 +111,27 @@ def _is_header(name: str) -> bool:
     return "/" not in name and "." not in name
 
 
-def _read(file: Path, listing: Listing) -> list[tuple[str, str]]:
+def _read(file: Path, listing: Listing, find: NameIndex) -> list[tuple[str, str]]:
     if file.suffix.lower() in (".pkl", ".pickle"):
         return _read_pickle(file, listing)
-    frame = read_csv(file, header=None)
-    header = [cell.strip().lower() for cell in frame.iloc[0]]
+    frame, notes = read_csv(file, header=None)
+    listing.notes += notes
+    header = [clean(cell).lower() for cell in frame.iloc[0]]
+    column = image_column(header, frame, lambda name: find.look_up(name)[1])
     if "split" in header:
-        column = frame[header.index("split")].str.strip()[1:]
-        unknown = sorted(set(column.str.lower()) - set(_WORDS))
-        if unknown:
-            raise RsscError(f"{file}: a split is train, val or test. Received: {unknown[0]!r}")
-        return list(zip(frame[0][1:], column.str.lower().map(_WORDS), strict=True))
-    for split in SPLITS:
-        if file.stem.lower().endswith(split):
-            return [(name, split) for name in frame[0]]
-    raise RsscError(f"{file}: the name of a split file ends in train, val or test (aid_train.csv)")
+        words = frame[header.index("split")][1:]
+        splits = words.map(split_of)
+        if splits.isna().any():
+            odd = words[splits.isna()].iloc[0].strip()
+            raise DataError(f"{file}: a split is train, val or test. Received: {odd!r}")
+        return list(zip(frame[column][1:], splits, strict=True))
+    split = split_of_file(file.stem)
+    if split is None:
+        raise DataError(
+            f"{file}: the name of a split file ends in train, val or test (aid_train.csv), or it "
+            "has a column split"
+        )
+    return [(name, split) for name in frame[column]]
 
 
 def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
@@ -142,14 +140,14 @@ def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
         _check_encoder(file, content, listing)
         return []
     if not isinstance(content, dict) or not content:
-        raise RsscError(f"{file}: expected a dict of splits, as the study wrote it")
+        raise DataError(f"{file}: expected a dict of splits, as the study wrote it")
     rows = []
     for word, part in content.items():
         word = word if isinstance(word, str) else type(word).__name__
-        split = _WORDS.get(word.lower())
+        split = split_of(word)
         names = part.get("filename") if isinstance(part, dict) else None
         if split is None or not _is_text(names):
-            raise RsscError(
+            raise DataError(
                 f"{file}: expected splits named train and test, each with a list `filename`. "
                 f"Received: {word[:40]!r}"
             )
@@ -168,13 +166,13 @@ def _is_text(values: Any) -> bool:
 
 def _check_encoder(file: Path, encoder: Encoder, listing: Listing) -> None:
     if not _is_text(encoder.classes_):
-        raise RsscError(
+        raise DataError(
             f"{file}: expected class names. Received: {type(encoder.classes_).__name__}"
         )
     theirs = [str(name) for name in encoder.classes_]
     odd = sorted(set(theirs) ^ set(listing.classes))
     if odd and theirs:
-        raise RsscError(
+        raise DataError(
             f"{file}: its classes differ from the images' in {', '.join(odd[:_MISSING_SHOWN])}"
             f"{' and more' if len(odd) > _MISSING_SHOWN else ''}: is it another set's?"
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 TFDS = "tfds:"
@@ -40,14 +41,15 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
     if not {"image", "label"} <= set(features):
         raise RsscError(f"tfds:{name} has no image and label: it has {', '.join(features)}")
     folder = Path(folder or Path(builder.data_dir) / "images")
-    if folder.is_dir():
-        return folder
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # network, checksum, manual download: the message says which
-        reason = str(error).strip().splitlines()[0]
-        raise RsscError(f"tfds:{name} cannot be fetched: {reason}") from error
-    _lay_out(builder, tfds, folder)
+    with sole_writer(folder, wait=True):
+        if folder.is_dir():
+            return folder
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # network, checksum, manual download: the message says which
+            reason = str(error).strip().splitlines()[0]
+            raise RsscError(f"tfds:{name} cannot be fetched: {reason}") from error
+        _lay_out(builder, tfds, folder)
     return folder
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.records.card import SPLITS
 from tfrecords_tools.sources.readers import MULTI, Listing
@@ -33,34 +33,29 @@ class SplitPlan:
     fold: int = 0
 
     def check(self) -> None:
-        """Raises `RsscError` if the numbers contradict each other."""
+        """Raises `SettingError` if a number is out of range, or two contradict each other."""
         by_share = not (self.per_class or self.folds)
         train = self.train if by_share else 0.0
-        if (
-            (by_share and not 0 < train <= 1)
-            or not 0 <= self.val < 1
-            or train + self.val > 1 + 1e-9
-        ):
-            raise RsscError(
-                "`train_fraction` is in (0, 1], `val_fraction` in [0, 1), and their sum at most "
-                f"1. Received: {self.train:g} and {self.val:g}"
-            )
+        if by_share and not 0 < train <= 1:
+            raise SettingError("train_fraction", "is in (0, 1], a share of all images", self.train)
+        if not 0 <= self.val < 1:
+            raise SettingError("val_fraction", "is in [0, 1), a share of all images", self.val)
+        if train + self.val > 1 + 1e-9:
+            what = "and `val_fraction` are shares of all images, at most 1 together"
+            raise SettingError("train_fraction", what, (self.train, self.val))
         if self.per_class is not None and self.per_class < 1:
-            raise RsscError(f"`per_class` is at least 1. Received: {self.per_class}")
+            raise SettingError("per_class", "is at least 1", self.per_class)
         if self.per_class and self.folds:
-            raise RsscError("`per_class` and `folds` are two kinds of split: give one of them")
+            what = "and `folds` are two kinds of split: give one of them"
+            raise SettingError("per_class", what, (self.per_class, self.folds))
         if self.folds is not None and self.folds < 2:
-            raise RsscError(f"`folds` is at least 2. Received: {self.folds}")
+            raise SettingError("folds", "is at least 2", self.folds)
         if self.folds and not 0 <= self.fold < self.folds:
-            raise RsscError(
-                f"`fold` is from 0 to {self.folds - 1} with `folds={self.folds}`. "
-                f"Received: {self.fold}"
-            )
+            what = f"is from 0 to {self.folds - 1} with `folds={self.folds}`"
+            raise SettingError("fold", what, self.fold)
         if self.folds and self.val > 1 - 1 / self.folds - 1e-9:
-            raise RsscError(
-                f"`val_fraction={self.val:g}` leaves nothing to train on beside one of "
-                f"{self.folds} folds: lower it"
-            )
+            what = f"leaves nothing to train on beside one of {self.folds} folds: lower it"
+            raise SettingError("val_fraction", what, self.val)
 
     def facts(self) -> dict:
         """What the card keeps of it."""
@@ -88,7 +83,7 @@ def assign_splits(
         groups: name of the group of each image; images of one group stay together.
 
     Raises:
-        RsscError: shares out of range, or fewer groups than splits.
+        DataError: shares out of range, or fewer groups than splits.
     """
     plan.check()
     if groups is not None:
@@ -100,8 +95,56 @@ def assign_splits(
     listing.table["split"] = pd.Series(split, index=listing.table.index, dtype=object)
 
 
+def keep_splits(listing: Listing, val: float, seed: int, groups: list[str] | None = None) -> None:
+    """Keeps the splits that a set has, and takes a validation split from its training images.
+
+    Args:
+        listing: images whose `split` is filled.
+        val: share of all images for validation; 0 leaves all as it is.
+        seed: int >= 0.
+        groups: as for `assign_splits`.
+
+    Raises:
+        DataError: a class of a single-label set has no training image.
+        SettingError: `val` takes all training images.
+    """
+    table = listing.table
+    train = (table["split"] == "train").to_numpy()
+    if listing.task != MULTI:
+        trained = {labels[0] for labels in table["labels"][train]}
+        absent = [name for n, name in enumerate(listing.classes) if n not in trained]
+        if absent:
+            raise DataError(
+                f"class {absent[0]!r} has no image in the training split that is kept (of "
+                f"{len(listing.classes)} classes {len(absent)} have none): add some, or give "
+                "`resplit=True` to divide all images anew"
+            )
+    present = set(table["split"])
+    if "train" not in present:
+        raise DataError(
+            f"the splits that are kept are {', '.join(sorted(present))}, and nothing is for "
+            "training: give `resplit=True` to divide all images anew"
+        )
+    lacking = [split for split in SPLITS if split not in present and not (split == "val" and val)]
+    for split in lacking:
+        mend = ": `val_fraction=0.1` takes one from train" if split == "val" else ""
+        listing.notes.append(f"there is no {split} split{mend}")
+    if not val:
+        return
+    share = val * len(table) / max(1, train.sum())
+    if share >= 1:
+        what = f"is below {train.mean():.2g} here, the share of the training images"
+        raise SettingError("val_fraction", what, val)
+    part = Listing(table[train].reset_index(drop=True), listing.classes, listing.task)
+    own = [group for group, one in zip(groups, train, strict=True) if one] if groups else None
+    assign_splits(part, SplitPlan(1 - share, share), seed, own)
+    # The shares are of what was for training: what rounding leaves over stays that.
+    table.loc[train, "split"] = part.table["split"].replace("test", "train").to_numpy()
+    listing.notes.append(f"{int((table['split'] == 'val').sum())} images of train are now val")
+
+
 def check_splits(listing: Listing) -> None:
-    """Raises `RsscError` where a class of a single-label set has no training image.
+    """Raises `DataError` where a class of a single-label set has no training image.
 
     In a multi-label set a rare label may lack one (AID's `mobile-home` has two positives in
     all); that is a note, because the other labels still train.
@@ -116,7 +159,7 @@ def check_splits(listing: Listing) -> None:
         return
     number = listing.classes.index(absent[0])
     count = int(table["labels"].map(lambda labels: number in labels).sum())
-    raise RsscError(
+    raise DataError(
         f"class {absent[0]!r} ({count} images) has no training image (of {len(listing.classes)} "
         f"classes {len(absent)} have none): raise `train_fraction` or add images"
     )
@@ -126,6 +169,8 @@ def limit(listing: Listing, count: int, seed: int) -> None:
     """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
     table = listing.table
     first = table["labels"].map(lambda labels: labels[0] if labels else -1).to_numpy()
+    if table["split"].notna().all():  # every class keeps some of each split
+        first = (first + 1) * len(SPLITS) + table["split"].map(SPLITS.index).to_numpy()
     turn = np.empty(len(table), int)
     for label in np.unique(first):
         where = np.flatnonzero(first == label)
@@ -156,7 +201,7 @@ def _per_class(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:
         if plan.per_class:
             first = plan.per_class
             if first > len(where):
-                raise RsscError(
+                raise DataError(
                     f"class {listing.classes[label]!r} has {len(where)} images, `per_class` asks "
                     f"for {first}: lower it or add images"
                 )
@@ -208,7 +253,8 @@ def _few_shot(positive: np.ndarray, count: int, seed: int) -> np.ndarray:
 def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) -> np.ndarray:
     positive = _positives(listing)
     if plan.per_class:
-        raise RsscError("`per_class` takes single images, `group` whole groups: give one of them")
+        what = "takes single images, `group` whole groups: give one of them"
+        raise SettingError("per_class", what, plan.per_class)
     names = np.array(groups)
     if plan.folds:
         fold = assign_groups(positive, names, [1 / plan.folds] * plan.folds, seed)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.sources.label_files import TEXT_TABLES, read_csv
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.sources.label_columns import image_column
 from tfrecords_tools.sources.readers import Listing, NameIndex
+from tfrecords_tools.sources.text_tables import TEXT_TABLES, read_csv
 
 
 def iterative_cut(
@@ -43,7 +44,7 @@ def iterative_folds(positive: np.ndarray, folds: int, seed: int) -> np.ndarray:
         for number, (_, test) in enumerate(splitter.split(positive[:, :1], positive)):
             fold[test] = number
     except ValueError as error:
-        raise RsscError(f"cannot make {folds} folds of {len(positive)} images: {error}") from error
+        raise DataError(f"cannot make {folds} folds of {len(positive)} images: {error}") from error
     return fold
 
 
@@ -56,12 +57,12 @@ def assign_groups(
     counts of all labels then come closest to the shares.
 
     Raises:
-        RsscError: fewer groups than parts.
+        DataError: fewer groups than parts.
     """
     names, group = np.unique(groups, return_inverse=True)
     wanted_parts = sum(share > 0 for share in shares)
     if len(names) < wanted_parts:
-        raise RsscError(
+        raise DataError(
             f"{len(names)} groups ({names[0]}, ...) cannot fill {wanted_parts} splits: name "
             "smaller groups with `group`"
         )
@@ -91,7 +92,7 @@ def read_groups(listing: Listing, by: str) -> list[str]:
             is searched in the id; its first group (or all that it matched) names the group.
 
     Raises:
-        RsscError: no such column, a bad expression, or an image without a group.
+        DataError: no such column, a bad expression, or an image without a group.
     """
     ids = list(listing.table["id"])
     file, colon, column = by.rpartition(":")
@@ -101,7 +102,7 @@ def read_groups(listing: Listing, by: str) -> list[str]:
         try:
             pattern = re.compile(by)
         except re.error as error:
-            raise RsscError(f"`group` {by!r} is no regular expression: {error}") from error
+            raise SettingError("group", f"is a regular expression ({error})", by) from error
         matches = {name: pattern.search(name) for name in ids}
         found = {
             name: match.group(1) if pattern.groups else match.group()
@@ -110,7 +111,7 @@ def read_groups(listing: Listing, by: str) -> list[str]:
         }
     absent = [name for name in ids if not found.get(name)]
     if absent:
-        raise RsscError(
+        raise DataError(
             f"`group` {by!r} names no group for {len(absent)} of {len(ids)} images, the first is "
             f"{absent[0]}"
         )
@@ -118,13 +119,14 @@ def read_groups(listing: Listing, by: str) -> list[str]:
 
 
 def _column(file: Path, column: str, ids: list[str]) -> dict[str, str]:
-    frame = read_csv(file)
+    frame, _ = read_csv(file)
     frame.columns = [str(name).strip() for name in frame.columns]
     if column not in frame.columns:
-        raise RsscError(f"{file} has no column {column!r}: it has {', '.join(frame.columns)}")
+        raise DataError(f"{file} has no column {column!r}: it has {', '.join(frame.columns)}")
     find = NameIndex(ids)
+    image = image_column(list(frame.columns), frame, lambda name: find.look_up(name)[1])
     return {
         name: group.strip()
-        for name, group in zip((find(n, file) for n in frame.iloc[:, 0]), frame[column])
+        for name, group in zip((find(n, file) for n in frame.iloc[:, image]), frame[column])
         if name is not None
     }

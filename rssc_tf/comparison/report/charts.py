@@ -1,4 +1,4 @@
-"""Charts of the report as inline SVG: colours come from the page's style sheet, one a strategy."""
+"""Charts of the report as inline SVG: colours come from the page's style sheet, one a regime."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _MARGIN = 10
 
 
 def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> str:
-    """A strategy's own shape in its own colour, so that the colour is never alone."""
+    """A regime's own shape in its own colour, so that the colour is never alone."""
     shape = list(REGIMES).index(strategy) if strategy in REGIMES else 0
     s = size
     polygons = (
@@ -74,7 +74,7 @@ def label_curves(
     """Score against the number of labelled images (log axis), with bands of the 95% intervals.
 
     Args:
-        lines: strategy to its points `(images, share of all images as text, score)`.
+        lines: regime to its points `(images, share of all images as text, score)`.
         limits: least and greatest score of the axis, in 0..1; charts side by side share them.
         title: for people who hear the page.
     """
@@ -132,10 +132,10 @@ def _spread(heights: dict[str, float], gap: float) -> dict[str, float]:
 
 
 def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) -> str:
-    """Stated probability against observed frequency, a line a strategy.
+    """Stated probability against observed frequency, a line a regime.
 
     Args:
-        curves: strategy to the table of `reliability`; bins with under 10 decisions are left out.
+        curves: regime to the table of `reliability`; bins with under 10 decisions are left out.
         ylabel: what is observed.
         title: for people who hear the page.
     """

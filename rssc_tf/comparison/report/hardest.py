@@ -1,4 +1,4 @@
-"""The test images that most runs get wrong, as thumbnails with what each strategy says."""
+"""The test images that most runs get wrong, as thumbnails with what each regime says."""
 
 import base64
 import io
@@ -71,7 +71,7 @@ def _figure(target: Target, group: Group, number: int, pictures: dict[str, str])
 
 
 def _said(runs: Sequence[Outcome], number: int, classes: Sequence[str]) -> str:
-    """What a strategy makes of an image: of several seeds the most frequent class, or the labels
+    """What a regime makes of an image: of several seeds the most frequent class, or the labels
     that most of them miss or add."""
     if not runs[0].task.exclusive:
         labels = runs[0].labels[number] == 1

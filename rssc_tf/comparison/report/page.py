@@ -116,10 +116,9 @@ def _marked(sentence: str) -> str:
 def _about(study: Study) -> str:
     """What was compared, in a line."""
     counts = []
-    for column, what in (("strategy", "strategies"), ("seed", "seeds"), ("fraction", "fractions")):
+    for column, what in (("strategy", "regimes"), ("seed", "seeds"), ("fraction", "fractions")):
         number = study.table[column].nunique()
-        one = {"strategies": "strategy"}.get(what, what.removesuffix("s"))
-        counts.append(f"{number} {what if number > 1 else one}")
+        counts.append(f"{number} {what if number > 1 else what.removesuffix('s')}")
     counts.append(f"{len(study.runs)} of {len(study.table)} runs")
     tests = [f"{len(t.ids):,} {t.split} images of {escape(t.name)}" for t in study.targets]
     return f"{', '.join(counts)}; {', '.join(tests)}. Brackets are 95% intervals."
@@ -144,7 +143,7 @@ def _target(study: Study, target: Target) -> str:
     if any(len(target.of_head(head)) > 1 for head in target.heads):
         parts += ["<h3>What labels buy</h3>", _curves(target)]
     else:
-        parts += ["<h3>The strategies side by side</h3>"]
+        parts += ["<h3>The regimes side by side</h3>"]
         parts += [_side_by_side(group, target) for group in target.groups]
     if len(main.strategies) > 1:
         parts += ["<h3>Differences</h3>"]
@@ -158,7 +157,7 @@ def _target(study: Study, target: Target) -> str:
     parts += ["<h3>The hardest test images</h3>"]
     runs = sum(1 for _ in main.all_runs())
     parts.append(
-        f"<p class=note>Of {runs} runs with {about}: what each strategy says, of several seeds "
+        f"<p class=note>Of {runs} runs with {about}: what each regime says, of several seeds "
         "the most frequent answer. Below the picture its true label.</p>"
     )
     parts.append(gallery(target, main, study.out))
@@ -205,7 +204,7 @@ def _differences(group: Group, target: Target) -> str:
         caption = f"Differences in {metric}, in percentage points. McNemar: {group.task.right}."
         content = _figure(differences_table(group), caption)
     else:
-        content = "<p>No two strategies have a seed in common: no difference is computed.</p>"
+        content = "<p>No two regimes have a seed in common: no difference is computed.</p>"
     opened = " open" if group in shown(target) else ""
     return f"<details{opened}><summary>{_where(group, target)}</summary>{content}</details>"
 
@@ -257,7 +256,7 @@ def _reliability(group: Group, about: str) -> str:
         labels = np.concatenate([run.labels for run in runs])
         curves[one] = reliability(probabilities, labels)
     what = f"{group.task.outcome}, %"
-    title = "stated probability against observed frequency, a line a strategy"
+    title = "stated probability against observed frequency, a line a regime"
     caption = (
         f"{about}, all seeds together. On the dashed line a probability is what it says; below it "
         "the model is too sure of itself. Bins with fewer than 10 decisions are left out."
@@ -296,4 +295,4 @@ def _unusable(study: Study) -> str:
     for row, reason in study.unusable:
         place = [row["target"], row["head"], fraction_name(row["fraction"]), row["seed"], reason]
         rows.append([escape(str(row["strategy"])), *(escape(str(part)) for part in place)])
-    return table(["Strategy", "Target", "Trained", "Labels", "Seed", "Why"], rows, "words")
+    return table(["Regime", "Target", "Trained", "Labels", "Seed", "Why"], rows, "words")

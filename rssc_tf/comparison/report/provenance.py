@@ -1,6 +1,5 @@
 """How a comparison was made, as HTML: command, versions, settings, records, leaks, time."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import fields
 from html import escape
@@ -13,6 +12,8 @@ from rssc_tf.comparison.report.tables import table
 from rssc_tf.comparison.report.wording import fraction_name
 from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.settings import Settings
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
@@ -33,8 +34,8 @@ def how_it_was_made(study: Study) -> str:
 
 def _command(out: Path) -> str:
     try:
-        command = json.loads((out / "compare.json").read_text(encoding="utf-8"))["command"]
-    except (OSError, ValueError, KeyError, TypeError):
+        command = read_json(out / "compare.json")["command"]
+    except (DataError, KeyError, TypeError):
         return "<p>The command was not kept.</p>"
     lines = escape(str(command)).split(" --")
     return "<pre>" + " \\\n    --".join(lines) + "</pre>"
@@ -75,7 +76,7 @@ def _sources(study: Study) -> str:
         leaks = ["not looked for" if n is None else f"{n:,}" for n in (found, excluded)]
         names = [escape(str(one)) for one in (strategy, target, records)]
         rows.append([*names, f"{len(folders)}", *leaks])
-    head = ["Strategy", "Target", "Source", "Rounds", "Leaks found", "excluded"]
+    head = ["Regime", "Target", "Source", "Rounds", "Leaks found", "excluded"]
     note = (
         "<p class=note>A leak is a source image that shows a photograph of the target's test "
         "split. Where several seeds share one source round, the intervals do not cover the "
@@ -97,7 +98,7 @@ def _weights(study: Study) -> str:
         [escape(kind), escape(", ".join(names)), escape(origin), f"<code>{escape(sha[:16])}</code>"]
         for (kind, origin, sha), names in seen.items()
     ]
-    return table(["Weights", "Strategies", "Origin", "sha256"], rows, "words")
+    return table(["Weights", "Regimes", "Origin", "sha256"], rows, "words")
 
 
 def _settings(study: Study) -> str:
@@ -115,7 +116,7 @@ def _settings(study: Study) -> str:
 
 
 def _value(values: list[tuple[str, Outcome]]) -> str:
-    """One value for all runs, or which strategy, fraction, head or target has which."""
+    """One value for all runs, or which regime, fraction, head or target has which."""
     if len({value for value, _ in values}) == 1:
         return values[0][0]
     for place in _PLACES:

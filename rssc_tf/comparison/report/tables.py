@@ -46,12 +46,12 @@ def _row_header(cell: str) -> str:
 
 
 def name(strategy: str) -> str:
-    """A strategy with its mark."""
+    """A regime with its mark."""
     return f"{swatch(strategy)}{escape(strategy)}"
 
 
 def scores_table(study: Study) -> str:
-    """The paper's layout: a row for a target and a share of labels, a column for a strategy."""
+    """The paper's layout: a row for a target and a share of labels, a column for a regime."""
     strategies = in_order({run.row["strategy"] for run in study.runs})
     heads = {group.head for target in study.targets for group in target.groups}
     rows = []
@@ -99,7 +99,7 @@ def metrics_table(study: Study, summary: pd.DataFrame) -> str:
             value = values.get(metric, np.nan)
             row.append(metric_value(describe(metric), value))
         rows.append(row)
-    head = ["Strategy", "Target", "Trained", "Images", *map(_metric_header, metrics)]
+    head = ["Regime", "Target", "Trained", "Images", *map(_metric_header, metrics)]
     return table(head, rows, "numbers")
 
 
@@ -135,7 +135,7 @@ def differences_table(group: Group) -> str:
 
 
 def class_table(group: Group, classes: Sequence[str]) -> str:
-    """Gain in F1 of every class, the best strategy over the reference, largest first."""
+    """Gain in F1 of every class, the best regime over the reference, largest first."""
     best, reference = group.best, group.reference
     gains, counts = group.class_gains(best, reference), group.class_counts()
     before, after = (_class_means(group, one) for one in (reference, best))
@@ -273,5 +273,5 @@ def scores_chart(group: Group) -> str:
         ]
         for strategy, one in found.items()
     ]
-    head = ["Strategy", "Score", "95% interval", interval_axis(limits), "Seeds"]
+    head = ["Regime", "Score", "95% interval", interval_axis(limits), "Seeds"]
     return table(head, rows, "numbers")

@@ -183,11 +183,11 @@ def test_dry_run_writes_nothing(arguments, cli, tmp_path):
     ("flags", "message"),
     [
         (("--fractions", "0.9"), "at most 0.5"),
-        (("--fractions", "0.2,0.2"), "given twice"),
+        (("--fractions", "0.2,0.2"), "none twice"),
         (("--strategies", "scratch,dino"), "Received: 'dino'"),
         (("--seeds", "0"), "--seeds is how many"),
         (("--head", "round"), "--head is one of"),
-        (("--distribute", "multiworker"), "divided by --shard"),
+        (("--distribute", "multiworker"), "divide it by --shard"),
         (("--weights", "absent.h5"), "absent.h5"),
         (("--target", "absent"), "absent is no record folder"),
     ],

@@ -131,6 +131,31 @@ def _flip(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
+def _bad_values(file, first):
+    """Whole archives whose content no features are."""
+    yield "has no shape", {"ids": first.ids, "labels": first.labels, "values": first.values[0]}
+    yield "other arrays", {"ids": first.ids, "labels": first.labels, "x": first.values}
+    objects = np.array([{}] * len(first.ids), object)
+    yield "objects", {"ids": objects, "labels": first.labels, "values": first.values}
+
+
+def test_an_archive_of_something_else_is_computed_again(records, card, cache):
+    encoder = open_encoder("random", card, **OWN)
+    first = kept_features(encoder, records, card, "val")
+    file = feature_file(encoder, card, "val")
+    file.with_name(f"{file.name}.sha256").unlink()
+    for _, arrays in _bad_values(file, first):
+        np.savez(file, **arrays)
+        file.with_name(f"{file.name}.sha256").unlink(missing_ok=True)
+        with pytest.warns(UserWarning, match="is damaged .*: making it again"):
+            _assert_same(first, kept_features(encoder, records, card, "val"))
+    file.unlink()
+    (file / "folder").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="is a folder, not a regular file"):
+        _assert_same(first, kept_features(encoder, records, card, "val"))
+    assert file.is_file()
+
+
 @pytest.mark.parametrize(
     "damage",
     [_flip, lambda data: data[:-100], lambda data: b"", lambda data: b"no features"],
@@ -142,7 +167,7 @@ def test_a_damaged_file_is_computed_again(damage, records, card, cache):
     file = feature_file(encoder, card, "val")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    with pytest.warns(UserWarning, match="is damaged .* computing it again"):
+    with pytest.warns(UserWarning, match=r"is damaged .*: making it again"):
         _assert_same(first, kept_features(encoder, records, card, "val"))
     assert file.read_bytes() == whole
 
@@ -151,6 +176,11 @@ def test_a_file_of_other_images_is_computed_again(records, card, cache):
     encoder = open_encoder("random", Records(records, card), **OWN)
     first = kept_features(encoder, records, card, "val")
     file = feature_file(encoder, card, "val")
+    np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
+    with pytest.warns(UserWarning, match=r"its sha256 is not the one"):
+        _assert_same(first, kept_features(encoder, records, card, "val"))
+    file.with_name(f"{file.name}.sha256").unlink()  # as earlier releases kept them
+    _assert_same(first, kept_features(encoder, records, card, "val"))
     np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
     with pytest.warns(UserWarning, match="7 images, not 8"):
         _assert_same(first, kept_features(encoder, records, card, "val"))
@@ -166,7 +196,7 @@ def test_features_that_are_not_finite_are_refused(records, card, cache):
 
 
 BAD_ENCODERS = {
-    "missing": ("{tmp}/none.h5", {}, "none.h5: no such weights file"),
+    "missing": ("{tmp}/none.h5", {}, "none.h5: no such file"),
     "unfinished": ("{tmp}/begun", {}, "is not finished"),
     "no run": ("{tmp}", {}, "is no run folder"),
     "size of a run": ("{run}", {"image_size": 64}, "its own image size: leave out `image_size`"),

@@ -1,5 +1,7 @@
 """Rasters of any type become 8-bit RGB, and what is missing in them is known."""
 
+import warnings
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,10 +9,11 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
-from rssc_tf.scene_map.ranges import parse_bands, parse_range
 from rssc_tf.scene_map.scene import mirror, open_scene
 from tests.rssc_tf.scene_map.conftest import write_raster
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.bands import parse_bands
+from tfrecords_tools.imaging.rule import Rule, parse_range
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(1, 256, (3, 20, 30)).astype(np.uint8)
@@ -163,13 +166,93 @@ def test_bad_bands_are_one_line(tmp_path):
     path = write_raster(tmp_path / "a.tif", BYTES)
     for text, words in (
         ("4,3,2", "has no band 4: it has 3"),
-        ("1,2", "3 numbers"),
         ("0", "band 0"),
+        ("-1", "band -1"),
+        ("nir", "no band 'nir'"),
     ):
         with pytest.raises(RsscError, match=words), open_scene(str(path), parse_bands(text)):
             pass
-    with pytest.raises(RsscError, match="`bands` is like"):
-        parse_bands("red")
+    for text in ("1,2", "", "1,,2", "4,3,2,1"):
+        with pytest.raises(RsscError, match="`bands` takes 3 bands"):
+            parse_bands(text)
     complex_ = write_raster(tmp_path / "c.tif", BYTES.astype(np.complex64))
     with pytest.raises(RsscError, match=r"band 1 .* is complex64"), open_scene(str(complex_)):
         pass
+
+
+# --- bands by name, nodata, and the rule of the training images ---
+
+
+def open_with(path, **arguments):
+    """Bands, ranges and warnings of a scene."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with open_scene(str(path), **arguments) as scene:
+            pixels, valid = scene.read(0, 0, scene.width, scene.height)
+    found = [str(one.message) for one in said if one.category is UserWarning]
+    return scene, pixels, valid, found
+
+
+@pytest.mark.parametrize(
+    ("names", "bands"),
+    [
+        (("blue", "green", "red", "nir"), (3, 2, 1)),
+        (("B02", "B03", "B04", "B08"), (3, 2, 1)),
+        (tuple(f"B{number:02d}" for number in range(1, 13)), (4, 3, 2)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_bands_are_found_by_what_the_file_calls_them(names, bands, kind, tmp_path):
+    values = np.random.default_rng(1).integers(1, 250, (len(names), 20, 30)).astype(kind)
+    path = write_raster(tmp_path / "a.tif", values)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = names
+    scene, _, valid, said = open_with(path)
+    assert (scene.bands, said) == (bands, [])
+    assert valid.all()  # GDAL takes the fourth of four bands of bytes for alpha
+    by_name = tuple(names[band - 1] for band in bands)
+    assert open_with(path, bands=by_name)[0].bands == bands
+
+
+@pytest.mark.parametrize("count", [4, 5, 13])
+def test_many_bands_without_names_are_a_warning(count, tmp_path):
+    values = np.random.default_rng(1).integers(1, 250, (count, 20, 30)).astype(np.uint16)
+    path = write_raster(tmp_path / "a.tif", values)
+    scene, _, _, (said,) = open_with(path)
+    assert scene.bands == (1, 2, 3)
+    assert f"{count} bands without names" in said
+    assert "`bands" in said
+    assert open_with(path, bands=(3, 2, 1))[3] == []
+
+
+def test_nodata_that_the_file_does_not_declare(tmp_path):
+    values = BYTES.astype(np.uint16) * 10
+    values[:, :5] = 0
+    path = write_raster(tmp_path / "a.tif", values)
+    scene, _, valid, (said,) = open_with(path)
+    assert "25% of " in said
+    assert "is 0 in all bands" in said
+    assert "`nodata=0`" in said
+    assert valid.all()
+    # It is no part of the range, which is that of the others.
+    expected = [tuple(np.percentile(band[5:], [2, 98])) for band in values]
+    np.testing.assert_allclose(scene.ranges, expected)
+    scene, _, valid, said = open_with(path, nodata=0)
+    assert said == []
+    assert not valid[:5].any()
+    assert valid[5:].all()
+    np.testing.assert_allclose(scene.ranges, expected)
+
+
+def test_a_scene_has_the_range_of_the_training_images(tmp_path):
+    path = write_raster(tmp_path / "a.tif", (BYTES.astype(np.uint16) * 10 + 100))
+    rule = Rule(ranges={"integer x 3": ((100.0, 2650.0),) * 3})
+    scene, pixels, _, _ = open_with(path, rule=rule)
+    assert scene.ranges == ((100, 2650),) * 3
+    np.testing.assert_array_equal(pixels, np.moveaxis(BYTES, 0, -1))
+    assert open_with(path, rule=rule, limits=parse_range("0,5000"))[0].ranges == ((0, 5000),) * 3
+    # Of another kind of values nothing is known.
+    other = write_raster(tmp_path / "b.tif", BYTES.astype(np.float32))
+    assert open_with(other, rule=rule)[0].ranges != scene.ranges
+    eight = write_raster(tmp_path / "c.tif", BYTES)
+    assert open_with(eight, rule=rule)[0].ranges == ()

@@ -8,15 +8,17 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 
 from rssc_tf.bench.serve import RunningServer, running_server
+from rssc_tf.serving.app import build_app
+from rssc_tf.serving.server import Server
+from rssc_tf.serving.service import Service
 
 
 @contextmanager
-def in_thread(app):
-    """Serves an application from a thread of this process; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+def in_thread(model, limits, hosts=None):
+    """Serves a model from a thread of this process; yields its address."""
+    server = Server(build_app(Service(model, limits), hosts), limits, port=0)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

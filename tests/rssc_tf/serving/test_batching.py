@@ -6,8 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from rssc_tf.serving.batching import Batcher, Limits, QueueFull, Row
+from rssc_tf.serving.batching import Batcher, QueueFull, Row
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.metrics import Metrics
+from rssc_tf.serving.turns import Flow
 
 
 class Doubler:
@@ -142,6 +144,32 @@ def test_a_full_queue_takes_nothing():
     assert values(first) == [2, 4] and values(last) == [10]
     assert isinstance(refused, QueueFull)
     assert model.sizes == [1, 3]
+
+
+def test_a_large_request_does_not_keep_a_small_one_waiting():
+    model, flow = Doubler(blocked=True), Flow()
+    many = [Row("f", {"x": 100 + i}, flow=flow) for i in range(40)]
+
+    def scenario(batcher):
+        return while_busy(model, batcher, [many, [row(1)]])
+
+    large, small = run(model, Limits(max_rows=4, max_queue=40, max_wait=0), scenario)
+    assert values(large) == [200 + 2 * i for i in range(40)] and values(small) == [2]
+    assert 1 in model.batches[1][2]  # the first batch after the one that was at work
+
+
+def test_a_large_request_fills_a_part_of_the_queue_only():
+    model = Doubler(blocked=True)
+    flows = [Flow() for _ in range(8)]
+    many = [[Row("f", {"x": 100 + i}, flow=flow) for i in range(40)] for flow in flows]
+
+    def scenario(batcher):
+        return while_busy(model, batcher, [*many, [row(1)]])
+
+    # Each counts as an eighth of 40 rows.
+    *large, small = run(model, Limits(max_rows=4, max_queue=40, max_wait=0), scenario)
+    assert all(values(answer) == list(range(200, 280, 2)) for answer in large)
+    assert isinstance(small, QueueFull)
 
 
 def test_rows_of_a_cancelled_request_are_not_run():

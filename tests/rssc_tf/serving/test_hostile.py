@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rssc_tf.serving.errors import Refused
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.rest import parse_predict
 from tests.fuzzing.mutation import mutate
 
@@ -91,7 +92,7 @@ _VALUES = st.recursive(
 )
 def test_any_json_is_read_or_refused(content):
     try:
-        found = parse_predict(orjson.dumps(content), Model())
+        found = parse_predict(orjson.dumps(content), Model(), Limits())
     except Refused as error:
         assert error.status_code == 400
         assert error.detail

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+import tracemalloc
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -13,11 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rssc_tf.serving import limits
-from rssc_tf.serving.app import build_app
-from rssc_tf.serving.batching import Limits
+from rssc_tf.serving import bodies
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.model import ServedModel
-from rssc_tf.serving.service import Service
 from tests.rssc_tf.serving.conftest import Client, in_thread
 
 MAX_BYTES, MAX_PIXELS, MAX_QUEUE = 50_000, 10_000, 4
@@ -28,14 +27,14 @@ def model(exported):
     return ServedModel(exported)
 
 
-def build(model, **options):
-    service = Service(model, Limits(**{"max_queue": MAX_QUEUE, "max_pixels": MAX_PIXELS} | options))
-    return build_app(service, MAX_BYTES)
+def running(model, hosts=None, **options):
+    most = {"max_queue": MAX_QUEUE, "max_pixels": MAX_PIXELS, "max_bytes": MAX_BYTES}
+    return in_thread(model, Limits(**most | options), hosts)
 
 
 @pytest.fixture(scope="module")
 def small(model):
-    with in_thread(build(model)) as address:
+    with running(model) as address:
         yield Client(address)
 
 
@@ -133,18 +132,19 @@ def test_more_images_than_may_wait(small, model):
         assert "5 images; at most 4 a request" in answer["error"]
 
 
-def test_a_slow_body(small, model, monkeypatch):
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
-
-    connection = http.client.HTTPConnection(urlsplit(small.address).netloc, timeout=60)
-    connection.putrequest("POST", path_of(model))
-    connection.putheader("Content-Length", "10")
-    connection.endheaders(b"{")
-    assert connection.getresponse().status == 408
+def test_a_slow_body(model):
+    with running(model, body_seconds=0.3) as address:
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        connection.putrequest("POST", path_of(model))
+        connection.putheader("Content-Length", "10")
+        connection.endheaders(b"{")
+        response = connection.getresponse()
+        assert response.status == 408
+        assert "longer than 0.3 seconds" in json.loads(response.read())["error"]
 
 
 def test_too_many_bytes_in_flight(small, model, monkeypatch):
-    monkeypatch.setattr(limits, "IN_FLIGHT", 0.5)
+    monkeypatch.setattr(bodies, "IN_FLIGHT", 0.5)
     status, answer, headers = send(small.address, path_of(model), b"x" * 30_000)
     assert status == 503
     assert "try again" in answer["error"]
@@ -164,7 +164,7 @@ def test_a_full_queue_says_so(model):
             assert go.wait(60)
             return super().run(signature, columns)
 
-    with in_thread(build(Slow(), max_rows=1)) as address:
+    with running(Slow(), max_rows=1) as address:
         answers = []
 
         def ask():
@@ -197,10 +197,165 @@ def test_a_model_that_fails_is_no_traceback(model):
         def run(self, signature, columns):
             raise ValueError("secret")
 
-    with in_thread(build(Broken())) as address:
+    with running(Broken()) as address:
         status, answer, _ = send(address, path_of(model), predict_body(picture()))
         assert (status, answer) == (500, {"error": "the model failed on this request"})
         assert Client(address).get("/healthz")[0] == 200
+
+
+JSON = {
+    "instances": b'{"instances":[' + b'"",' * 2000 + b'""]}',
+    "objects": b'{"instances":[' + b"{}," * 2000 + b"{}]}",
+    "lists": b'{"signature_name":"serve_images","instances":[[' + b"[]," * 2000 + b"[]]]}",
+    "columns": b'{"signature_name":"serve_images","inputs":{"images":[' + b"0," * 3000 + b"0]}}",
+    "nested": b'{"instances":' + b"[" * 3000 + b"]" * 3000 + b"}",
+}
+
+
+@pytest.mark.parametrize("what", JSON)
+def test_json_is_counted_before_it_is_parsed(model, monkeypatch, what):
+    def parse(body):
+        raise AssertionError("it was parsed")
+
+    with running(model, max_elements=2500) as address:
+        monkeypatch.setattr("rssc_tf.serving.rest.orjson.loads", parse)
+        status, answer, _ = send(address, path_of(model), JSON[what])
+        assert status == 413
+        assert "in the JSON; at most" in answer["error"]
+        monkeypatch.undo()
+        assert send(address, path_of(model), predict_body(picture()))[0] == 200
+
+
+def test_more_rows_than_may_be(small, model):
+    for body in (
+        b'{"instances":["","","","",""]}',
+        b'{"inputs":["","","","",""]}',
+        b'{"signature_name":"serve_images","inputs":{"images":[0,0,0,0,0]}}',
+        b'{"signature_name":"explain","inputs":{"image_bytes":["x"],"class_index":[0,0,0,0,0]}}',
+    ):
+        status, answer = small.post(path_of(model), body)
+        assert status == 413
+        assert answer["error"] == "5 images; at most 4 a request"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["x" * 30_000, *[""] * 60],  # every place as wide as the longest, in numpy
+        [[["1", "2", "3"]]],
+        [[[1.5, 0, 0]]],
+        [[[True, False, True]]],
+        [[[2**63, 0, 0]]],
+        [[[1, 2, 3], [1, 2]]],
+        [[1, 2, 3]],
+        [[[[1, 2, 3]]]],
+        [[[]]],
+        [[]],
+        [],
+        {"b64": "AAAA"},
+        None,
+    ],
+)
+def test_only_numbers_are_images(small, model, value):
+    body = json.dumps({"signature_name": "serve_images", "instances": [value]}).encode()
+    tracemalloc.start()
+    status, answer = small.post(path_of(model), body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert status == 400 and "images of instance 0" in answer["error"]
+    assert peak < 5e6
+
+
+def test_pixels_of_a_request(model):
+    with running(model, request_pixels=15_000) as address:
+        client, large = Client(address), picture(100, 90)
+        for status, answer in (
+            client.post(path_of(model), predict_body(large, large)),
+            client.upload("/classify", "files", [("a.jpg", large), ("b.jpg", large)]),
+        ):
+            assert status == 413
+            assert "18,000 pixels together; at most 15,000 a request" in answer["error"]
+        assert client.upload("/classify", "files", [("a.jpg", large)])[0] == 200
+
+
+def test_forms_of_many_parts(model):
+    with running(model, max_bytes=10**6) as address:
+        status, answer = Client(address).upload("/classify", "files", [("a", b"")] * 1001)
+        assert status == 400 and "Too many files" in answer["error"]
+
+
+class Blocked(ServedModel):
+    """Waits for `go` in every call, and counts the rows that it was given."""
+
+    def __init__(self, model):
+        self.__dict__.update(model.__dict__)
+        self.begun, self.go, self.rows = threading.Event(), threading.Event(), 0
+
+    def run(self, signature, columns):
+        self.begun.set()
+        assert self.go.wait(60)
+        self.rows += len(columns["image_bytes"])
+        return super().run(signature, columns)
+
+
+def metric(address: str, name: str) -> float:
+    lines = urllib.request.urlopen(f"{address}/metrics").read().decode().splitlines()
+    return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+
+def wait_for(address: str, name: str, value: float) -> None:
+    for _ in range(1000):
+        if metric(address, name) == value:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{name} is {metric(address, name)}, not {value}")
+
+
+def test_no_answer_in_time(model):
+    blocked = Blocked(model)
+    with running(blocked, request_seconds=0.5) as address:
+        status, answer, headers = send(address, path_of(model), predict_body(picture()))
+        assert status == 503
+        assert answer["error"] == "no answer within 0.5 seconds: try again later"
+        assert headers["retry-after"] == "1"
+        blocked.go.set()
+
+
+@pytest.mark.parametrize("path", ["predict", "classify"])
+def test_work_for_a_client_that_has_left_is_dropped(model, path):
+    blocked = Blocked(model)
+    with running(blocked, max_rows=1) as address:
+        client = Client(address)
+        first = threading.Thread(target=client.post, args=(path_of(model), predict_body(picture())))
+        first.start()
+        assert blocked.begun.wait(60)
+        body, kind = predict_body(*[picture()] * 3), "application/json"
+        if path == "classify":
+            part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+            body = (part + picture() + b"\r\n") * 3 + b"--x--\r\n"
+            kind = "multipart/form-data; boundary=x"
+        leaver = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        where = path_of(model) if path == "predict" else "/classify"
+        leaver.request("POST", where, body, {"Content-Type": kind})
+        wait_for(address, "rssc_queue_images", 3)
+        leaver.close()
+        wait_for(address, "rssc_queue_images", 0)
+        blocked.go.set()
+        first.join()
+        assert client.post(path_of(model), predict_body(picture()))[0] == 200
+        assert blocked.rows == 2
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body(model, capfd):
+    with running(model) as address:
+        for _ in range(5):
+            raw = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+            raw.putrequest("POST", path_of(model))
+            raw.putheader("Content-Length", "100")
+            raw.endheaders(b"{")
+            raw.close()
+        assert Client(address).post(path_of(model), predict_body(picture()))[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_gif_goes_alone(small, model):

@@ -19,7 +19,8 @@ def test_a_port_in_use_is_one_line(exported, cli, server):
     port = urlsplit(server.address).port
     code, out, err = cli("serve", exported, "--port", port)
     assert code == 1
-    assert err.startswith(f"rssc-tf: cannot listen at 127.0.0.1:{port}: ")
+    assert err.startswith("rssc-tf: --port must be free at 127.0.0.1 (")
+    assert str(port) in err
     assert err.count("\n") == 1
     assert out == ""
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from rssc_tf.predict import predict_files
-from rssc_tf.serving.batching import Limits
+from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.service import Service
 from tests.conftest import CLASSES
 

@@ -16,7 +16,6 @@ from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution, global_batch
 from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
-from rssc_tf.training.lock import locked
 from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
@@ -82,7 +81,8 @@ def test_interrupted_is_uninterrupted(
     strategy, head, precision, trained, records, cli, tmp_path, monkeypatch
 ):
     words = ("train", "--strategy", strategy, "--target", records, *SMALL, "--head", head)
-    words += ("--precision", precision, "--weights", trained)
+    words += ("--precision", precision)
+    words += () if strategy == "scratch" else ("--weights", trained)
     steps = 5
     if strategy == "dap-ssl":
         words += ("--source", records, "--source-epochs", 1)
@@ -173,18 +173,22 @@ def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".r.*"))
 
 
-def test_one_process_at_a_time(records, cli, tmp_path, monkeypatch):
+def test_one_process_at_a_time(records, cli, tmp_path, monkeypatch, elsewhere):
     out = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
     with monkeypatch.context() as patch:
         _signal_at(patch, stages, "_train_stage", 1, TERM)
         assert cli(*words)[0] == 143
-    with locked(out / "dataset.json", wait=False) as alone:
-        assert alone
-        code, _, err = cli(*words)
-    assert (code, f"another process is training in {out}" in err) == (1, True), err
-    with locked(out / "dataset.json", wait=False) as alone:
-        assert alone
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    holder = elsewhere(out)
+    for more in ((), ("--overwrite",)):
+        code, _, err = cli(*words, *more)
+        assert (code, f"another process is writing {out} (" in err) == (1, True), err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    holder.kill()
+    holder.wait()
+    assert cli(*words)[0] == 0
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(

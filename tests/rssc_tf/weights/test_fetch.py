@@ -1,7 +1,9 @@
 """Downloads: checked, cached, and nothing left behind by one that failed."""
 
 import dataclasses
+import hashlib
 import http.server
+import os
 import threading
 
 import pytest
@@ -77,13 +79,45 @@ def test_offline(entry):
         fetch(away)
 
 
-def test_a_file_that_was_brought_is_checked(server, entry):
+def _spoil(path, how):
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    elif how == "other":
+        path.write_bytes(CONTENT[:-1] + b"y")
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "folder":
+        path.unlink()
+        (path / "x").mkdir(parents=True)
+    elif how == "fifo":
+        path.unlink()
+        os.mkfifo(path)
+    elif how == "nothing":
+        path.unlink()
+        path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("how", ["cut", "other", "empty", "folder", "fifo", "nothing"])
+@pytest.mark.parametrize("known", [True, False], ids=["known hash", "no hash known"])
+def test_a_damaged_download_is_fetched_again(server, entry, how, known):
+    sha256 = hashlib.sha256(CONTENT).hexdigest() if known else None
+    entry = dataclasses.replace(entry, sha256=sha256)
+    path = fetch(entry)
+    _spoil(path, how)
+    with pytest.warns(UserWarning, match=r"pth\.tar in the cache is damaged .*making it again"):
+        assert fetch(entry) == path
+    assert path.read_bytes() == CONTENT
+    assert fetch(entry) == path and server.answers == 2
+
+
+def test_a_damaged_download_stays_where_no_other_is_to_be_had(server, entry):
     path = cached_path(entry)
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"other")
-    with pytest.raises(RsscError, match="sha256"):
-        fetch(dataclasses.replace(entry, sha256="00"))
-    assert server.answers == 0
+    path.write_bytes(b"brought by hand")
+    away = dataclasses.replace(entry, url="http://127.0.0.1:9/swav.pth.tar")
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(RsscError, match="cannot fetch"):
+        fetch(away)
+    assert path.read_bytes() == b"brought by hand"
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):

@@ -4,7 +4,9 @@ import importlib.util
 import io
 import os
 import pickle
+import struct
 import sys
+import time
 import types
 import zipfile
 
@@ -230,4 +232,94 @@ def test_a_compressed_storage(tmp_path):
         out.writestr("model/data.pkl", tensor_pickle(0, (6,), (1,)))
         out.writestr("model/data/0", bytes(24))
     with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
+
+
+def _shared_lists(levels=60) -> bytes:
+    """Each list is two of the one before: 1 kB, and 2^60 ways through it."""
+    content = []
+    for _ in range(levels):
+        content = [content, content]
+    return pickle.dumps(content, protocol=2)
+
+
+@pytest.mark.parametrize("wrap", [archive, bytes], ids=["zip", "stream"])
+def test_lists_that_share_each_other_are_read_once(tmp_path, wrap):
+    file = tmp_path / "w.pth"
+    file.write_bytes(wrap(_shared_lists()))
+    started = time.process_time()
+    with pytest.raises(RsscError, match=r"holds no tensor|nothing that PyTorch wrote"):
+        read_torch(file)
+    assert time.process_time() - started < 5
+
+
+def _with_tensor(around: bytes) -> bytes:
+    """A pickle of a tensor of six numbers, followed by what `around` makes of it."""
+    whole = tensor_pickle(0, (6,), (1,))
+    start, end = whole.index(b"X\x01\x00\x00\x00wq"), whole.rindex(b"s.")
+    tensor = whole[start:end].partition(b"w")[2]
+    tensor = tensor[2:]  # the memo of the name
+    return b"\x80\x02" + tensor + around
+
+
+def test_shared_tensors(tmp_path):
+    """Each way to a tensor is a name of it, but only as many as there can be."""
+    file = tmp_path / "w.pth"
+    data = np.arange(6, dtype=np.float32).tobytes()
+    step = b"r" + struct.pack("<I", 900) + b"0](j" + struct.pack("<I", 900) + b"j"
+    step += struct.pack("<I", 900) + b"e"
+    file.write_bytes(archive(_with_tensor(step * 3 + b"."), [("0", data)]))
+    arrays = read_torch(file)
+    assert sorted(arrays) == [f"{a}.{b}.{c}" for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    assert len({id(array) for array in arrays.values()}) == 1  # made once
+    file.write_bytes(archive(_with_tensor(step * 40 + b"."), [("0", data)]))
+    with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
+
+
+def test_copies_of_one_storage_without_end(tmp_path):
+    """A transposed view is copied; a file of 4 MB cannot ask for a thousand of those."""
+    file = tmp_path / "w.pth"
+    count = 1 << 20
+    one = tensor_pickle(0, (1024, 1024), (1, 1024), count)
+    start, end = one.index(b"X\x01\x00\x00\x00wq"), one.rindex(b"s.")
+    tensor = one[start:end].partition(b"w")[2][2:]
+    many = b"".join(
+        tensor.replace(b"K\x00M\x00\x04M\x00\x04", b"K\x00M\x00\x04" + b"M" + struct.pack("<H", n))
+        for n in range(900, 1024)
+    )
+    file.write_bytes(archive(b"\x80\x02](" + many + b"e.", [("0", bytes(4 * count))]))
+    with pytest.raises(RsscError, match="truncated or damaged"):
+        read_torch(file)
+
+
+def test_numbers_that_are_none(tmp_path):
+    """Shapes, counts and names are checked before anything is made of them."""
+    file = tmp_path / "w.pth"
+    dag = _shared_lists()[2:-1]
+    for payload in (
+        b"\x80\x02ctorch\ndevice\n" + dag + b"\x85R.",
+        b"\x80\x02ctorch\nSize\n" + dag + b"\x85R.",
+        b"\x80\x02(" + dag + b"X\x01\x00\x00\x00xtQ.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(NK\x00" + dag + b"NtR.",
+    ):
+        file.write_bytes(archive(payload))
+        with pytest.raises(RsscError) as caught:
+            read_torch(file)
+        assert len(str(caught.value)) < 300
+
+
+def test_a_zip_whose_members_lie(tmp_path):
+    file = tmp_path / "w.pth"
+    data = bytearray(archive(tensor_pickle(0, (6,), (1,)), [("0", bytes(24))]))
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", data, data.index(signature) + offset, 1 << 31)  # of data.pkl
+    file.write_bytes(data)
+    with pytest.raises(RsscError, match="a decompression bomb"):
+        read_torch(file)
+    big = io.BytesIO()
+    with zipfile.ZipFile(big, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("a/data.pkl", b"\x80\x02" + b"N0" * (40 << 20) + b"N.")
+    file.write_bytes(big.getvalue())
+    with pytest.raises(RsscError, match="a decompression bomb"):
         read_torch(file)

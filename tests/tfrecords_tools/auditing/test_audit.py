@@ -163,6 +163,11 @@ def test_records_are_audited_like_their_images(messy, tmp_path):
     assert counts["near-duplicate"] == 1
     assert "undecodable" not in counts
     assert (out / "audit.html").read_text().count("data:image/jpeg") >= 6
+    # Both sides of a pair are shown where the other set is records, too.
+    arguments = ["audit", str(messy), "--against", str(tmp_path / "records")]
+    assert main([*arguments, "--out", str(tmp_path / "leaks")]) == 0
+    page = (tmp_path / "leaks" / "audit.html").read_text()
+    assert page.count("data:image/jpeg") == page.count("<figure>") > 20
 
 
 def test_labels_of_images(class_folders, tmp_path):

@@ -1,10 +1,14 @@
 """Output is whole or absent."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tfrecords_tools.common import atomic
 from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
 from tfrecords_tools.common.errors import RsscError
 
@@ -35,12 +39,50 @@ def test_a_failure_keeps_what_was_there(tmp_path):
 
 
 def test_a_killed_process_leftover_is_removed(tmp_path):
-    (tmp_path / ".out.partial").mkdir()
-    (tmp_path / ".out.partial" / "half").write_text("x")
+    left = _left_over(tmp_path, "out", _dead())
+    left.mkdir()
+    (left / "half").write_text("x")
     with new_folder(tmp_path / "out"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert list((tmp_path / "out").iterdir()) == []
+    _left_over(tmp_path, "x.csv", _dead()).write_text("half")
+    with new_file(tmp_path / "x.csv") as aside:
+        aside.write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x.csv"]
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path):
+    """Also what another output's writer left, and what another machine writes where no lock says
+    that it is gone."""
+    living = _left_over(tmp_path, "x.csv", os.getppid())
+    other = _left_over(tmp_path, "y-x.csv", _dead())
+    away = tmp_path / f".partial-00000000-{_dead()}-0-x.csv"
+    for path in (living, other, away):
+        path.write_text("half")
+    with new_file(tmp_path / "x.csv") as aside:
+        aside.write_text("whole")
+        with new_file(tmp_path / "x.csv") as second:  # of the same process, at the same time
+            assert second != aside
+            second.write_text("first")
+    assert (tmp_path / "x.csv").read_text() == "whole"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(living.name, other.name, away.name, "x.csv")
+    }
+    foreign = tmp_path / f".partial-00000000-{_dead()}-0-out"
+    foreign.mkdir()
+    with new_folder(tmp_path / "out"):
+        assert not foreign.exists()  # we hold the lock
+
+
+def _dead() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def _left_over(folder, name, process):
+    return folder / f".partial-{atomic._HOST}-{process}-0-{name}"
 
 
 def test_a_file_is_replaced_when_it_is_whole(tmp_path):
@@ -60,7 +102,7 @@ def test_a_file_is_replaced_when_it_is_whole(tmp_path):
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
     (tmp_path / ".out.old").mkdir()
     (tmp_path / ".out.old" / "x").write_text("earlier")
-    (tmp_path / ".out.partial").mkdir()
+    _left_over(tmp_path, "out", _dead()).mkdir()
     with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out" / "x").read_text() == "earlier"
@@ -76,7 +118,7 @@ def test_an_error_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
     rename = Path.rename
 
     def fails(self, target):
-        if self.name == ".out.partial":
+        if self.name.startswith(".partial-"):
             raise OSError(errno.EIO, "Input/output error")
         return rename(self, target)
 

@@ -8,7 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tfrecords_tools.imaging.images import BadImage, hash_pixels, is_constant, load_rgb, store
+from tfrecords_tools.imaging.images import BadImage, hash_pixels, is_constant, load_rgb
+from tfrecords_tools.imaging.store import store
 
 
 def _decoded(stored) -> Image.Image:
@@ -45,7 +46,7 @@ def test_deep_tiff_is_scaled_with_a_warning(tmp_path):
     stored = store(tmp_path / "x.tif", 292, "png")
     values = np.asarray(_decoded(stored))
     assert (values.min(), values.max()) == (0, 255)
-    assert stored.warning == "uint16 scaled from its own range 100..4000"
+    assert stored.warning == "uint16 scaled to 8 bits, each image from its own p2..p98"
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,13 @@ def test_a_flipped_bit_that_makes_a_marker_is_no_image(scene):
     data[at + 2 : at + 4] = (0xFF, 0x00)
     with pytest.raises(BadImage, match=r"reaches beyond|does not decode"):
         load_rgb(bytes(data))
+
+
+def test_a_png_that_is_not_whole_is_not_copied(scene, tmp_path):
+    scene(1, 40).save(tmp_path / "x.png")
+    data = (tmp_path / "x.png").read_bytes()
+    assert store(tmp_path / "x.png", 292, "png").copied
+    (tmp_path / "x.png").write_bytes(data[:-12])  # without IEND
+    assert not store(tmp_path / "x.png", 292, "png").copied
+    scene(1, 40).quantize(9).convert("RGB").save(tmp_path / "x.png", transparency=(1, 2, 3))
+    assert not store(tmp_path / "x.png", 292, "png").copied

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.sources.readers import NameIndex, read_class_folders, refuse_unsafe
 
 
@@ -44,12 +44,79 @@ def test_file_system_order_does_not_matter(class_folders, monkeypatch):
 
 def test_two_levels_are_groups_of_classes(class_folders):
     root = class_folders({"urban/park": 1, "rural/park": 1, "rural/farm": 1})
-    assert read_class_folders(root).classes == ["farm", "rural/park", "urban/park"]
+    assert read_class_folders(root, "last").classes == ["farm", "rural/park", "urban/park"]
+    assert read_class_folders(root, 1).classes == ["rural", "urban"]
+    assert read_class_folders(root, "2").classes == ["farm", "park"]
 
 
-def test_mixed_case_and_unicode_names(class_folders):
-    root = class_folders({"Größe": 1, "größe": 1, "港口": 1})
-    assert read_class_folders(root).classes == ["Größe", "größe", "港口"]
+def test_groups_without_a_name_in_common_are_read_with_a_note(class_folders):
+    listing = read_class_folders(class_folders({"urban/park": 1, "rural/farm": 1}))
+    assert listing.classes == ["farm", "park"]
+    assert listing.notes == [
+        "folders in folders: the inner ones are taken as the classes (farm, park); give "
+        "`class_level=1` if rural, urban are"
+    ]
+
+
+def test_unicode_names(class_folders):
+    root = class_folders({"Größe": 1, "港口": 1})
+    assert read_class_folders(root).classes == ["Größe", "港口"]
+
+
+def test_spellings_that_look_the_same_are_one_class(class_folders):
+    root = class_folders({"for\u00eat": 2, "fore\u0302t": 1, "dry  field ": 1, "fo\u200brest": 1})
+    listing = read_class_folders(root)
+    assert listing.classes == ["dry field", "forest", "forêt"]
+    assert sorted(listing.table["labels"]) == [(0,), (1,), (2,), (2,), (2,)]
+    assert listing.notes == [
+        "class 'forêt' is spelt in 2 ways that look the same: 'fore\\u0302t' (1), 'for\\xeat' (2)",
+        "2 class names without invisible characters and extra spaces, the first is "
+        "'dry  field ' as 'dry field'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "names", [("Forest", "forest"), ("forest", "for\u200dest"), ("ｌake", "lake"), ("fin", "ﬁn")]
+)
+def test_spellings_that_look_alike_are_refused(class_folders, names):
+    root = class_folders({**dict.fromkeys(names, 1), "water": 1})
+    with pytest.raises(DataError, match="look alike, and differ in letter case or form only"):
+        read_class_folders(root)
+
+
+def test_what_systems_leave_behind_is_no_class(class_folders, scene):
+    root = class_folders({"forest": 1, "lake": 1})
+    junk = ("@eaDir", "forest/@eaDir/a.jpg", "__MACOSX/forest", ".thumbnails", "$RECYCLE.BIN")
+    junk += ("lake/.ipynb_checkpoints", "lost+found", "System Volume Information", "Thumbs.db")
+    for folder in junk:
+        (root / folder).mkdir(parents=True)
+        scene(1).save(root / folder / "x.jpg")
+    for name in ("._forest_00.jpg", ".DS_Store", "desktop.ini", "Thumbs.db.jpg"):
+        (root / "forest" / name).write_bytes(b"x")
+    (root / "forest" / "Thumbs.db.jpg").unlink()
+    listing = read_class_folders(root)
+    assert listing.classes == ["forest", "lake"]
+    assert list(listing.table["id"]) == ["forest/forest_00.jpg", "lake/lake_00.jpg"]
+    assert listing.notes == []
+
+
+def test_ignore_takes_names_patterns_and_paths(class_folders):
+    root = class_folders({"forest/images": 2, "forest/masks": 2, "lake/images": 1, "old": 1})
+    listing = read_class_folders(root, ignore=["MASKS", "ol*", "forest/images/images_01.jpg"])
+    assert list(listing.table["id"]) == ["forest/images/images_00.jpg", "lake/images/images_00.jpg"]
+    assert listing.classes == ["forest", "lake"]
+    with pytest.raises(SettingError, match=r"`ignore` names a folder .* Received: 'absent'"):
+        read_class_folders(root, ignore=["absent"])
+
+
+def test_a_class_without_images_in_one_split_is_no_mistake(class_folders):
+    root = class_folders({"train/a": 1, "train/b": 1, "test/a": 1})
+    (root / "test" / "b").mkdir()
+    (root / "annotations").mkdir()
+    assert read_class_folders(root).classes == ["a", "b"]
+    (root / "c").mkdir()
+    with pytest.raises(DataError, match=r"class folder .*c has no images"):
+        read_class_folders(root)
 
 
 @pytest.mark.parametrize(

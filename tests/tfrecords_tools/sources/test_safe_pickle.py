@@ -83,15 +83,14 @@ def test_structured_dtypes_are_refused(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(RsscError, match="cannot read"):
+    with pytest.raises(RsscError, match="no such file"):
         read_pickle(tmp_path / "absent.pkl")
 
 
 def test_pickles_that_ask_for_memory_or_time_are_refused(tmp_path):
     table = b"\x80\x02]r\xff\xff\xff\x7f."  # an object with the number 2^31 - 1
     (tmp_path / "x.pkl").write_bytes(table)
-    with pytest.raises(RsscError, match="damaged"):
-        read_pickle(tmp_path / "x.pkl")
+    assert read_pickle(tmp_path / "x.pkl") == []  # at once, and without the table
     laughs = ["ha"]
     for _ in range(60):
         laughs = [laughs, laughs]

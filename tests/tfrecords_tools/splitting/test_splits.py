@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.sources.readers import MULTI, SINGLE, Listing
-from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, check_splits, limit
+from tfrecords_tools.splitting.splits import (
+    SplitPlan,
+    assign_splits,
+    check_splits,
+    keep_splits,
+    limit,
+)
 from tfrecords_tools.splitting.stratify import read_groups
 
 
@@ -143,7 +149,7 @@ def test_groups_from_an_expression_and_from_a_column(tmp_path):
     assert read_groups(listing, f"{file}:city") == ["x0"] * 10 + ["x1"] * 10
     for by, message in (
         ("nothing", "names no group for 20 of 20"),
-        ("(", "no regular expression"),
+        ("(", "`group` is a regular expression"),
         (f"{file}:town", "has no column 'town'"),
     ):
         with pytest.raises(RsscError, match=message):
@@ -159,19 +165,19 @@ def test_too_few_groups():
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (SplitPlan(0, 0.1), "`train_fraction`"),
-        (SplitPlan(0.8, 0.3), "`train_fraction`"),
-        (SplitPlan(1.2, 0), "`train_fraction`"),
-        (SplitPlan(0.5, -0.1), "`val_fraction`"),
-        (SplitPlan(folds=1), "`folds`"),
+        (SplitPlan(0, 0.1), r"`train_fraction` is in \(0, 1\], .* Received: 0"),
+        (SplitPlan(0.8, 0.3), r"`train_fraction` and `val_fraction` .* Received: \(0.8, 0.3\)"),
+        (SplitPlan(1.2, 0), r"`train_fraction` is in \(0, 1\]"),
+        (SplitPlan(0.5, -0.1), r"`val_fraction` is in \[0, 1\)"),
+        (SplitPlan(folds=1), "`folds` is at least 2"),
         (SplitPlan(folds=3, fold=3), "`fold` is from 0 to 2"),
         (SplitPlan(folds=2, val=0.5), "leaves nothing to train on"),
-        (SplitPlan(per_class=0), "`per_class`"),
+        (SplitPlan(per_class=0), "`per_class` is at least 1"),
         (SplitPlan(per_class=2, folds=2), "two kinds of split"),
     ],
 )
 def test_contradictions_are_refused(plan, message):
-    with pytest.raises(RsscError, match=message):
+    with pytest.raises(SettingError, match=message):
         assign_splits(_single({"a": 9, "b": 9}), plan, seed=0)
 
 
@@ -186,3 +192,43 @@ def test_limit_takes_the_classes_in_turn():
     listing = _single({"a": 50, "b": 5})
     limit(listing, 10, seed=0)
     assert [labels[0] for labels in listing.table["labels"]].count(1) == 5
+
+
+def _divided(train: int, val: int, test: int) -> Listing:
+    listing = _single({"a": train + val + test, "b": train + val + test})
+    listing.table["split"] = (["train"] * train + ["val"] * val + ["test"] * test) * 2
+    return listing
+
+
+def test_kept_splits_stay_as_they_are():
+    listing = _divided(6, 2, 4)
+    before = list(listing.table["split"])
+    keep_splits(listing, 0, seed=0)
+    assert list(listing.table["split"]) == before
+    assert listing.notes == []
+
+
+def test_a_validation_split_is_taken_from_kept_training_images():
+    listing = _divided(30, 0, 10)
+    test = listing.table["id"][listing.table["split"] == "test"]
+    keep_splits(listing, 0.15, seed=0)
+    assert _counts(listing)[["train", "val", "test"]].to_numpy().tolist() == [[24, 6, 10]] * 2
+    assert set(listing.table["id"][listing.table["split"] == "test"]) == set(test)
+    again = _divided(30, 0, 10)
+    keep_splits(again, 0.15, seed=0)
+    assert again.table.equals(listing.table)
+    with pytest.raises(SettingError, match=r"`val_fraction` is below 0\.75 here"):
+        keep_splits(_divided(30, 0, 10), 0.8, seed=0)
+
+
+def test_kept_splits_need_training_images_of_every_class():
+    listing = _divided(3, 0, 3)
+    listing.table.loc[listing.table["labels"] == (1,), "split"] = "test"
+    with pytest.raises(DataError, match="class 'b' has no image in the training split"):
+        keep_splits(listing, 0, seed=0)
+
+
+def test_limit_keeps_some_of_every_kept_split():
+    listing = _divided(20, 10, 30)
+    limit(listing, 12, seed=0)
+    assert _counts(listing)[["train", "val", "test"]].to_numpy().tolist() == [[2, 2, 2]] * 2

@@ -1,0 +1,91 @@
+"""Flags that would do nothing: refused before any work, with the reason in one line."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from shlex import quote
+
+from tfrecords_tools.common.errors import DataError, SettingError
+
+
+def refuse_without_effect(*flags: tuple[str, object, object, str]) -> None:
+    """Raises `SettingError` for the first flag that was given though it changes nothing.
+
+    Args:
+        flags: of each its name, its value, whether that has an effect, and what to say if not.
+    """
+    for name, value, effective, why in flags:
+        if value and not effective:
+            raise SettingError(name, why, value)
+
+
+def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> None:
+    """Refuses settings that none of these regimes uses.
+
+    Only what stands on the command line is meant: a YAML file may be another run's, and serves
+    regimes of any kind. In a comparison a setting is right if one of its regimes uses it.
+
+    Args:
+        given: the flags that were given, by the names of the settings.
+        strategies: the regimes.
+
+    Raises:
+        SettingError: one that has no effect.
+    """
+    from rssc_tf.fields import SOURCE_ROUND, names_where
+    from rssc_tf.regimes import get_regime
+    from rssc_tf.settings import Settings
+
+    regimes = [get_regime(name) for name in strategies]
+    names = ", ".join(regime.name for regime in regimes)
+    if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
+        why = f"has no effect: {names} begins with random weights. Leave it out, or take a strategy"
+        raise SettingError("weights", f"{why} that begins with weights", given["weights"])
+    if not any(regime.source_round for regime in regimes):
+        of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
+        of_source += [name for name in given if name.split("_")[0] == "source"]
+        for name in of_source:
+            value = given.get(name)
+            if value is not None and value is not False:  # a seed may be 0
+                why = f"has no effect: {names} has no round on a source set. Leave it out"
+                raise SettingError(name, why, value)
+
+
+def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:
+    """Says how a finished run gets more epochs, where these were asked for.
+
+    The schedule of the learning rate depends on the length from the first step on, so that a run
+    of 60 epochs is another one than a run of 30 and 30 more.
+
+    Raises:
+        DataError: `out` is a finished run of fewer epochs.
+    """
+    from rssc_tf.runs import CONFIG, METRICS, read_settings
+
+    if not (out / METRICS).is_file() or not (out / CONFIG).is_file() or "epochs" not in given:
+        return
+    had = read_settings(out)["epochs"]
+    if epochs > had:
+        longer = out.with_name(f"{out.name}-{epochs}-epochs")
+        raise DataError(
+            f"{out} is a finished run of {had} epochs, and the learning rate of a run of {epochs} "
+            "is another from the first step on: train that one anew, with rssc-tf train --config "
+            f"{quote(str(out / CONFIG))} --epochs {epochs} --out {quote(str(longer))}, or replace "
+            "this one with `overwrite`"
+        )
+
+
+def own_records(run: Path, target: str) -> Path:
+    """The records that a run was trained on, for a command that can be given others.
+
+    Raises:
+        DataError: they are no longer where they were.
+    """
+    from tfrecords_tools.records.card import CARD_NAME
+
+    folder = Path(target)
+    if not (folder / CARD_NAME).is_file():
+        raise DataError(
+            f"{run} was trained on {folder}, and there are no records now: give the folder where "
+            "they are with `records`"
+        )
+    return folder

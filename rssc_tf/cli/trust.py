@@ -1,0 +1,10 @@
+"""The flag of the commands that run the graph of an export."""
+
+from typing import Annotated
+
+from typer import Option
+
+Trust = Annotated[
+    bool,
+    Option("--trust", help="Run the export's graph even if it does more than computing."),
+]

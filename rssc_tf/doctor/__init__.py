@@ -1,0 +1,1 @@
+"""What this machine has for rssc-tf, and whether it works: looked at, then tried."""

@@ -1,0 +1,108 @@
+"""Flags that would do nothing are refused in one line, before any work."""
+
+import shutil
+
+import pytest
+import yaml
+
+from rssc_tf.cli.effects import check_regimes
+from tests.tiny import SMALL
+from tfrecords_tools.common.errors import SettingError
+
+SCRATCH = ("train", "--strategy", "scratch", "--target", "{records}", "--out", "{tmp}/run")
+COMPARE = ("compare", "--target", "{records}", "--out", "{tmp}/grid")
+PROBE = ("probe", "random", "--target", "{records}", "--out", "{tmp}/probe")
+REFUSED = {
+    "weights of scratch": (
+        (*SCRATCH, "--weights", "{tmp}/none.h5"),
+        "--weights has no effect: scratch begins with random weights",
+    ),
+    "source": (
+        (*SCRATCH, "--source", "{records}"),
+        "--source has no effect: scratch has no round on a source set",
+    ),
+    "source epochs": (
+        ("train", "--strategy", "imagenet", *SCRATCH[3:], "--source-epochs", "3"),
+        "--source-epochs has no effect: imagenet has no round",
+    ),
+    "source rate": ((*SCRATCH, "--source-learning-rate", "0.1"), "--source-learning-rate has no"),
+    "source seed": ((*SCRATCH, "--source-seed", "0"), "--source-seed has no effect"),
+    "leaks": ((*SCRATCH, "--exclude-leaks"), "--exclude-leaks has no effect"),
+    "grid of random weights": (
+        (*COMPARE, "--strategies", "scratch", "--weights", "{tmp}/none.h5"),
+        "--weights has no effect: scratch begins",
+    ),
+    "grid without source rounds": (
+        (*COMPARE, "--strategies", "scratch,imagenet", "--source-epochs", "2"),
+        "--source-epochs has no effect: scratch, imagenet has no round",
+    ),
+    "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
+    "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
+    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is of the linear probe"),
+    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is of nearest neighbours"),
+    "C of the study": ((*PROBE, "--protocol", "paper", "--c", "1"), "--c is fixed by"),
+    "protocol of knn": ((*PROBE, "--method", "knn", "--protocol", "paper"), "--protocol is of"),
+    "predict": (("predict", "{tmp}", "{tmp}", "--overwrite"), "--overwrite goes with --out"),
+    "labels of records": (("audit", "{records}", "--labels", "{tmp}/x.csv"), "--labels has no"),
+    "explain": (
+        ("evaluate", "{tmp}", "--explain", "3", "--images", "a"),
+        "--explain has no effect",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_a_flag_without_effect_is_refused(case, cli, records, tmp_path):
+    words, message = REFUSED[case]
+    code, _, err = cli(*(word.format(records=records, tmp=tmp_path) for word in words))
+    assert code == 1, err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_may_have_what_one_of_its_regimes_uses():
+    check_regimes({"weights": "x.h5"}, ["scratch", "imagenet"])
+    check_regimes({"source": "records", "source_epochs": 3}, ["scratch", "dap"])
+    check_regimes({"source_seed": None, "exclude_leaks": False}, ["scratch"])
+    with pytest.raises(SettingError, match="`weights` has no effect"):
+        check_regimes({"weights": "x.h5"}, ["scratch", "in-domain"])
+
+
+def test_settings_of_a_file_may_be_of_another_regime(trained, records, cli, tmp_path):
+    content = yaml.safe_load((trained / "config.yaml").read_text())
+    content |= {"source": str(records), "source_epochs": 3, "weights": str(trained)}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
+    words = ("train", "--config", tmp_path / "run.yaml", "--epochs", 1, "--out", tmp_path / "run")
+    code, _, err = cli(*words)
+    assert code == 0, err
+
+
+def test_more_epochs_of_a_finished_run(trained, records, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    words = ("train", "--strategy", "scratch", "--target", records, "--out", run, *SMALL[:-2])
+    code, _, err = cli(*words, "--resume", "--epochs", 3)
+    assert code == 1
+    assert f"{run} is a finished run of 2 epochs" in err
+    assert len(err.strip().splitlines()) == 1
+    # The command that the line gives does what it says.
+    command = err.split("rssc-tf train ")[1].split(", or replace")[0].split()
+    code, _, err = cli("train", *command)
+    assert code == 0, err
+    longer = tmp_path / "run-3-epochs"
+    assert (longer / "metrics.json").is_file()
+    assert yaml.safe_load((longer / "config.yaml").read_text())["epochs"] == 3
+    assert (run / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+
+
+def test_evaluate_says_where_the_records_were(trained, records, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["target"] = str(tmp_path / "moved")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    code, _, err = cli("evaluate", run)
+    assert code == 1
+    assert f"was trained on {tmp_path / 'moved'}, and there are no records now" in err
+    assert "with --records" in err
+    code, _, err = cli("evaluate", run, "--records", records)
+    assert code == 0, err

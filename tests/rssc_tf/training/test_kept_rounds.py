@@ -1,0 +1,186 @@
+"""What lies damaged in the cache is told in one line and made again, and stands in nobody's way."""
+
+import json
+import os
+import shutil
+import zipfile
+
+import pytest
+
+from rssc_tf.cache import check_seal
+from rssc_tf.training.kept_rounds import discard_damaged
+from tests.tiny import SMALL
+from tfrecords_tools.common.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def cached(records, tmp_path_factory):
+    """A cache with a source round and its leaks, and the command that made them."""
+    from rssc_tf.cli import main
+
+    base = tmp_path_factory.mktemp("cached")
+    words = ["train", "--strategy", "in-domain", "--target", records, "--source", records]
+    words = [*map(str, words), *SMALL[:-1], "1", "--source-epochs", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSSC_TF_CACHE", str(base / "cache"))
+        assert main([*words, "--out", str(base / "first")]) == 0
+    return base, words
+
+
+@pytest.fixture
+def cache(cached, tmp_path, monkeypatch):
+    """A copy of that cache; its round and its leaks."""
+    shutil.copytree(cached[0] / "cache", tmp_path / "cache")
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    (folder,) = (path for path in (tmp_path / "cache" / "source-rounds").iterdir())
+    (leaks,) = (tmp_path / "cache" / "leaks").glob("*.json")
+    return folder, leaks
+
+
+def _cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _folder(path):
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+
+
+def _fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _other(path):
+    """A whole archive, but another one."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"another"
+
+
+def _unsealed(change):
+    def damage(path):
+        path.with_name(f"{path.name}.sha256").unlink()  # as earlier releases left it
+        change(path)
+
+    return damage
+
+
+DAMAGE = {
+    "cut": ("model.keras", _cut),
+    "cut, not sealed": ("model.keras", _unsealed(_cut)),
+    "empty": ("model.keras", lambda path: path.write_bytes(b"")),
+    "another": ("model.keras", _other),
+    "folder": ("model.keras", _folder),
+    "fifo": ("model.keras", _fifo),
+    "gone": ("model.keras", lambda path: path.unlink()),
+    "settings": ("config.yaml", _cut),
+    "settings of another kind": ("config.yaml", lambda path: path.write_text("epochs: many")),
+    "card": ("dataset.json", lambda path: path.write_text("[")),
+    "metrics": ("metrics.json", lambda path: path.write_text("{")),
+    "metrics, folder": ("metrics.json", _folder),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_round_is_removed(cache, name):
+    folder, _ = cache
+    file, damage = DAMAGE[name]
+    discard_damaged(folder)
+    assert (folder / "metrics.json").is_file()  # a whole one stays
+    damage(folder / file)
+    with pytest.warns(UserWarning, match="is damaged .*: making it again") as caught:
+        discard_damaged(folder)
+    assert len(caught) == 1 and "\n" not in str(caught[0].message)
+    assert not folder.exists()
+
+
+def test_a_file_in_the_place_of_a_round(cache):
+    folder, _ = cache
+    shutil.rmtree(folder)
+    folder.write_text("x")
+    with pytest.warns(UserWarning, match="it is no folder"):
+        discard_damaged(folder)
+    assert not folder.exists()
+
+
+def test_a_model_of_something_else(cache, trained):
+    import keras
+
+    folder, _ = cache
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(folder / "model.keras")
+    (folder / "model.keras.sha256").unlink()
+    with pytest.warns(UserWarning, match="has no layer 'backbone'"):
+        discard_damaged(folder)
+
+
+def _metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_training_goes_on_from_a_damaged_cache(cached, cache, cli, tmp_path):
+    base, words = cached
+    folder, leaks = cache
+    code, _, err = cli(*words, "--out", tmp_path / "whole")
+    assert (code, f"source round: found in {folder}" in err, "damaged" in err) == (0, True, False)
+    _cut(folder / "model.keras")
+    leaks.write_text("[")
+    code, _, err = cli(*words, "--out", tmp_path / "again")
+    assert code == 0, err
+    lines = [line for line in err.splitlines() if "in the cache is damaged" in line]
+    assert len(lines) == 2 and str(leaks) in lines[0] and str(folder) in lines[1], err
+    assert all(line.endswith("making it again") for line in lines)
+    assert json.loads(leaks.read_text()) and check_seal(leaks) is None
+    check_seal(folder / "model.keras")
+    assert _metrics(tmp_path / "again") == _metrics(tmp_path / "whole") == _metrics(base / "first")
+    assert not list((tmp_path / "cache").rglob(".*"))  # no lock, nothing written aside
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.write_text('{"a": 1}'), id="no list"),
+        pytest.param(lambda path: path.write_text("[1]"), id="no ids"),
+        pytest.param(lambda path: path.write_text("[" * 5000), id="deep"),
+        pytest.param(lambda path: path.write_text("[]"), id="another list"),
+        pytest.param(_folder, id="folder"),
+        pytest.param(_fifo, id="fifo"),
+    ],
+)
+def test_damaged_leaks_are_searched_again(cache, records, damage):
+    from rssc_tf.settings import TrainConfig
+    from rssc_tf.training.source_leaks import leaked_ids
+    from tfrecords_tools.records.card import read_card
+
+    _, leaks = cache
+    whole, card = json.loads(leaks.read_text()), read_card(records)
+    assert len(whole) == 12  # the target's own test split
+    damage(leaks)
+    config = TrainConfig("in-domain", str(records), str(records), exclude_leaks=True)
+    with pytest.warns(UserWarning, match="making it again"):
+        assert leaked_ids(config, card, card) == whole
+    assert json.loads(leaks.read_text()) == whole
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    from rssc_tf.cache import keep
+
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(DataError, match=r"RSSC_TF_CACHE names another folder") as caught:
+        keep(tmp_path / "cache" / "leaks" / "x.json", lambda path: path.write_text("[]"))
+    assert "\n" not in str(caught.value)
+
+
+def test_stages_of_an_unfinished_run_that_are_cut(cached, cli, tmp_path, monkeypatch):
+    base, words = cached
+    shutil.copytree(base / "first", tmp_path / "run")
+    shutil.copytree(base / "cache", tmp_path / "cache")
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    for name in ("metrics.json", "model.keras"):
+        (tmp_path / "run" / name).unlink()
+    for text in ("[", '{"a": 1}', "[1]", "[" * 9999, "[NaN]"):
+        (tmp_path / "run" / "stages.json").write_text(text)
+        code, _, err = cli(*words, "--out", tmp_path / "run")
+        line = err.strip().splitlines()[-1]
+        assert code == 1 and "stages.json" in line and "Traceback" not in err, err
+    (tmp_path / "run" / "stages.json").unlink()  # as the line says
+    assert cli(*words, "--out", tmp_path / "run")[0] == 0

@@ -1,0 +1,185 @@
+"""One range for a set: measured once, kept in the card, the same for every image."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
+from tfrecords_tools.records.card import read_card
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def write(path, pixels, **profile):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2]}
+    with rasterio.open(path, "w", driver="GTiff", dtype=pixels.dtype, **kind, **profile) as file:
+        file.write(pixels)
+
+
+@pytest.fixture
+def fields(tmp_path):
+    """Dark and bright fields of 16 bits: 8 of each, 300 to 600 and 2,000 to 3,000."""
+    rng = np.random.default_rng(0)
+    for name, low, high in (("dark", 300, 600), ("bright", 2000, 3000)):
+        for number in range(8):
+            pixels = rng.integers(low, high, (3, 24, 24)).astype(np.uint16)
+            write(tmp_path / "set" / name / f"{number}.tif", pixels)
+    return tmp_path / "set"
+
+
+def images(records) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    from tfrecords_tools.records.schema import parse
+
+    found = {}
+    for shard in sorted(records.glob("*.tfrecord")):
+        for one in tf.data.TFRecordDataset(str(shard)).map(parse):
+            pixels = tf.io.decode_image(one["image"], channels=3).numpy()
+            found[one["id"].numpy().decode()] = pixels
+    return found
+
+
+def test_a_set_has_one_range(fields, cli, tmp_path):
+    words = ("convert", fields, "--encode", "png", "--train-fraction", 0.5, "--workers", 1)
+    code, out, err = cli(*words, "--out", tmp_path / "a")
+    assert code == 0, err
+    (pairs,) = read_card(tmp_path / "a").rule.ranges.values()
+    assert all(290 < low < 330 and 2950 < high < 3000 for low, high in pairs)
+    assert out.count("note: 16 images: uint16 scaled to 8 bits from the set's range") == 1
+    found = images(tmp_path / "a")
+    means = {name: pixels.mean() for name, pixels in found.items()}
+    assert max(value for name, value in means.items() if "dark" in name) < 30
+    assert min(value for name, value in means.items() if "bright" in name) > 150
+    # The range is the training images' alone, and the number of processes changes nothing.
+    assert cli(*words[:-1], 2, "--out", tmp_path / "b")[0] == 0
+    assert read_card(tmp_path / "a").to_json() == read_card(tmp_path / "b").to_json()
+
+
+def test_a_user_may_say_the_range(fields, cli, tmp_path):
+    words = ("convert", fields, "--encode", "png", "--train-fraction", 0.5)
+    assert cli(*words, "--range", "0,2550", "--out", tmp_path / "a")[0] == 0
+    with rasterio.open(fields / "dark" / "3.tif") as file:
+        expected = np.moveaxis(np.round(file.read() / 10), 0, -1)
+    np.testing.assert_array_equal(images(tmp_path / "a")["dark/3.tif"], expected)
+    card = json.loads((tmp_path / "a" / "dataset.json").read_text())
+    assert card["pixels"] == {"range": "0,2550"}
+
+
+def test_what_is_missing_is_counted_and_listed(fields, cli, tmp_path):
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(300, 600, (3, 24, 24)).astype(np.uint16)
+        pixels[:, :6, :8] = 65535
+        write(fields / "dark" / f"{number}.tif", pixels, nodata=65535)
+    out = tmp_path / "out"
+    code, said, err = cli("convert", fields, "--out", out, "--train-fraction", 0.5)
+    assert code == 0, err
+    assert "note: 3 images: 144 pixels without data" in said
+    assert "3 filled" in said
+    facts = read_card(out).made["filled"]
+    assert (facts["images"], facts["pixels"]) == (3, 144)
+    assert "48 pixels, 8.3% of the image" in (out / "audit.csv").read_text()
+    (pairs,) = read_card(out).rule.ranges.values()
+    assert all(high < 3100 for _, high in pairs)
+
+
+def test_nodata_that_nobody_declared(fields, cli, tmp_path):
+    for number in range(8):
+        with rasterio.open(fields / "dark" / f"{number}.tif", "r+") as file:
+            pixels = file.read()
+            pixels[:, :6] = 0
+            file.write(pixels)
+    words = ("convert", fields, "--train-fraction", 0.5)
+    code, out, _ = cli(*words, "--out", tmp_path / "a")
+    assert code == 0
+    assert "of the pixels of integer x 3 images are 0, an end of their range" in out
+    assert "say --nodata 0" in out
+    (pairs,) = read_card(tmp_path / "a").rule.ranges.values()
+    assert all(low > 290 for low, _ in pairs)
+    code, out, _ = cli(*words, "--nodata", 0, "--out", tmp_path / "b")
+    assert code == 0
+    assert "8 images: 1152 pixels without data" in out
+    assert read_card(tmp_path / "b").rule.nodata == 0
+
+
+def test_a_known_set_has_known_bands(fields, cli, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("Forest", "River"):
+        for number in range(4):
+            pixels = rng.integers(100, 3000, (13, 16, 16)).astype(np.uint16)
+            pixels[3] = pixels[3] // 10 + 5000  # red
+            write(tmp_path / "EuroSAT" / name / f"{number}.tif", pixels)
+    words = ("convert", tmp_path / "EuroSAT", "--train-fraction", 0.5, "--encode", "png")
+    code, _, err = cli(*words, "--out", tmp_path / "a")
+    assert code == 1
+    assert "13 bands without names" in err
+    assert "--bands 4,3,2 if it is Sentinel-2" in err
+    for flags in (("--dataset", "EuroSAT"), ("--bands", "4,3,2"), ("--bands", "B04,B03,B02")):
+        out = tmp_path / f"records {flags[1]}"
+        code, _, err = cli(*words, *flags, "--out", out)
+        assert code == 0, err
+        (pairs,) = read_card(out).rule.ranges.values()
+        assert [low > 4900 for low, _ in pairs] == [True, False, False]
+
+
+@pytest.mark.parametrize("flags", [("--bands", "3,2,1"), ("--range", "0,200"), ("--nodata", "0")])
+def test_a_flag_without_effect_is_refused(flags, scenes, cli, tmp_path):
+    code, _, err = cli("convert", scenes, "--out", tmp_path / "out", *flags)
+    assert code == 1
+    assert flags[0] in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_read_is_no_silence(scenes, cli, tmp_path):
+    shutil.copytree(scenes, tmp_path / "images")
+    (tmp_path / "images" / "river" / "x.jp2").write_bytes(b"\x00\x00\x00\x0cjP  \r\n" + bytes(99))
+    code, _, err = cli("convert", tmp_path / "images", "--out", tmp_path / "out")
+    assert code == 1
+    assert "x.jp2: JPEG 2000 is not read: make GeoTIFF of it" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_photographs_have_the_card_that_they_had(records):
+    content = json.loads((records / "dataset.json").read_text())
+    assert "pixels" not in content
+    assert "filled" not in content["made"]
+    assert read_card(records).rule == PLAIN
+
+
+def test_records_of_older_releases_are_read_as_they_were_made(records, tmp_path):
+    content = json.loads((records / "dataset.json").read_text())
+    del content["sha256"]
+    content["made"]["notes"] = ["9 images: uint16 scaled from its own range 100..4000"]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert read_card(tmp_path).rule == OLD
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"range": "p2"},
+        {"range": "p2,p98", "ranges": {"integer x 3": [[0, 1]]}},
+        {"range": "p2,p98", "ranges": {"integer x 1": [[5, 1]]}},
+        {"range": "p2,p98", "bands": [1, 2]},
+        {"range": "p2,p98", "more": 1},
+        [],
+        "p2,p98",
+    ],
+)
+def test_a_damaged_rule_is_a_damaged_card(wrong, records, tmp_path):
+    content = json.loads((records / "dataset.json").read_text())
+    del content["sha256"]
+    (tmp_path / "dataset.json").write_text(json.dumps({**content, "pixels": wrong}))
+    with pytest.raises(Exception, match="is damaged"):
+        read_card(tmp_path)
+
+
+def test_a_rule_comes_back_from_json():
+    rule = Rule((4, 3, 2), 13, 0.0, ranges={"float x 1": ((0.0, 0.4),)})
+    assert Rule.from_json(json.loads(json.dumps(rule.to_json()))) == rule
+    assert Rule.from_json(json.loads(json.dumps(OLD.to_json()))) == OLD

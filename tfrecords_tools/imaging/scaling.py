@@ -1,0 +1,136 @@
+"""Raw values of bands -> uint8, by a range; and which of the values are measurements at all."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tfrecords_tools.imaging.rule import Limit, Ranges, Rule, kind_of
+
+# Beyond this a float is the fill of a program (-3.4e38, 1e38) and no measurement.
+_HUGE = 1e30
+_FILL_SHARE = 0.02  # share of pixels from which a constant at the end of a range is noticed
+
+
+def find_valid(pixels: np.ndarray, nodata: float | None = None) -> np.ndarray:
+    """Which pixels are measurements, by their values alone.
+
+    Args:
+        pixels: raw values `(bands, h, w)`.
+        nodata: a pixel is missing where all bands have this value: a dark pixel may hold 0 in one
+            band and still be a pixel.
+
+    Returns:
+        bool `(h, w)`: not nodata, and finite in every band, and no band beyond 1e30.
+    """
+    valid = np.ones(pixels.shape[1:], bool)
+    if np.issubdtype(pixels.dtype, np.floating):
+        with np.errstate(invalid="ignore"):
+            valid &= (np.abs(pixels) < _HUGE).all(axis=0)  # false for NaN
+    if nodata is not None and np.isfinite(nodata):
+        value = _as_type(nodata, pixels.dtype)
+        if value is not None:
+            valid &= ~(pixels == value).all(axis=0)
+    return valid
+
+
+def _as_type(value: float, dtype) -> np.generic | None:
+    """A nodata value as an array of this type holds it, or `None` if it cannot."""
+    if np.issubdtype(dtype, np.floating):
+        with np.errstate(over="ignore"):
+            return dtype.type(value)
+    if dtype.kind == "b" or value != int(value):
+        return None
+    limits = np.iinfo(dtype)
+    return dtype.type(int(value)) if limits.min <= value <= limits.max else None
+
+
+def find_fill(values: np.ndarray) -> tuple[float, float] | None:
+    """A constant that looks like nodata which nobody declared.
+
+    Args:
+        values: of the valid pixels, `(bands, n)`.
+
+    Returns:
+        The value, and its share 0..1 of the pixels, if at least 2% of them have the lowest or the
+        highest value of all in every band, and the others are not one value too.
+    """
+    if not values.size:
+        return None
+    for value in (values.min(), values.max()):
+        same = (values == value).all(axis=0)
+        share = float(same.mean())
+        if _FILL_SHARE <= share < 1 and np.ptp(values[:, ~same]) > 0:
+            return float(value), share
+    return None
+
+
+def resolve(
+    rule: Rule, dtype, bands: int, sample: Callable[[], np.ndarray]
+) -> tuple[Ranges, float | None]:
+    """The range of each band of a raster, in its own values.
+
+    Args:
+        rule: the rule.
+        dtype: of the values.
+        bands: how many are taken, 1 or 3.
+        sample: gives values of valid pixels, `(bands, n)`; called where a limit is a percentile.
+
+    Returns:
+        `(low, high)` of each band, low < high; and a fill that was noticed (`find_fill`) and kept
+        out of the percentiles, or `None`. Percentiles that are one value give way to the lowest
+        and the highest value; a band that has one value only gets a range of 1 from there.
+
+    Raises:
+        ValueError: there is no valid pixel to take percentiles of, or low is not below high.
+    """
+    known = rule.ranges.get(kind_of(dtype, bands))
+    if known:
+        return known, None
+    low, high = rule.range
+    if not low.percentile and not high.percentile:
+        return ((low.value, high.value),) * bands, None
+    values = sample()
+    fill = None if rule.joint else find_fill(values)
+    if fill:
+        values = values[:, ~(values == fill[0]).all(axis=0)]
+    if rule.joint:
+        return (_range_of(values.ravel(), low, high),) * bands, None
+    return tuple(_range_of(band, low, high) for band in values), fill and fill[0]
+
+
+def _range_of(values: np.ndarray, low: Limit, high: Limit) -> tuple[float, float]:
+    if not values.size:
+        raise ValueError("it has no valid pixel: all are nodata, transparent or not finite")
+    values = values.astype(np.float64)
+    ends = [
+        float(np.percentile(values, limit.value)) if limit.percentile else limit.value
+        for limit in (low, high)
+    ]
+    if low.percentile and high.percentile and ends[0] == ends[1]:
+        ends = [float(values.min()), float(values.max())]
+        ends[1] = ends[1] if ends[1] > ends[0] else ends[0] + max(1.0, abs(ends[0]) * 1e-6)
+    if ends[0] >= ends[1]:
+        raise ValueError(f"`range` is empty in it: from {ends[0]:g} to {ends[1]:g}")
+    return ends[0], ends[1]
+
+
+def to_uint8(pixels: np.ndarray, ranges: Ranges) -> np.ndarray:
+    """Raw values `(bands, h, w)` to uint8: low is 0, high is 255, what lies beyond is cut off.
+
+    Values that are not finite become 0; they are not valid.
+    """
+    low, high = np.array(ranges, np.float64).T[:, :, None, None]
+    values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
+    scaled = (values - low) * (255 / (high - low))
+    return np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def fill_missing(rgb: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Gives missing pixels the mean colour of the valid ones: what says least to a classifier.
+
+    Args:
+        rgb: uint8 `(h, w, 3)`.
+        valid: bool `(h, w)`, with a true one.
+    """
+    mean = np.round(rgb[valid].mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    return np.where(valid[..., None], rgb, mean)

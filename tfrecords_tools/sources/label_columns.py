@@ -1,0 +1,411 @@
+"""What the columns of a label file mean: the image, its label or labels, its split, or neither.
+
+Three forms are known: 0/1 columns, one a label; one column with the class; one column with a list
+of tags. What fits none of them, or two, is one line that says what was seen.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.names import clean
+from tfrecords_tools.imaging.images import EXTENSIONS
+from tfrecords_tools.sources.class_names import one_spelling
+from tfrecords_tools.sources.words import split_of
+
+_ONE = {"1", "true", "yes", "t", "y"}
+_ZERO = {"0", "false", "no", "f", "n"}
+
+# Headers, without case and what is no letter.
+_IMAGE_WORDS = re.compile(
+    r"(image|img|picture|photo|tile|patch|chip)(label|s)?|"
+    r"(image|img|picture|photo|tile|patch|chip)?(file|path|name|id|filename|filepath|uri|url)s?"
+)
+_LABEL_WORDS = (  # the first kind counts more: beside a label, a scene is where the image is from
+    {
+        *("label", "labels", "class", "classes", "category", "categories", "tag", "tags"),
+        *("classname", "classlabel", "labelname", "categoryname", "sceneclass", "scenelabel"),
+        *("classid", "classindex", "classidx", "labelid", "categoryid"),
+    },
+    {
+        *("scene", "landuse", "landcover", "target", "groundtruth", "truth"),
+        *("annotation", "annotations"),
+    },
+)
+_LISTS = {"labels", "classes", "categories", "tags", "annotations"}
+_SPLIT_WORDS = {"split", "set", "subset", "partition"}
+# Numbers that are never a label, whatever their values.
+_NO_LABEL = re.compile(
+    r"(.*[ _.-])?(id|idx|index|no|nr|number)|lat|latitude|lon|lng|long|longitude|easting|"
+    r"northing|epsg|utm.*|unnamed: ?\d+"
+)
+_CAMEL_ID = re.compile(r".*[a-z]I[dD]")
+# And those that are none unless they are 0 and 1 throughout.
+_MEASURES = {
+    *("x", "y", "row", "col", "column", "width", "height", "area", "bands", "year", "month", "day"),
+    *("date", "time", "timestamp", "resolution", "gsd", "fold", "zone", "cloudcover", "size"),
+}
+_SHOWN = 4
+
+
+@dataclass
+class Labels:
+    """What a label file says.
+
+    Attributes:
+        names: image names, as written, one a row.
+        labels: int8 0/1 table, one row an image, one column a label.
+        several: whether an image may have several labels, or none.
+        by_columns: whether each label is a column of the file.
+        splits: split of each row, where a column says so.
+        notes: what was passed over or guessed, one line each.
+    """
+
+    names: list[str]
+    labels: pd.DataFrame
+    several: bool
+    by_columns: bool
+    splits: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_columns(
+    file: Path,
+    frame: pd.DataFrame,
+    find=None,
+    label_column: Sequence[str] = (),
+    label_separator: str | None = None,
+) -> Labels:
+    """Reads a table whose first row is the header, unless it names an image already.
+
+    Args:
+        file: for messages.
+        frame: of texts, header included.
+        find: optional function of a cell: whether some image has this name.
+        label_column: the columns that are labels, where the file does not make it clear.
+        label_separator: what stands between the tags of a cell; `"none"` where a cell is one
+            class.
+
+    Raises:
+        DataError: a header or value that is wrong, or a table that can be read in several ways.
+        SettingError: a column that is not there.
+    """
+    header = [clean(str(cell)) for cell in frame.iloc[0]]
+    rows = frame.iloc[1:]
+    if find and _is_row(header, find):
+        if len(header) != 2:
+            raise DataError(
+                f"{file}: its first row is no header: name the image and the labels in it"
+            )
+        rows, header = frame, ["image", "label"] if find(header[0]) else ["label", "image"]
+    if len(header) < 2:
+        raise DataError(
+            f"{file}: expected a header row with the image and its label, or with two or more "
+            f"labels. Received: {', '.join(header) or 'nothing'}"
+        )
+    if set(header[1:]) <= {"0", "1"}:
+        raise DataError(f"{file}: its first row is no header: name the image and the labels in it")
+    image = image_column(header, rows, find)
+    table = _Table(file, header, rows, image)
+    splits = table.splits()
+    found = table.choose(label_column)
+    names = [str(name) for name in rows.iloc[:, image]]
+    if found.text is None:
+        labels = table.binary(found.columns)
+        return Labels(names, labels, True, True, splits, found.notes)
+    labels, several, notes = table.text(found.text, label_separator)
+    return Labels(names, labels, several, False, splits, found.notes + notes)
+
+
+def _word(header: str) -> str:
+    return re.sub(r"[^\w]|_", "", header).casefold()
+
+
+def _is_row(header: list[str], find) -> bool:
+    """Whether the first row names an image. A column may be called as an image is (`image`)."""
+    hits = [cell for cell in header if cell and find(cell)]
+    named = [cell for cell in hits if Path(cell).suffix.lower() in EXTENSIONS]
+    short = len(header) == 2 and any(not _IMAGE_WORDS.fullmatch(_word(cell)) for cell in hits)
+    return bool(named) or short
+
+
+def image_column(header: list[str], rows: pd.DataFrame, find) -> int:
+    """The column in which most cells name images; if that is not known, by its header."""
+    called = [bool(word) and bool(_IMAGE_WORDS.fullmatch(word)) for word in map(_word, header)]
+    if find:
+        sample = rows.iloc[:200]
+        hits = [sum(map(bool, map(find, sample.iloc[:, c]))) for c in range(len(header))]
+        best = max(range(len(header)), key=lambda c: (hits[c], called[c], bool(header[c]), -c))
+        if hits[best]:
+            return best
+    if _is_index(header[0], rows.iloc[:, 0]) and len(header) > 2:
+        return next((c for c in range(1, len(header)) if called[c]), 1)
+    return 0
+
+
+def _is_index(header: str, values: pd.Series) -> bool:
+    """Whether a column counts the rows, as pandas writes it."""
+    unnamed = not header or re.fullmatch(r"(?i)unnamed: ?\d+|index|idx|#|no\.?|nr\.?", header)
+    counted = values.map(str.strip)
+    if not unnamed or counted.empty or not counted.str.fullmatch(r"\d{1,15}").all():
+        return False
+    return bool((counted.astype("int64").diff().iloc[1:] == 1).all())
+
+
+@dataclass
+class _Choice:
+    """The columns of the labels: several of 0 and 1, or one of text."""
+
+    columns: list[int] = field(default_factory=list)
+    text: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class _Table:
+    """A table without its image column, and what its other columns could be."""
+
+    def __init__(self, file: Path, header: list[str], rows: pd.DataFrame, image: int):
+        self.file, self.header, self.rows = file, header, rows
+        self._columns: dict[int, pd.Series] = {}
+        others = [
+            c
+            for c in range(len(header))
+            if c != image and not (c < image and _is_index(header[c], rows.iloc[:, c]))
+        ]
+        # What a spreadsheet leaves behind: columns with neither name nor content.
+        others = [c for c in others if header[c] or (self._values(c) != "").any()]
+        self._split = next((c for c in others if self._is_split(c)), None)
+        self.others = [c for c in others if c != self._split]
+        shares = {c: self._share_of_binary(c) for c in self.others}
+        numeric = {c for c in self.others if shares[c] == 1 or self._is_numeric(c)}
+        no_label = [c for c in numeric if self._is_no_label(c, shares[c] == 1)]
+        left = [c for c in self.others if c not in no_label]
+        self._binary = [c for c in left if shares[c] == 1]
+        self._nearly = [c for c in left if 0.5 <= shares[c] < 1 or (c in numeric and shares[c] < 1)]
+        self._words = [c for c in left if shares[c] < 1 and c not in self._nearly]
+        called = [[c for c in left if _word(header[c]) in words] for words in _LABEL_WORDS]
+        self._labelled, self._perhaps = called
+
+    def _values(self, column: int) -> pd.Series:
+        if column not in self._columns:
+            values = self.rows.iloc[:, column]
+            plain = values.isin({"0", "1"}).all()  # mostly, and a table may have millions of cells
+            self._columns[column] = values if plain else values.str.strip()
+        return self._columns[column]
+
+    def _is_no_label(self, column: int, binary: bool) -> bool:
+        header = self.header[column]
+        if any(_word(header) in words for words in _LABEL_WORDS):
+            return False
+        if _NO_LABEL.fullmatch(header.casefold()) or _CAMEL_ID.fullmatch(header):
+            return True
+        return not binary and _word(header) in _MEASURES
+
+    def _is_split(self, column: int) -> bool:
+        values = self._values(column)
+        called = _word(self.header[column]) in _SPLIT_WORDS
+        return called and len(values) > 0 and values.map(split_of).notna().all()
+
+    def _share_of_binary(self, column: int) -> float:
+        values = self._values(column)
+        return float(_as_binary(values).notna().mean()) if len(values) else 1.0
+
+    def _is_numeric(self, column: int) -> bool:
+        values = self._values(column).str.replace(",", ".", regex=False)
+        values = values[values != ""]
+        return len(values) > 0 and bool(pd.to_numeric(values, errors="coerce").notna().all())
+
+    def splits(self) -> list[str] | None:
+        """The split of each row, if a column has it."""
+        return None if self._split is None else list(self._values(self._split).map(split_of))
+
+    def choose(self, asked: Sequence[str]) -> _Choice:
+        """Which columns are the labels."""
+        if asked:
+            return self._asked(asked)
+        name = self.header.__getitem__
+        texts = [c for c in self._labelled if c not in self._binary]
+        if not texts and len(self._binary) < 2:
+            texts = [c for c in self._perhaps if c not in self._binary]
+        texts = [c for c in texts if c in self._words] or texts
+        if len(texts) > 1 or (not texts and len(self._binary) < 2 and len(self._words) > 1):
+            self._ask(f"{self._shown(texts or self._words)} could each be the label")
+        if texts and len(self._binary) > 1:
+            self._ask(f"{name(texts[0])!r} is text, and {self._shown(self._binary)} are 0 and 1")
+        if not texts and len(self._binary) < 2 and len(self._words) == 1:
+            texts = self._words
+        known = [*self._labelled, *self._perhaps]
+        if not texts and len(self._binary) == 1 and self._binary[0] in known:
+            texts = self._binary
+        if texts:
+            left = [c for c in self.others if c != texts[0]]
+            return _Choice(text=texts[0], notes=self._left_out(left))
+        if not self._binary and len(self._nearly) == 1:
+            column = self._nearly[0]
+            self._ask(f"{name(column)!r} is a column of numbers; if they are classes, choose it")
+        columns = sorted([*self._binary, *self._nearly])
+        if len(columns) < 2:
+            seen = f"{name(columns[0])!r} alone" if columns else f"{self._shown(self.others)}"
+            raise DataError(
+                f"{self.file}: expected one column with the class, or two or more labels as "
+                f"columns of 0 and 1. Received: {seen or 'no other column'}"
+            )
+        return _Choice(columns, notes=self._left_out([c for c in self.others if c not in columns]))
+
+    def _asked(self, asked: Sequence[str]) -> _Choice:
+        columns = []
+        for one in asked:
+            hits = [c for c, name in enumerate(self.header) if name == clean(one)]
+            if len(hits) != 1:
+                expected = f"is one of the columns {', '.join(self.header)} of {self.file}"
+                raise SettingError("label_column", expected, one)
+            columns += hits
+        return _Choice(columns) if len(columns) > 1 else _Choice(text=columns[0])
+
+    def _ask(self, why: str) -> None:
+        raise DataError(
+            f"{self.file}: {why}: give the column of the label with `label_column`, or several of "
+            "0 and 1"
+        )
+
+    def _left_out(self, columns: list[int]) -> list[str]:
+        if not columns:
+            return []
+        return [f"{Path(self.file).name}: columns that are no labels: {self._shown(columns)}"]
+
+    def _shown(self, columns: Sequence[int]) -> str:
+        names = [self.header[c] or "(blank)" for c in columns]
+        return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+    def binary(self, columns: list[int]) -> pd.DataFrame:
+        """Columns of 0 and 1 as int8."""
+        names = [self.header[c] for c in columns]
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"{self.file}: {repeated[0] or 'a blank name'!r} stands "
+                f"{names.count(repeated[0])} times in the header row: every label column needs a "
+                "name of its own"
+            )
+        found = pd.DataFrame({n: _as_binary(self._values(c)) for n, c in enumerate(columns)})
+        wrong = found.isna().to_numpy()
+        if wrong.any():
+            row, column = (int(where[0]) for where in wrong.nonzero())
+            cell = self._values(columns[column]).iat[row]
+            raise DataError(
+                f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
+                f"Received: {cell!r} (if the column is no label, name the others: `label_column`)"
+            )
+        counts = dict(zip(names, found.sum().astype(int), strict=True))
+        one_spelling({name: count for name, count in counts.items() if name}, self.file)
+        labels = found.astype("int8")
+        labels.columns = names
+        return labels.reset_index(drop=True)
+
+    def text(self, column: int, separator: str | None) -> tuple[pd.DataFrame, bool, list[str]]:
+        """A column of classes or of tags: the 0/1 table, whether they are tags, and notes."""
+        header, cells = self.header[column], self._values(column)
+        numbers = pd.to_numeric(cells[cells != ""], errors="coerce")
+        if len(numbers) and numbers.notna().all():
+            if (numbers % 1 != 0).any():
+                odd = cells[cells != ""][numbers % 1 != 0].iloc[0]
+                raise DataError(
+                    f"{self.file}: column {header!r} has numbers that are no classes. "
+                    f"Received: {odd!r}"
+                )
+            cells = cells.str.replace(r"\.0+$", "", regex=True)
+        tags, several, notes = self._tags(header, cells, separator)
+        lacking = [row for row, one in enumerate(tags) if not one]
+        if lacking and not several:
+            raise DataError(
+                f"{self.file}: row {lacking[0] + 2}, column {header!r}: the image has no label"
+            )
+        counts = Counter(tag for row in tags for tag in row)
+        if len(counts) == len(tags) > 3 and not several:
+            raise DataError(
+                f"{self.file}: column {header!r} has another value in every row, as "
+                f"{cells.iloc[0]!r}, and is no label: give the label's with `label_column`"
+            )
+        spelling, said = one_spelling(counts, self.file)
+        classes = sorted(set(spelling.values()), key=in_order)
+        index = {name: number for number, name in enumerate(classes)}
+        table = [[0] * len(classes) for _ in tags]
+        for row, own in zip(table, tags, strict=True):
+            for tag in own:
+                row[index[spelling[tag]]] = 1
+        labels = pd.DataFrame(table, columns=classes, dtype="int8")
+        return labels, several, notes + [f"{Path(self.file).name}: {line}" for line in said]
+
+    def _tags(
+        self, header: str, cells: pd.Series, separator: str | None
+    ) -> tuple[list[list[str]], bool, list[str]]:
+        listed = _word(header) in _LISTS
+        if separator is None and len(cells) and cells.str.fullmatch(r"\[.*\]").all():
+            return self._lists(header, cells), True, []
+        by = separator or self._separator(header, cells, listed)
+        if by == "none":
+            # A list that happens to be empty in some rows has tags; a class does not lack.
+            several = separator is None and listed and (cells == "").any()
+            return [[cell] if cell else [] for cell in cells], bool(several), []
+        rows = [list(dict.fromkeys(part.strip() for part in cell.split(by))) for cell in cells]
+        rows = [[part for part in row if part] for row in rows]
+        what = {" ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}.get(by, repr(by))
+        note = f"{Path(self.file).name}: {header!r} holds tags with {what} between them"
+        return rows, True, [note]
+
+    def _separator(self, header: str, cells: pd.Series, listed: bool) -> str:
+        """What divides the tags of a cell: `;` or `|` where there is one; spaces and commas, which
+        names of classes have too, only where the parts come again in other cells."""
+        for by in (";", "|"):
+            if cells.str.contains(by, regex=False).any():
+                return by
+        for by in (",", " "):
+            if not cells.str.contains(by, regex=False).any():
+                continue
+            whole = set(cells) - {""}
+            parts = {part.strip() for cell in whole for part in cell.split(by) if part.strip()}
+            looks_so = len(parts) < len(whole)
+            if listed and looks_so:
+                return by
+            if listed or looks_so:
+                first = next(cell for cell in cells if by in cell)
+                raise DataError(
+                    f"{self.file}: column {header!r}: {first!r} can be one class, or several tags: "
+                    f"give `label_separator='none'` or `label_separator='{by}'`"
+                )
+        return "none"
+
+    def _lists(self, header: str, cells: pd.Series) -> list[list[str]]:
+        rows = []
+        for number, cell in enumerate(cells):
+            try:
+                parts = ast.literal_eval(cell)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                parts = [part.strip(" '\"") for part in cell[1:-1].split(",")]
+            if not all(isinstance(part, str | int) for part in parts):
+                raise DataError(
+                    f"{self.file}: row {number + 2}, column {header!r}: expected a list of tags. "
+                    f"Received: {cell[:80]!r}"
+                )
+            rows.append([str(part).strip() for part in parts if str(part).strip()])
+        return rows
+
+
+def _as_binary(values: pd.Series) -> pd.Series:
+    """1.0 and 0.0 for what says yes and no, NaN for anything else."""
+    ones = values.isin({"1"})
+    if (ones | values.isin({"0"})).all():
+        return ones.astype(float)
+    plain = values.str.lower().str.replace(r"[.,]0+$", "", regex=True)
+    return plain.map({**dict.fromkeys(_ONE, 1.0), **dict.fromkeys(_ZERO, 0.0)})
+
+
+def in_order(name: str) -> tuple:
+    """Numbers by value, before names."""
+    return (0, int(name), name) if re.fullmatch(r"\d{1,15}", name) else (1, 0, name)

@@ -1,0 +1,68 @@
+"""The words that folders, files and columns of image sets are called by, as data."""
+
+import re
+
+# What folders, lists and columns call our three splits.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "valset"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "testset"), "test"),
+}
+
+# Folders of systems and tools: never a person's. Those with a leading dot are not even listed here.
+_SYSTEM = {
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # NAS
+    *("__macosx", "network trash folder", "temporary items", "desktop db", "desktop df"),  # macOS
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "thumbs.db"),  # Windows
+    *("lost+found", "__pycache__", "node_modules"),
+}
+_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+
+# Folders that say what kind of files they hold, which are no classes: the images themselves, or
+# what lies beside them.
+_OF_IMAGES = {
+    *("image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"),
+    *("jpg", "jpgs", "jpeg", "jpegs", "png", "pngs", "tif", "tifs", "tiff", "tiffs", "geotiff"),
+    *("rgb", "data", "dataset"),
+}
+_BESIDE_IMAGES = {
+    *("mask", "masks", "label", "labels", "annotation", "annotations", "ann", "anns", "gt"),
+    *("groundtruth", "ground_truth", "ground-truth", "segmentation", "segmentations"),
+    *("thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "quicklook"),
+    *("quicklooks", "browse", "metadata", "cache", "tmp", "temp"),
+}
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or a cell is called by in any case, or `None`."""
+    return SPLIT_WORDS.get(name.strip().casefold())
+
+
+def split_of_file(stem: str) -> str | None:
+    """The split that the name of a list ends in (`aid_train`, `RESISC45-Validation`), or `None`."""
+    words = _WORD.findall(stem.casefold())
+    if words and words[-1] in SPLIT_WORDS:
+        return SPLIT_WORDS[words[-1]]
+    return next((name for name in ("train", "val", "test") if stem.lower().endswith(name)), None)
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder is a system's or a tool's: `@eaDir`, `__MACOSX`, `.ipynb_checkpoints`."""
+    return name.startswith(".") or name.casefold() in _SYSTEM
+
+
+def is_system_file(name: str) -> bool:
+    """Whether a file is a system's: `Thumbs.db`, `.DS_Store`, `._photo.jpg` (AppleDouble)."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
+
+
+def is_structural(name: str) -> bool:
+    """Whether a folder is called after what it holds (`images`, `masks`), not after a class."""
+    return name.strip().casefold() in _OF_IMAGES or is_beside_images(name)
+
+
+def is_beside_images(name: str) -> bool:
+    """Whether a folder is called after what is made from images: masks, thumbnails, labels."""
+    return name.strip().casefold() in _BESIDE_IMAGES
