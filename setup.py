@@ -70,6 +70,7 @@ setup(
         "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",
         "jinja2>=3.1",
+        "markupsafe>=2.1",
         "matplotlib>=3.9",
         "numpy>=2.0",
         "pandas>=2.2",

@@ -7,7 +7,7 @@ for them; whatever a pickle does beyond that is refused, before it happens.
 
 This is Python's own unpickler in Python, and not the one in C, because only there each step can
 be looked at. (The one in C also makes its table of objects as long as the file says.) By hand,
-because scanners of pickles look for dangers that they know, and PyTorch's reader comes with PyTorch.
+because scanners of pickles look for dangers that they know, and PyTorch's reader needs PyTorch.
 """
 
 import pickle
