@@ -38,10 +38,16 @@ REFUSED = {
     ),
     "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
     "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
-    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is of the linear probe"),
-    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is of nearest neighbours"),
-    "C of the study": ((*PROBE, "--protocol", "paper", "--c", "1"), "--c is fixed by"),
-    "protocol of knn": ((*PROBE, "--method", "knn", "--protocol", "paper"), "--protocol is of"),
+    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is for the logistic regression"),
+    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is for --method knn or both"),
+    "C of the study": (
+        (*PROBE, "--protocol", "paper", "--c", "1"),
+        "--c is for the logistic regression",
+    ),
+    "protocol of knn": (
+        (*PROBE, "--method", "knn", "--protocol", "paper"),
+        "--protocol paper is a linear probe",
+    ),
     "predict": (("predict", "{tmp}", "{tmp}", "--overwrite"), "--overwrite goes with --out"),
     "labels of records": (("audit", "{records}", "--labels", "{tmp}/x.csv"), "--labels has no"),
     "explain": (
