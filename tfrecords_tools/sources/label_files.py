@@ -12,7 +12,7 @@ import pandas as pd
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.sources.class_names import one_spelling
 from tfrecords_tools.sources.label_columns import in_order, read_columns
-from tfrecords_tools.sources.layout import read_splits, split_level
+from tfrecords_tools.sources.layout import read_splits, split_level, splits_at
 from tfrecords_tools.sources.readers import (
     MULTI,
     SINGLE,
@@ -154,8 +154,8 @@ class _Finder:
     def __init__(self, root: Path, ids: list[str]):
         self._root, self._find = root.resolve(), NameIndex(ids, root.resolve().name)
         folders = {folder_of(name) for name in ids}
-        first = sorted({folder[0] for folder in folders}) if split_level(folders) == 0 else []
-        self._splits = {split_of(folder): folder for folder in first}
+        first = splits_at(folders, 0) if split_level(folders) == 0 else {}
+        self._splits = {split: folder for folder, split in sorted(first.items())}
 
     def knows(self, name: str, file: Path) -> bool:
         """Whether this is what the file calls some image."""
