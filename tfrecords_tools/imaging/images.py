@@ -35,6 +35,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 # Images too, which are not read: refused with a reason, and not passed over in silence.
 EXTENSIONS |= {".jp2", ".j2k", ".hdf", ".nc"}
 NO_DATA = "it has no valid pixel: all are nodata, transparent or not finite"
+MORE_PAGES = "of several pages the first is read: write bands as bands of one page"
 _UNSURE = 4  # bands up to which the first three are taken for red, green and blue
 
 # Half a photograph must be an error, whatever another library has set before us.
@@ -243,7 +244,8 @@ def _read_tiff(
             valid &= found.mask
         if mask:
             valid &= _read_mask(mask, valid.shape)
-        return Raster(pixels, valid, bits, choice.doubt)
+        doubts = [choice.doubt, MORE_PAGES if tiff.more_pages else ""]
+        return Raster(pixels, valid, bits, "; ".join(filter(None, doubts)))
 
 
 def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:

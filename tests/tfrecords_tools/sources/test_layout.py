@@ -96,7 +96,7 @@ def test_folders_beside_the_splits_are_a_question():
     said = as_flags(str(raised.value))
     assert "give --ignore train_aug to keep the splits, or --class-level 2" in said
     assert "--class-level 1" not in said
-    with pytest.raises(DataError, match="in test: .*`ignore='test'` to leave test out"):
+    with pytest.raises(DataError, match=r"in test: .*`ignore='test'` to leave"):
         _read("train/crop", "train/lake", "test")
 
 
