@@ -90,8 +90,8 @@ class Raster:
 def load_rgb(data: bytes, rule: Rule = PLAIN) -> tuple[Image.Image, str | None]:
     """Decodes an image file to an 8-bit RGB image to look at, and a warning or `None`.
 
-    As `read_image`, but of many bands without names the first three are taken: enough for a
-    thumbnail and for finding copies.
+    As `read_image`, but of many bands without names the first three are taken, and of two the
+    first: enough for a thumbnail and for finding copies.
 
     Raises:
         BadImage: as `read_image`.
@@ -255,6 +255,8 @@ def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
     try:
         choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))
     except ValueError as error:
+        if not strict and not rule.bands:
+            return Choice((1,), str(error))
         raise BadImage(str(error)) from error
     if choice.doubt and count > _UNSURE and strict:
         raise BadImage(choice.doubt)

@@ -1,6 +1,8 @@
 """Files whose declarations mislead: a near infra-red band as alpha, greys with colours, a few whole
 decibels, several pages."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -76,3 +78,40 @@ def test_bands_that_a_user_names_keep_the_range_of_the_set():
     assert rule.override(bands=("B04", "B03", "B02")).ranges == rule.ranges
     limits = parse_range("p1,p99")
     assert rule.override(bands=(3, 2, 1), limits=limits) == Rule(bands=(3, 2, 1), range=limits)
+
+
+def test_bands_that_are_asked_for_are_those_of_every_file(cli, tmp_path):
+    """Of files of 3 and of 13 bands, though the training split has those of 3 only."""
+    split = {"train": [], "test": []}
+    for number in range(12):
+        thirteen = np.concatenate([DEEP[::-1] + number] * 4 + [DEEP[:1]])
+        path = tmp_path / "set" / "ab"[number // 2 % 2] / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raster(DEEP + number if number % 2 else thirteen))
+        split["train" if number in (1, 3) else "test"].append(f"{path.parent.name}/{path.name}")
+    lists = [tmp_path / f"mine_{name}.csv" for name in split]
+    for file, names in zip(lists, split.values(), strict=True):
+        file.write_text("".join(f"{name}\n" for name in names))
+    out = tmp_path / "records"
+    words = ("convert", tmp_path / "set", "--out", out, "--workers", 1, "--split-file", *lists)
+    code, _, err = cli(*words)
+    assert code == 1
+    assert "it has 13 bands without names" in err
+    code, _, err = cli(*words, "--bands", "3,2,1", "--encode", "png")
+    assert code == 0, err
+    pixels = json.loads((out / "dataset.json").read_text())["pixels"]
+    assert pixels["bands"] == [3, 2, 1]
+    assert "count" not in pixels
+    code, said, err = cli("audit", tmp_path / "set")
+    assert code == 0, err
+    assert "undecodable" not in said
+
+
+def test_two_bands_without_names_are_audited_as_grey(cli, tmp_path):
+    for number in range(4):
+        folder = tmp_path / "ab"[number % 2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.tif").write_bytes(raster(DEEP[:2] + 9 * number))
+    code, said, err = cli("audit", tmp_path)
+    assert code == 0, err
+    assert "undecodable" not in said
