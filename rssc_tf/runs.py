@@ -12,6 +12,7 @@ from rssc_tf.settings import Settings, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -47,7 +48,7 @@ class Run:
     def metrics(self) -> dict:
         """The content of `metrics.json`; empty where the run was not evaluated."""
         file = self.folder / METRICS
-        return read_json(file) if file.is_file() else {}
+        return read_json(file) if is_there(file) else {}
 
     @property
     def temperature(self) -> float:

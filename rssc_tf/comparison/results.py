@@ -8,7 +8,7 @@ import pandas as pd
 from rssc_tf.comparison.grid import Cell, place
 from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.csv_files import plain_table, write_csv
+from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 
@@ -68,10 +68,9 @@ def read_results(out: Path) -> pd.DataFrame:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        kinds = dict.fromkeys(_TEXT, str)
-        table = plain_table(pd.read_csv(file, dtype=kinds, float_precision="round_trip"))
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{file} cannot be read ({error}): move it away") from error
+        table = read_csv(file, dict.fromkeys(_TEXT, str))
+    except DataError as error:
+        raise DataError(f"{error}: move it away") from error
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise DataError(

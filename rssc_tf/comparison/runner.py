@@ -31,6 +31,7 @@ from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.locks import sole_writer
+from tfrecords_tools.common.regular_files import is_there
 
 COMMAND, TIMES = "compare.json", "times.csv"
 
@@ -154,7 +155,7 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
 
 
 def _note_time(out: Path, key: str, seconds: float) -> None:
-    new = not (out / TIMES).exists()
+    new = not is_there(out / TIMES)
     with open(out / TIMES, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         if new:
@@ -173,6 +174,7 @@ def _check_folder(out: Path) -> None:
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named
         raise RsscError(f"{out} is not empty and no comparison: choose another `out`")
+    is_there(out / TIMES)  # what cannot be written is told now, not after the first run
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfrecords_tools.common.csv_files import plain_table
+from tfrecords_tools.common.csv_files import check_columns, plain_table
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import MOST_TABLE, BadFile, read_regular
 
@@ -49,6 +49,7 @@ def read_csv(file: Path, *, header: int | None = 0) -> tuple[pd.DataFrame, list[
             separator, text = first.strip()[4], rest
         else:
             separator = _separator(text)
+        check_columns(text, separator)
         table = pd.read_csv(
             io.StringIO(text),
             sep=separator,

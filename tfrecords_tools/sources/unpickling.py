@@ -5,8 +5,7 @@ between many places, so that a walk through all paths never ends; and it can cal
 function on the same long text a million times. Subclasses say which names exist, and what stands
 for them; whatever a pickle does beyond that is refused, before it happens.
 
-This is Python's own unpickler in Python, and not the one in C, because only there each step can
-be looked at. (The one in C also makes its table of objects as long as the file says.)
+This is Python's own unpickler in Python, and not the one in C: see `compat.python_unpickler`.
 """
 
 import pickle
@@ -14,6 +13,8 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
+
+from tfrecords_tools.common.compat import python_unpickler
 
 # Work that a pickle may cause: items and bytes given to functions, parts of keys that are hashed.
 _WORK_PER_BYTE, _WORK = 4, 10**6
@@ -23,7 +24,7 @@ class Refused(Exception):
     """The pickle asks for something that no data needs; the message says what."""
 
 
-class DataUnpickler(pickle._Unpickler):
+class DataUnpickler(python_unpickler()):
     """Reads numbers, text, bytes, lists, tuples, dicts, sets, and what `known` stands for.
 
     Args:
@@ -133,7 +134,7 @@ def _tuple(load: Callable) -> Callable:
     return noted
 
 
-_theirs = pickle._Unpickler.dispatch
+_theirs = DataUnpickler.dispatch
 _HASHING = {
     pickle.SETITEM: lambda stack: stack[-2:-1],
     pickle.SETITEMS: lambda stack: stack[::2],
