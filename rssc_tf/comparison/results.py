@@ -1,16 +1,13 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from rssc_tf.comparison.grid import Cell, place
-from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.json_files import read_json
 
 RESULTS = "results.csv"
 DONE, FAILED = "done", "failed"
@@ -128,9 +125,3 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         if name in row or isinstance(value, float):
             row[name] = value
     return row
-
-
-def read_metrics(folder: Path) -> dict | None:
-    """`metrics.json` of a run folder, or `None` where the run is not finished."""
-    file = folder / METRICS
-    return read_json(file, f"remove {folder}") if os.path.lexists(file) else None

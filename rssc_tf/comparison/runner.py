@@ -17,13 +17,12 @@ from rssc_tf.comparison.results import (
     DONE,
     FAILED,
     file_name,
-    read_metrics,
     read_results,
     row_of,
     write_results,
 )
 from rssc_tf.evaluation.prediction import NotFinite
-from rssc_tf.runs import CONFIG
+from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
@@ -98,7 +97,7 @@ def _make_missing(
     missing = []
     for cell in mine:
         row = rows.get(cell.key)
-        if metrics := read_metrics(out / cell.folder):
+        if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
             rows[cell.key] = row_of(cell, metrics)
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)

@@ -45,7 +45,7 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
+from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card, refuse_replaced
 from tfrecords_tools.records.shards import check_shards
 
 
@@ -265,6 +265,7 @@ def _evaluate(
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
+        refuse_replaced(Path(config.target), card)
         split, model = _test_split(card), trained or load_model(folder)
         metrics = evaluate_run(model, Records(config.target, card), split, folder)
         cluster.barrier()

@@ -112,8 +112,9 @@ class DataUnpickler(python_unpickler()):
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
-    def _refuse(self) -> None:
-        raise Refused("a way to make objects that no data needs")
+
+def _refuse(unpickler: DataUnpickler) -> None:
+    raise Refused("a way to make objects that no data needs")
 
 
 def _before(load: Callable, keys: Callable[[list], Iterable]) -> Callable:
@@ -151,7 +152,7 @@ DataUnpickler.dispatch = {
     **_theirs,
     **{code[0]: _before(_theirs[code[0]], keys) for code, keys in _HASHING.items()},
     **{code[0]: _tuple(_theirs[code[0]]) for code in _TUPLES},
-    **{code[0]: DataUnpickler._refuse for code in _REFUSED},
+    **{code[0]: _refuse for code in _REFUSED},
     pickle.BUILD[0]: DataUnpickler.load_build,
     pickle.REDUCE[0]: DataUnpickler.load_reduce,
     pickle.NEWOBJ[0]: DataUnpickler.load_newobj,
