@@ -150,11 +150,11 @@ def test_a_folder_that_is_no_run(command, cli, tmp_path):
 
 def test_a_name_that_is_no_utf8(cli, records, trained, scenes, tmp_path):
     """TensorFlow opens none; whatever it raises then is one line."""
-    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd = [tmp_path / os.fsdecode(b"odd%d\xff" % number) for number in range(3)]
     for words in (
-        ("convert", scenes, "--out", odd),
-        ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", odd),
-        ("export", trained, "--out", odd),
+        ("convert", scenes, "--out", odd[0]),
+        ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", odd[1]),
+        ("export", trained, "--out", odd[2]),
         ("verify", shutil.copytree(records, tmp_path / os.fsdecode(b"records\xff"))),
     ):
         code, _, err = cli(*words)

@@ -205,7 +205,7 @@ def test_damaged_metrics_are_named(damaged, compared, arguments, cli, tmp_path):
     shutil.copytree(compared, out)
     metrics = sorted(out.glob("runs/*/*/*/metrics.json"))[0]
     metrics.write_text(damaged)
-    code, _, err = cli("compare", *arguments, "--out", out)
+    code, _, err = cli(*arguments, "--out", out)
     assert (code, err.count("\n")) == (1, 1), err
     assert f"{metrics} is damaged" in err and f": remove {metrics.parent}" in err, err
 
