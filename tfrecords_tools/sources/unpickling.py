@@ -5,7 +5,9 @@ between many places, so that a walk through all paths never ends; and it can cal
 function on the same long text a million times. Subclasses say which names exist, and what stands
 for them; whatever a pickle does beyond that is refused, before it happens.
 
-This is Python's own unpickler in Python, and not the one in C: see `compat.python_unpickler`.
+This is Python's own unpickler in Python, and not the one in C: see `compat.python_unpickler`. By
+hand, because scanners of pickles look for dangers that they know, and PyTorch's reader needs
+PyTorch.
 """
 
 import pickle
