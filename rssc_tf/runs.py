@@ -39,6 +39,23 @@ class Run:
         """Names of the classes or labels, in the order of the model's outputs."""
         return self.card.classes
 
+    def records(self, elsewhere: str | Path | None = None) -> Path:
+        """The folder of the records that it was trained on.
+
+        Args:
+            elsewhere: where they are now, if they were moved.
+
+        Raises:
+            DataError: they are no longer where they were.
+        """
+        folder = Path(elsewhere or self.config["target"])
+        if not elsewhere and not (folder / CARD_NAME).is_file():
+            raise DataError(
+                f"{self.folder} was trained on {folder}, and there are no records now: give the "
+                "folder where they are with `records`"
+            )
+        return folder
+
     @property
     def task(self) -> Task:
         """Single-label or multi-label."""

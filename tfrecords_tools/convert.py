@@ -167,9 +167,10 @@ def convert(
         made = {"split_files": [Path(file).name for file in split_files]}
     else:
         made = division.apply(listing, images, seed)
-    training = listing.table.loc[listing.table["split"] == "train", "path"]
+    is_training = listing.table["split"] == "train"
+    training, others = (list(listing.table.loc[own, "path"]) for own in (is_training, ~is_training))
     rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
-    rule, notes = measure(list(training), rule, workers)
+    rule, notes = measure(training, rule, workers, others)
     listing.notes += notes
     options = {
         "name": set_name,

@@ -99,7 +99,7 @@ def command(
         for finding in _to_show(report.findings):
             other = f" and {finding.other}" if finding.other else ""
             console.print(
-                printable(f"{finding.kind}: {finding.image}{other}: {finding.detail}"),
+                printable(as_flags(f"{finding.kind}: {finding.image}{other}: {finding.detail}")),
                 highlight=False,
                 markup=False,
                 soft_wrap=True,

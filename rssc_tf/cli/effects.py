@@ -72,20 +72,3 @@ def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:
             f"{quote(str(out / CONFIG))} --epochs {epochs} --out {quote(str(longer))}, or replace "
             "this one with `overwrite`"
         )
-
-
-def own_records(run: Path, target: str) -> Path:
-    """The records that a run was trained on, for a command that can be given others.
-
-    Raises:
-        DataError: they are no longer where they were.
-    """
-    from tfrecords_tools.records.card import CARD_NAME
-
-    folder = Path(target)
-    if not (folder / CARD_NAME).is_file():
-        raise DataError(
-            f"{run} was trained on {folder}, and there are no records now: give the folder where "
-            "they are with `records`"
-        )
-    return folder

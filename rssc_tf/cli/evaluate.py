@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.effects import own_records, refuse_without_effect
+from rssc_tf.cli.effects import refuse_without_effect
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -46,7 +46,7 @@ def command(
     from tfrecords_tools.records.shards import check_shards
 
     opened = load_run(run)
-    tested = Records(records or own_records(run, opened.config["target"]))
+    tested = Records(opened.records(records))
     card = tested.card
     same_classes(card, opened.card, tested.path)
     check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})

@@ -34,6 +34,9 @@ def command(
         Quantization,
         Option(help="int8: 8 bits for weights and activations; for tflite and onnx."),
     ] = Quantization.none,
+    records: Annotated[
+        Path | None, Option(help="Where the run's records are now, if they were moved.")
+    ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     if format_ is Format.savedmodel and quantize is not Quantization.none:
@@ -44,12 +47,12 @@ def command(
     if format_ is Format.savedmodel:
         from rssc_tf.exporting import export
 
-        export(load_run(run), out, overwrite)
+        export(load_run(run), out, overwrite, records)
         print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")
         return
     from rssc_tf.exporting.portable import export_portable
 
-    found = export_portable(load_run(run), out, format_, quantize, overwrite)
+    found = export_portable(load_run(run), out, format_, quantize, overwrite, records)
     print(f"export: {out}/model.{format_} (how to use it: {out}/model_card.md)")
     if found:
         print(

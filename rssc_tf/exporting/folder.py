@@ -21,7 +21,9 @@ VERSION = "1"
 
 
 @writes_to("out")
-def export(run: Run, out: str | Path, overwrite: bool = False) -> None:
+def export(
+    run: Run, out: str | Path, overwrite: bool = False, records: str | Path | None = None
+) -> None:
     """Writes `OUT/1/` (the SavedModel, in TensorFlow Serving's layout, with warm-up requests),
     `OUT/labels.txt`, `OUT/dataset.json`, `OUT/model_card.md` and `OUT/novelty.npz` (features of
     the training images, to tell what is unlike them).
@@ -33,17 +35,20 @@ def export(run: Run, out: str | Path, overwrite: bool = False) -> None:
         run: a finished run.
         out: export folder; appears when it is whole. Its name is the model's when it is served.
         overwrite: replace an existing one.
+        records: where the run's records are now, if they were moved.
 
     Raises:
-        RsscError: `out` exists or cannot be written.
+        RsscError: `out` exists or cannot be written, or `records` are not the run's.
     """
     out = Path(out)
     with new_folder(out, overwrite) as folder:
         try:
-            records = own_records(run)
-            images = image_files(records, run, max(BATCHES))
-            write_novelty(run, records, folder)
+            own = own_records(run, records)
+            images = image_files(own, run, max(BATCHES))
+            write_novelty(run, own, folder)
         except RsscError as error:
+            if records:
+                raise
             warnings.warn(f"exporting without the run's records: {error}", stacklevel=2)
             images = []
         with writing(out):

@@ -64,7 +64,12 @@ class Portable(tf.Module):
 
 @writes_to("out")
 def export_portable(
-    run: Run, out: Path, kind: str, quantize: str = "none", overwrite: bool = False
+    run: Run,
+    out: Path,
+    kind: str,
+    quantize: str = "none",
+    overwrite: bool = False,
+    records: str | Path | None = None,
 ) -> dict | None:
     """Writes `OUT/model.tflite` or `OUT/model.onnx`, and what describes it.
 
@@ -79,6 +84,7 @@ def export_portable(
         quantize: `"none"` (float32) or `"int8"`: weights and activations in 8 bits, with ranges
             taken from training images.
         overwrite: replace an existing folder.
+        records: where the run's records are now, if they were moved.
 
     Returns:
         The content of `agreement.json`, or `None` where the records cannot be read.
@@ -96,14 +102,14 @@ def export_portable(
     format_ = FORMATS[kind]
     format_.require()
     with new_folder(out, overwrite) as folder:
-        records, samples, found = _records(run, quantize), None, None
+        own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
-            samples, _ = views(records, run, "train", REPRESENTATIVE)
+            samples, _ = views(own, run, "train", REPRESENTATIVE)
         path = folder / f"model.{kind}"
         portable = Portable(run)
         classify = _convert(portable, format_, path, samples)
-        if records:
-            found = agreement.compare(run, classify, records, COMPARED)
+        if own:
+            found = agreement.compare(run, classify, own, COMPARED)
             found = {
                 "format": kind,
                 "quantize": quantize,
@@ -142,10 +148,12 @@ def _convert(portable: Portable, format_, path: Path, samples):
     ) from failed
 
 
-def _records(run: Run, quantize: str) -> Path | None:
+def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Path | None:
     try:
-        return own_records(run)
+        return own_records(run, elsewhere)
     except RsscError as error:
+        if elsewhere:
+            raise
         if quantize == "int8":
             raise RsscError(
                 f"`quantize='int8'` takes the range of every layer from training images: {error}"

@@ -13,13 +13,17 @@ from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.shards import check_shards
 
 
-def own_records(run: Run) -> Path:
+def own_records(run: Run, elsewhere: str | Path | None = None) -> Path:
     """The record folder that a run was trained on, checked against its card.
+
+    Args:
+        run: the run.
+        elsewhere: where its records are now, if they were moved.
 
     Raises:
         RsscError: it is not there, is damaged, or holds other records by now.
     """
-    records = Path(run.config["target"])
+    records = run.records(elsewhere)
     card = open_records(records)
     if card.sha256 != run.card.sha256:
         raise RsscError(

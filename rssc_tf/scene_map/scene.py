@@ -21,7 +21,7 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import special_kind
 from tfrecords_tools.imaging.bands import COLOURS, Band, choose, is_alpha
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
-from tfrecords_tools.imaging.scaling import find_fill, find_valid, resolve, to_uint8
+from tfrecords_tools.imaging.scaling import find_fill, find_valid, is_opacity, resolve, to_uint8
 
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
 # A damaged JPEG is an error and not a grey area. The cache (bytes; by default 5% of the machine's
@@ -88,8 +88,8 @@ class Scene:
         types = {dataset.dtypes[band - 1] for band in self.bands}
         self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
-        # A band that GDAL takes for alpha, and whose name says that it is another, masks nothing.
-        misled = ColorInterp.alpha in dataset.colorinterp and _alpha(dataset) is None
+        # What GDAL takes for alpha, and is another band by its name or values, masks nothing.
+        misled = ColorInterp.alpha in dataset.colorinterp and not self._has_opacity()
         if misled and all(MaskFlags.nodata not in flag for flag in flags):
             flags = [[MaskFlags.all_valid]]
         self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
@@ -116,6 +116,13 @@ class Scene:
                 f"that means no data, say `nodata={value:g}`",
                 stacklevel=3,
             )
+
+    def _has_opacity(self) -> bool:
+        if (band := _alpha(self._dataset)) is None:
+            return False
+        with reading(self.name):
+            shape = tuple(min(side, _SAMPLE) for side in self._dataset.shape)
+            return is_opacity(self._dataset.read(band, out_shape=shape))
 
     def _check(self) -> None:
         for band in self.bands:

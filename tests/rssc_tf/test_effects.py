@@ -38,10 +38,16 @@ REFUSED = {
     ),
     "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
     "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
-    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is of the linear probe"),
-    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is of nearest neighbours"),
-    "C of the study": ((*PROBE, "--protocol", "paper", "--c", "1"), "--c is fixed by"),
-    "protocol of knn": ((*PROBE, "--method", "knn", "--protocol", "paper"), "--protocol is of"),
+    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is for the logistic regression"),
+    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is for --method knn or both"),
+    "C of the study": (
+        (*PROBE, "--protocol", "paper", "--c", "1"),
+        "--c is for the logistic regression",
+    ),
+    "protocol of knn": (
+        (*PROBE, "--method", "knn", "--protocol", "paper"),
+        "--protocol paper is a linear probe",
+    ),
     "predict": (("predict", "{tmp}", "{tmp}", "--overwrite"), "--overwrite goes with --out"),
     "labels of records": (("audit", "{records}", "--labels", "{tmp}/x.csv"), "--labels has no"),
     "explain": (
@@ -106,3 +112,26 @@ def test_evaluate_says_where_the_records_were(trained, records, cli, tmp_path):
     assert "with --records" in err
     code, _, err = cli("evaluate", run, "--records", records)
     assert code == 0, err
+
+
+def test_export_takes_records_that_were_moved(trained, records, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["target"] = str(tmp_path / "moved")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    out = tmp_path / "export"
+    code, _, err = cli("export", run, "--out", out)
+    assert code == 0, err
+    assert "there are no records now: give the folder where they are with --records" in err
+    assert not (out / "novelty.npz").exists()
+    code, _, err = cli("export", run, "--out", out, "--overwrite", "--records", records)
+    assert code == 0, err
+    assert "records" not in err
+    assert (out / "novelty.npz").is_file()
+    lite = ("export", run, "--out", tmp_path / "lite", "--format", "tflite")
+    code, _, err = cli(*lite, "--records", tmp_path)
+    assert code == 1
+    assert "is no record folder" in err
+    code, said, err = cli(*lite, "--records", records)
+    assert code == 0, err
+    assert "the same answer as the run's model" in said

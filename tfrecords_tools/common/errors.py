@@ -6,6 +6,7 @@ prints those as its flags (``--overwrite``, ``--train-fraction``). See `as_flags
 """
 
 import re
+from shlex import quote
 
 # `name` or `name=value`, the value quoted or not.
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)(?:=(?:'([^'`]*)'|([^`]*)))?`")
@@ -66,6 +67,6 @@ def as_flags(message: str) -> str:
         value = match[2] if match[2] is not None else match[3]
         if value == "True" or value is None:
             return f"--{name}"
-        return f"--no-{name}" if value == "False" else f"--{name} {value}"
+        return f"--no-{name}" if value == "False" else f"--{name} {quote(value)}"
 
     return _PARAMETER.sub(flag, message)

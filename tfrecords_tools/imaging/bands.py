@@ -21,7 +21,11 @@ _BY_COUNT = {
 # Sentinel-2 and Landsat 8 and 9 number the visible bands alike; Landsat 4 to 7 do not.
 _NUMBERED = {"red": 4, "green": 3, "blue": 2}
 _OLD_LANDSAT = {"red": 3, "green": 2, "blue": 1}
-_NUMBER = re.compile(r"(?:sr_|toa_)?b(?:and)?[ _]?0?(\d{1,2})(a?)", re.IGNORECASE)
+# What a product or a composite adds to a band's name is passed over: B04_10m, B4_median.
+_NUMBER = re.compile(
+    r"(?:sr_|toa_)?b(?:and)?[ _]?0?(\d{1,2})(a?)(?:_(?:\d+m|mean|median|min|max|mosaic|p\d+))?",
+    re.IGNORECASE,
+)
 # Words that make another band of a colour's name: red edge, near infra-red, coastal blue.
 _OTHER = re.compile(
     r"edge|infra|nir|near|far|swir|thermal|coastal|aerosol|ultra|deep|veg|gr[ae]y|ndvi"

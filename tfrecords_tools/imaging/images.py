@@ -35,6 +35,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 # Images too, which are not read: refused with a reason, and not passed over in silence.
 EXTENSIONS |= {".jp2", ".j2k", ".hdf", ".nc"}
 NO_DATA = "it has no valid pixel: all are nodata, transparent or not finite"
+MORE_PAGES = "of several pages the first is read: write bands as bands of one page"
 _UNSURE = 4  # bands up to which the first three are taken for red, green and blue
 
 # Half a photograph must be an error, whatever another library has set before us.
@@ -89,8 +90,8 @@ class Raster:
 def load_rgb(data: bytes, rule: Rule = PLAIN) -> tuple[Image.Image, str | None]:
     """Decodes an image file to an 8-bit RGB image to look at, and a warning or `None`.
 
-    As `read_image`, but of many bands without names the first three are taken: enough for a
-    thumbnail and for finding copies.
+    As `read_image`, but of many bands without names the first three are taken, and of two the
+    first: enough for a thumbnail and for finding copies.
 
     Raises:
         BadImage: as `read_image`.
@@ -243,7 +244,8 @@ def _read_tiff(
             valid &= found.mask
         if mask:
             valid &= _read_mask(mask, valid.shape)
-        return Raster(pixels, valid, bits, choice.doubt)
+        doubts = [choice.doubt, MORE_PAGES if tiff.more_pages else ""]
+        return Raster(pixels, valid, bits, "; ".join(filter(None, doubts)))
 
 
 def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
@@ -253,6 +255,8 @@ def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
     try:
         choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))
     except ValueError as error:
+        if not strict and not rule.bands:
+            return Choice((1,), str(error))
         raise BadImage(str(error)) from error
     if choice.doubt and count > _UNSURE and strict:
         raise BadImage(choice.doubt)

@@ -33,13 +33,16 @@ class Sample:
     values: np.ndarray
 
 
-def measure(paths: Sequence[str], rule: Rule, workers: int | None) -> tuple[Rule, list[str]]:
+def measure(
+    paths: Sequence[str], rule: Rule, workers: int | None, others: Sequence[str] = ()
+) -> tuple[Rule, list[str]]:
     """Takes the range of a set from its training images.
 
     Args:
         paths: the training images.
         rule: what the user said: bands, nodata, limits.
         workers: processes; all cores by default.
+        others: the images that are not for training, of which the same bands are taken.
 
     Returns:
         The rule for all images of the set (`PLAIN` where none has more than 8 bits and nothing
@@ -54,7 +57,7 @@ def measure(paths: Sequence[str], rule: Rule, workers: int | None) -> tuple[Rule
         deep_too, counts = _look(sorted(paths))
         deep = deep_too[:: max(1, len(deep_too) // _IMAGES)]
     _refuse_idle(rule, deep, counts)
-    if rule.bands and rule.count is None and len(counts) == 1:
+    if rule.bands and rule.count is None and len(counts | _look(_spread(others))[1]) == 1:
         rule = replace(rule, count=next(iter(counts)))
     if not deep:
         return rule, []

@@ -82,12 +82,14 @@ class Rule:
         limits: Sequence[Limit] = (),
         nodata: float | None = None,
     ) -> "Rule":
-        """The rule with what a user says for these files; other bands have other ranges."""
+        """The rule with what a user says for these files.
+
+        Bands say where red, green and blue are in them: the model has one scale for each, so the
+        ranges of the set hold until `limits` give others.
+        """
         rule = self
-        if bands and tuple(bands) != self.bands:
-            rule = replace(rule, bands=tuple(bands), count=None, ranges={})
-        elif bands:
-            rule = replace(rule, count=None)
+        if bands:
+            rule = replace(rule, bands=tuple(bands), count=None)
         if limits:
             rule = replace(rule, range=tuple(limits), ranges={}, joint=False)
         return rule if nodata is None else replace(rule, nodata=nodata)

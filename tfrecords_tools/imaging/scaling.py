@@ -52,16 +52,28 @@ def find_fill(values: np.ndarray) -> tuple[float, float] | None:
 
     Returns:
         The value, and its share 0..1 of the pixels, if at least 2% of them have the lowest or the
-        highest value of all in every band, and the others are not one value too.
+        highest value of all in every band, the next value is rarer by half at least (a few whole
+        decibels are all frequent), and the others are not one value too.
     """
     if not values.size:
         return None
-    for value in (values.min(), values.max()):
+    for end in (np.min, np.max):
+        value = end(values)
         same = (values == value).all(axis=0)
-        share = float(same.mean())
-        if _FILL_SHARE <= share < 1 and np.ptp(values[:, ~same]) > 0:
-            return float(value), share
+        share, rest = float(same.mean()), values[:, ~same]
+        if _FILL_SHARE <= share < 1 and np.ptp(rest) > 0:
+            inner = rest[rest != value]
+            following = (rest == end(inner)).all(axis=0).sum() if inner.size else 0
+            if following * 2 <= same.sum():
+                return float(value), share
     return None
+
+
+def is_opacity(values: np.ndarray) -> bool:
+    """Whether a band that is declared to be alpha may be it by its values: most pixels are there,
+    or are not. GDAL declares a fourth band of bytes to be alpha, and near infra-red has zeros too.
+    """
+    return bool(((values == 0) | (values == values.max(initial=0))).mean() >= 0.5)
 
 
 def resolve(

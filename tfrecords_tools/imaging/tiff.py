@@ -16,6 +16,7 @@ import numpy as np
 from tfrecords_tools.imaging.bands import COLOURS, is_alpha
 from tfrecords_tools.imaging.header import BadImage, check_size, jpeg_frame
 from tfrecords_tools.imaging.lerc import read_lerc
+from tfrecords_tools.imaging.scaling import is_opacity
 
 MAX_BYTES = 1 << 30  # of all bands of an image, decoded
 _MAX_STACK = 512  # pages that are taken for the bands of one image
@@ -117,6 +118,18 @@ class Tiff:
         jpeg = page.photometric == _YCBCR and page.compression in _JPEG
         return page.photometric not in spaces and not jpeg and self.bits <= 8 and self.count <= 4
 
+    @property
+    def more_pages(self) -> bool:
+        """Whether the next page is another image of this size: no band of this one, no overview and
+        no mask."""
+        if self.frames:
+            return False
+        try:
+            page = self._file.pages[1]
+            return not (page.subfiletype or 0) & 5 and page.shape == self._page.shape
+        except Exception:  # there is none, or a damaged one, which nobody asks for
+            return False
+
     def take_alpha_for_a_band(self) -> None:
         """A user asks for the band that is declared to be alpha: see `bands.is_alpha`."""
         if self.alpha is not None:
@@ -146,7 +159,7 @@ class Tiff:
         pixels = self._arrange(arrays)
         mask = None
         if self.alpha is not None:
-            mask = pixels[self.alpha] > 0
+            mask = pixels[self.alpha] > 0 if is_opacity(pixels[self.alpha]) else None
             pixels = np.delete(pixels, self.alpha, axis=0)
         internal = None if self.frames else self._mask_page()
         if internal is not None:
@@ -237,17 +250,24 @@ class Tiff:
         photometric = self._page.photometric
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8)
-        if photometric == _PALETTE or self.bits > 8 or pixels.dtype != np.uint8:
+        if self._has_palette or self.bits > 8 or pixels.dtype != np.uint8:
             return pixels
         top = (1 << self.bits) - 1
         pixels = pixels if top == 255 else np.round(pixels * (255 / top)).astype(np.uint8)
         return 255 - pixels if photometric == _WHITE_IS_ZERO else pixels
 
-    def _colourmap(self) -> np.ndarray | None:
+    @property
+    def _has_palette(self) -> bool:
+        """Whether values are indices of colours. Of greys with a colour map they are too: GDAL
+        writes and reads these."""
         page = self._page
-        if page.photometric != _PALETTE:
+        grey = page.photometric == _BLACK_IS_ZERO and self.count == 1 and self.bits <= 8
+        return page.photometric == _PALETTE or (grey and page.colormap is not None)
+
+    def _colourmap(self) -> np.ndarray | None:
+        if not self._has_palette:
             return None
-        table = page.colormap
+        table = self._page.colormap
         if table is None or table.ndim != 2 or len(table) != 3 or table.shape[1] < 1 << self.bits:
             raise BadImage("a TIFF with a palette that has no colours")
         table = table.T

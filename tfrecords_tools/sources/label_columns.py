@@ -4,7 +4,6 @@ Three forms are known: 0/1 columns, one a label; one column with the class; one 
 of tags. What fits none of them, or two, is one line that says what was seen.
 """
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +16,13 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.imaging.images import EXTENSIONS
 from tfrecords_tools.sources.class_names import one_spelling
+from tfrecords_tools.sources.tags import read_tags
 from tfrecords_tools.sources.words import split_of
 
 _ONE = {"1", "true", "yes", "t", "y"}
 _ZERO = {"0", "false", "no", "f", "n"}
+# What programs write where there is nothing: no class is called so.
+_MISSING = re.compile(r"(?i:nan|null|<na>|#?n/a|nat)|NA")
 
 # Headers, without case and what is no letter.
 _IMAGE_WORDS = re.compile(
@@ -43,7 +45,7 @@ _SPLIT_WORDS = {"split", "set", "subset", "partition"}
 # Numbers that are never a label, whatever their values.
 _NO_LABEL = re.compile(
     r"(.*[ _.-])?(id|idx|index|no|nr|number)|lat|latitude|lon|lng|long|longitude|easting|"
-    r"northing|epsg|utm.*|unnamed: ?\d+"
+    r"northing|epsg|utm.*|unnamed: ?\d+|is[ _.-]?(train|training|val|valid|validation|test)"
 )
 _CAMEL_ID = re.compile(r".*[a-z]I[dD]")
 # And those that are none unless they are 0 and 1 throughout.
@@ -65,6 +67,8 @@ class Labels:
         by_columns: whether each label is a column of the file.
         splits: split of each row, where a column says so.
         notes: what was passed over or guessed, one line each.
+        bare: the rows, from 0, that have no class where each has to have one.
+        column: the column of the classes or tags, where there is one.
     """
 
     names: list[str]
@@ -73,6 +77,8 @@ class Labels:
     by_columns: bool
     splits: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    bare: list[int] = field(default_factory=list)
+    column: str = ""
 
 
 def read_columns(
@@ -120,7 +126,11 @@ def read_columns(
         labels = table.binary(found.columns)
         return Labels(names, labels, True, True, splits, found.notes)
     labels, several, notes = table.text(found.text, label_separator)
-    return Labels(names, labels, several, False, splits, found.notes + notes)
+    bare = (
+        [] if several else [int(row) for row in (labels.sum(axis=1) == 0).to_numpy().nonzero()[0]]
+    )
+    column = header[found.text]
+    return Labels(names, labels, several, False, splits, found.notes + notes, bare, column)
 
 
 def _word(header: str) -> str:
@@ -196,7 +206,10 @@ class _Table:
         if column not in self._columns:
             values = self.rows.iloc[:, column]
             plain = values.isin({"0", "1"}).all()  # mostly, and a table may have millions of cells
-            self._columns[column] = values if plain else values.str.strip()
+            if not plain:
+                values = values.str.strip()
+                values = values.mask(values.str.fullmatch(_MISSING), "")
+            self._columns[column] = values
         return self._columns[column]
 
     def _is_no_label(self, column: int, binary: bool) -> bool:
@@ -205,12 +218,26 @@ class _Table:
             return False
         if _NO_LABEL.fullmatch(header.casefold()) or _CAMEL_ID.fullmatch(header):
             return True
-        return not binary and _word(header) in _MEASURES
+        return not binary and (_word(header) in _MEASURES or self._is_measured(column))
+
+    def _is_measured(self, column: int) -> bool:
+        """Whether a column of numbers has fractions, and some beyond 0 to 1: neither is a class,
+        and together they are no probability."""
+        numbers = pd.to_numeric(self._values(column).str.replace(",", "."), errors="coerce")
+        return bool((numbers % 1 > 0).any() and ((numbers < 0) | (numbers > 1)).any())
 
     def _is_split(self, column: int) -> bool:
         values = self._values(column)
-        called = _word(self.header[column]) in _SPLIT_WORDS
-        return called and len(values) > 0 and values.map(split_of).notna().all()
+        if _word(self.header[column]) not in _SPLIT_WORDS:
+            return False
+        known = values.map(split_of).notna()
+        if known.any() and not known.all():
+            row = int((~known).to_numpy().argmax())
+            raise DataError(
+                f"{self.file}: row {row + 2}, column {self.header[column]!r}: expected train, val "
+                f"or test. Received: {values.iat[row]!r} (if the column is no split, rename it)"
+            )
+        return bool(known.any())
 
     def _share_of_binary(self, column: int) -> float:
         values = self._values(column)
@@ -240,6 +267,9 @@ class _Table:
             self._ask(f"{name(texts[0])!r} is text, and {self._shown(self._binary)} are 0 and 1")
         if not texts and len(self._binary) < 2 and len(self._words) == 1:
             texts = self._words
+        if not texts and self._labelled and len(self._binary) > len(self._labelled):
+            called, binary = name(self._labelled[0]), self._shown(self._binary)
+            self._ask(f"{called!r} alone is called a label, and {binary} are 0 and 1")
         known = [*self._labelled, *self._perhaps]
         if not texts and len(self._binary) == 1 and self._binary[0] in known:
             texts = self._binary
@@ -252,9 +282,14 @@ class _Table:
         columns = sorted([*self._binary, *self._nearly])
         if len(columns) < 2:
             seen = f"{name(columns[0])!r} alone" if columns else f"{self._shown(self.others)}"
+            mend = (
+                f" (if that is the class, give `label_column='{name(columns[0])}'`)"
+                if columns
+                else ""
+            )
             raise DataError(
                 f"{self.file}: expected one column with the class, or two or more labels as "
-                f"columns of 0 and 1. Received: {seen or 'no other column'}"
+                f"columns of 0 and 1. Received: {seen or 'no other column'}{mend}"
             )
         return _Choice(columns, notes=self._left_out([c for c in self.others if c not in columns]))
 
@@ -297,7 +332,7 @@ class _Table:
         wrong = found.isna().to_numpy()
         if wrong.any():
             row, column = (int(where[0]) for where in wrong.nonzero())
-            cell = self._values(columns[column]).iat[row]
+            cell = self.rows.iat[row, columns[column]]
             raise DataError(
                 f"{self.file}: row {row + 2}, column {names[column]!r}: labels are 0 or 1. "
                 f"Received: {cell!r} (if the column is no label, name the others: `label_column`)"
@@ -320,12 +355,8 @@ class _Table:
                     f"Received: {odd!r}"
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
-        tags, several, notes = self._tags(header, cells, separator)
-        lacking = [row for row, one in enumerate(tags) if not one]
-        if lacking and not several:
-            raise DataError(
-                f"{self.file}: row {lacking[0] + 2}, column {header!r}: the image has no label"
-            )
+        listed = _word(header) in _LISTS
+        tags, several, notes = read_tags(self.file, header, cells, separator, listed)
         counts = Counter(tag for row in tags for tag in row)
         if len(counts) == len(tags) > 3 and not several:
             raise DataError(
@@ -341,60 +372,6 @@ class _Table:
                 row[index[spelling[tag]]] = 1
         labels = pd.DataFrame(table, columns=classes, dtype="int8")
         return labels, several, notes + [f"{Path(self.file).name}: {line}" for line in said]
-
-    def _tags(
-        self, header: str, cells: pd.Series, separator: str | None
-    ) -> tuple[list[list[str]], bool, list[str]]:
-        listed = _word(header) in _LISTS
-        if separator is None and len(cells) and cells.str.fullmatch(r"\[.*\]").all():
-            return self._lists(header, cells), True, []
-        by = separator or self._separator(header, cells, listed)
-        if by == "none":
-            # A list that happens to be empty in some rows has tags; a class does not lack.
-            several = separator is None and listed and (cells == "").any()
-            return [[cell] if cell else [] for cell in cells], bool(several), []
-        rows = [list(dict.fromkeys(part.strip() for part in cell.split(by))) for cell in cells]
-        rows = [[part for part in row if part] for row in rows]
-        what = {" ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}.get(by, repr(by))
-        note = f"{Path(self.file).name}: {header!r} holds tags with {what} between them"
-        return rows, True, [note]
-
-    def _separator(self, header: str, cells: pd.Series, listed: bool) -> str:
-        """What divides the tags of a cell: `;` or `|` where there is one; spaces and commas, which
-        names of classes have too, only where the parts come again in other cells."""
-        for by in (";", "|"):
-            if cells.str.contains(by, regex=False).any():
-                return by
-        for by in (",", " "):
-            if not cells.str.contains(by, regex=False).any():
-                continue
-            whole = set(cells) - {""}
-            parts = {part.strip() for cell in whole for part in cell.split(by) if part.strip()}
-            looks_so = len(parts) < len(whole)
-            if listed and looks_so:
-                return by
-            if listed or looks_so:
-                first = next(cell for cell in cells if by in cell)
-                raise DataError(
-                    f"{self.file}: column {header!r}: {first!r} can be one class, or several tags: "
-                    f"give `label_separator='none'` or `label_separator='{by}'`"
-                )
-        return "none"
-
-    def _lists(self, header: str, cells: pd.Series) -> list[list[str]]:
-        rows = []
-        for number, cell in enumerate(cells):
-            try:
-                parts = ast.literal_eval(cell)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                parts = [part.strip(" '\"") for part in cell[1:-1].split(",")]
-            if not all(isinstance(part, str | int) for part in parts):
-                raise DataError(
-                    f"{self.file}: row {number + 2}, column {header!r}: expected a list of tags. "
-                    f"Received: {cell[:80]!r}"
-                )
-            rows.append([str(part).strip() for part in parts if str(part).strip()])
-        return rows
 
 
 def _as_binary(values: pd.Series) -> pd.Series:

@@ -12,7 +12,7 @@ import pandas as pd
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.sources.class_names import one_spelling
 from tfrecords_tools.sources.label_columns import in_order, read_columns
-from tfrecords_tools.sources.layout import read_splits, split_level
+from tfrecords_tools.sources.layout import read_splits, split_level, splits_at
 from tfrecords_tools.sources.readers import (
     MULTI,
     SINGLE,
@@ -25,7 +25,7 @@ from tfrecords_tools.sources.readers import (
     refuse_unsafe,
 )
 from tfrecords_tools.sources.text_tables import TEXT_TABLES, read_csv
-from tfrecords_tools.sources.words import split_of, split_of_file
+from tfrecords_tools.sources.words import split_of_file
 
 
 @dataclass
@@ -42,6 +42,8 @@ class LabelFile:
         by_columns: whether each label is a column of the file.
         splits: split of each row, where a column says so.
         repairs: what was wrong with the file or passed over, one line each.
+        bare: the rows, from 0, that have no class where each has to have one.
+        column: the column of the classes or tags, where there is one.
     """
 
     path: Path
@@ -52,6 +54,8 @@ class LabelFile:
     by_columns: bool = True
     splits: list[str] | None = None
     repairs: list[str] = field(default_factory=list)
+    bare: list[int] = field(default_factory=list)
+    column: str = ""
 
 
 def expand_label_files(files: list[Path]) -> list[Path]:
@@ -109,14 +113,27 @@ def read_label_csv(
     labels: dict[str, tuple[int, ...]] = {}
     splits: dict[str, str] = {}
     missing: list[str] = []
+    bare: list[str] = []
+    unlabelled: set[str | None] = set()
     for table in tables:
         rows = table.labels[classes].to_numpy()
-        for name, row, split in zip(
-            table.names, rows, table.splits or [None] * len(rows), strict=True
+        if table.bare and not skip_bad:
+            raise DataError(
+                f"{table.path}: row {table.bare[0] + 2}, column {table.column!r}: the image has no "
+                f"label ({len(table.bare)} have none): fill it, or pass `skip_bad=True` to go on "
+                "without them"
+            )
+        bare += [f"{table.path}: {table.names[row]}" for row in table.bare]
+        without = set(table.bare)
+        for number, (name, row, split) in enumerate(
+            zip(table.names, rows, table.splits or [None] * len(rows), strict=True)
         ):
-            refuse_unsafe(name, table.path)
             found = find(name, table.path)
+            if number in without:
+                unlabelled.add(found)
+                continue
             if found is None:
+                refuse_unsafe(name, table.path)
                 missing.append(f"{table.path}: {name}")
                 continue
             own = tuple(int(i) for i in row.nonzero()[0])
@@ -125,9 +142,10 @@ def read_label_csv(
             labels[found] = own
             if split:
                 splits[found] = split
-    unlisted = [name for name in ids if name not in labels]
+    unlisted = [name for name in ids if name not in labels and name not in unlabelled]
     notes = ignored(others) + [line for table in tables for line in table.repairs]
     for culprits, what, mend in (
+        (bare, "rows have no label", f"in {files[0]}"),
         (missing, "rows name no image", f"in {root}"),
         (unlisted, "images have no row", f"in {files[0]}"),
     ):
@@ -154,8 +172,8 @@ class _Finder:
     def __init__(self, root: Path, ids: list[str]):
         self._root, self._find = root.resolve(), NameIndex(ids, root.resolve().name)
         folders = {folder_of(name) for name in ids}
-        first = sorted({folder[0] for folder in folders}) if split_level(folders) == 0 else []
-        self._splits = {split_of(folder): folder for folder in first}
+        first = splits_at(folders, 0) if split_level(folders) == 0 else {}
+        self._splits = {split: folder for folder, split in sorted(first.items())}
 
     def knows(self, name: str, file: Path) -> bool:
         """Whether this is what the file calls some image."""
@@ -181,11 +199,17 @@ def _refuse_second_row(
 ) -> None:
     first, second = (";".join(classes[label] for label in row) for row in rows)
     if table.by_columns or first == second:
-        raise DataError(f"{table.path}: {name!r} has a second row: give it one")
+        raise DataError(f"{table.path}: {name!r} has a second row: give it one{_repeated(table)}")
     raise DataError(
         f"{table.path}: {name!r} has a second row, with {second} after {first}: give it one; "
-        f"several labels stand in one cell, as {first};{second}"
+        f"several labels stand in one cell, as {first};{second}{_repeated(table)}"
     )
+
+
+def _repeated(table: LabelFile) -> str:
+    again = len(table.names) - len(set(table.names))
+    boxes = "a table of boxes or objects is no label file"
+    return f" ({again} rows are of an image that has one: {boxes})" if again > 1 else ""
 
 
 def _keep_splits(listing: Listing, root: Path, column: dict[str, str], resplit: bool) -> None:
@@ -245,7 +269,7 @@ def read_label_tables(
     """
     tables = []
     for file in map(Path, files):
-        frame, notes = read_csv(file, header=None)
+        frame, notes = read_csv(file, header=None, spaces=True)
         known = partial(find.knows, file=file) if find else None
         found = read_columns(file, frame, known, label_column, label_separator)
         tables.append(
@@ -258,6 +282,8 @@ def read_label_tables(
                 by_columns=found.by_columns,
                 splits=found.splits,
                 repairs=notes + found.notes,
+                bare=found.bare,
+                column=found.column,
             )
         )
     if len({table.by_columns for table in tables}) > 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.imaging.images import EXTENSIONS
 from tfrecords_tools.records.card import SPLITS
-from tfrecords_tools.sources.words import is_beside_images, is_structural, split_of
+from tfrecords_tools.sources.words import is_beside_images, is_structural, split_of, splits_of
 
 Folder = tuple[str, ...]
 LAST = "last"
@@ -73,10 +73,26 @@ def split_level(folders: set[Folder]) -> int | None:
         return None
     first = _shared(folders)
     for level in range(min(map(len, folders))):
-        splits = {split_of(folder[level]) for folder in folders}
-        if None not in splits and (level == first or len(splits) > 1):
+        splits = set(splits_at(folders, level).values())
+        if splits and (level == first or len(splits) > 1):
             return level
     return None
+
+
+def splits_at(folders: set[Folder], level: int) -> dict[str, str]:
+    """The split of each name of this level; `{}` where one of them is none."""
+    return splits_of({folder[level] for folder in folders})
+
+
+def _end_of_splits(folders: set[Folder], level: int) -> int:
+    """The level below that of the splits; archives have `seg_train/seg_train/<class>`."""
+    of, end = splits_at(folders, level), level + 1
+    while min(map(len, folders)) > end + 1:
+        below = splits_at(folders, end)
+        if not below or any(below[folder[end]] != of[folder[level]] for folder in folders):
+            break
+        end += 1
+    return end
 
 
 def read_splits(root: Path, folders: set[Folder], resplit: bool = False) -> Splits:
@@ -96,9 +112,9 @@ def read_splits(root: Path, folders: set[Folder], resplit: bool = False) -> Spli
         alone = [name for name in above if split_of(name)]
         note = f"{alone[0]}/ is the only folder of a split: its images are divided" if alone else ""
         return Splits(notes=[note] if note else [])
-    names: dict[str, set[str]] = defaultdict(set)
-    for folder in folders:
-        names[split_of(folder[level])].add(folder[level])
+    of, names = splits_at(folders, level), defaultdict(set)
+    for name, split in of.items():
+        names[split].add(name)
     shown = [name for split in SPLITS for name in sorted(names.get(split, ()))]
     joined = ", ".join(f"{name}/" for name in shown)
     if resplit:
@@ -110,7 +126,7 @@ def read_splits(root: Path, folders: set[Folder], resplit: bool = False) -> Spli
                 f"{split}: join or rename them, or give `resplit=True` to divide all images anew"
             )
     notes = [f"splits kept as the folders have them: {joined} (`resplit=True` divides anew)"]
-    return Splits({folder: split_of(folder[level]) for folder in folders}, shown, notes)
+    return Splits({folder: of[folder[level]] for folder in folders}, shown, notes)
 
 
 def read_layout(
@@ -139,14 +155,15 @@ def read_layout(
     """
     splits = read_splits(root, folders, resplit)
     notes, level = splits.notes, split_level(folders)
-    inner = {f: f if level is None else f[:level] + f[level + 1 :] for f in folders}
-    loose = next((folder for folder in sorted(folders) if not inner[folder]), None)
-    if loose is not None and loose:
-        raise DataError(
-            f"{root}: the splits {', '.join(sorted({f[level] for f in folders}))} hold images "
-            "without class folders: give the labels with `labels`"
-        )
-    if loose is not None:
+    end = 0 if level is None else _end_of_splits(folders, level)
+    inner = {f: f if level is None else f[:level] + f[end:] for f in folders}
+    loose = sorted(folder[-1] for folder in folders if folder and not inner[folder])
+    if loose:
+        mend = "give the labels with `labels`"
+        if len(loose) < len({folder[level] for folder in folders}):
+            mend += f", or `ignore='{loose[0]}'` to leave {loose[0]} out"
+        raise DataError(f"{root}: images without class folders in {_some(loose)}: {mend}")
+    if () in folders:
         raise DataError(
             f"{root} holds images outside a class folder: expected {root.name}/<class>/<image>, or "
             "give the labels with `labels`"
@@ -218,8 +235,8 @@ def _find_level(root: Path, folders: set[Folder]) -> tuple[int | str, list[str]]
             else "give the labels with `labels`, or the folder of the classes"
         )
         raise DataError(
-            f"{root}: {_some(structural)} is a name for a part of a set, not for a class: {mend}; "
-            f"if it is a class, give `class_level={top + 1}`"
+            f"{root}: folders called after a part of a set, not after a class: "
+            f"{_some(structural)}: {mend}; if it is a class, give `class_level={top + 1}`"
         )
     return top + 1, []
 
@@ -251,7 +268,10 @@ def _refuse_two_readings(root: Path, folders: set[Folder], top: int) -> None:
     readings = [
         f"`ignore='{name}'` to leave {name} out" for name in structural if is_beside_images(name)
     ]
-    if not any(is_structural(name) for name in outer):
+    divided = [name for name in outer if split_of(name)]
+    if len(divided) > 1:
+        readings += [f"`ignore='{n}'` to keep the splits" for n in outer if n not in divided][:2]
+    elif not any(is_structural(name) for name in outer):
         readings.append(f"`class_level={top + 1}` for the classes {_some(outer)}")
     lowest = sorted({folder[-1] for folder in folders})
     if not any(is_structural(name) for name in lowest):
@@ -264,8 +284,10 @@ def _refuse_two_readings(root: Path, folders: set[Folder], top: int) -> None:
 
 
 def _kind(folder: Folder) -> str:
-    """The name of a folder, its numbers apart."""
-    return re.sub(r"\d+", "#", folder[-1].casefold())
+    """The name of a folder, its numbers and the name of the folder above apart: `airport_1` in
+    `airport` and `zoo_7` in `zoo` are of one kind."""
+    name, above = (part.casefold() for part in (folder[-1], folder[-2]))
+    return re.sub(r"\d+", "#", name.replace(above, "^", 1))
 
 
 def _names(folders: set[Folder], level: int) -> list[str]:

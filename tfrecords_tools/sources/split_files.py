@@ -67,10 +67,11 @@ def apply_split_files(
     listed = 0
     for file in map(Path, files):
         for number, (name, split) in enumerate(_read(file, listing, find)):
-            refuse_unsafe(name, file)
             found = find(name, file)
             if found is None and number == 0 and _is_header(name):
                 continue
+            if found is None:
+                refuse_unsafe(name, file)
             listed += 1
             if found is None:
                 missing.append(f"{file}: {name}")

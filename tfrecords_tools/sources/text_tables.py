@@ -24,7 +24,9 @@ _LOOKED_AT = 1 << 16  # bytes and characters from which encoding and separator a
 _LINES = 50
 
 
-def read_csv(file: Path, *, header: int | None = 0) -> tuple[pd.DataFrame, list[str]]:
+def read_csv(
+    file: Path, *, header: int | None = 0, spaces: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
     """A text table as strings.
 
     The separator is the comma, semicolon, tab or bar that the first line has and the next ones
@@ -34,6 +36,8 @@ def read_csv(file: Path, *, header: int | None = 0) -> tuple[pd.DataFrame, list[
     Args:
         file: the table.
         header: 0: the first line has the names of the columns; `None`: it is a row.
+        spaces: whether white space separates, where nothing else does and all lines have as many
+            words: in a list of names it would be part of them.
 
     Returns:
         The table, its cells marked as text by `common.csv_files` unmarked; and a note where the
@@ -48,22 +52,55 @@ def read_csv(file: Path, *, header: int | None = 0) -> tuple[pd.DataFrame, list[
         if first.strip()[:4].lower() == "sep=" and len(first.strip()) == 5:  # Excel writes it
             separator, text = first.strip()[4], rest
         else:
-            separator = _separator(text)
+            separator = _separator(text, spaces)
         check_columns(text, separator)
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            header=header,
-            keep_default_na=False,
-            skipinitialspace=True,
-        ).fillna("")
+        try:
+            table = _parse(text, separator, header)
+        except pd.errors.ParserError:
+            table = _parse(_evened(text, separator), ",", header)
     except BadFile as error:
         raise DataError(f"cannot read {file} as a CSV: {error.reason}") from error
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise DataError(f"cannot read {file} as a CSV: {reason}") from error
     return (plain_table(table) if "'" in text else table), notes
+
+
+def _parse(text: str, separator: str, header: int | None) -> pd.DataFrame:
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        dtype=str,
+        header=header,
+        keep_default_na=False,
+        skipinitialspace=True,
+    ).fillna("")
+
+
+def _evened(text: str, separator: str) -> str:
+    """A table whose lines end in separators that the first has not, without these.
+
+    Raises:
+        ValueError: a line has more cells than the first.
+    """
+    even, width = io.StringIO(), 0
+    writer = csv.writer(even)
+    lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        for row in lines:
+            while row and not row[-1].strip():
+                row.pop()
+            width = width or len(row)
+            if len(row) > width:
+                raise ValueError(
+                    f"line {lines.line_num} has {len(row)} cells and the first line {width}: cells "
+                    f"with a {separator!r} in them stand in double quotes"
+                )
+            if row:
+                writer.writerow(row + [""] * (width - len(row)))
+    except (csv.Error, TypeError) as error:
+        raise ValueError(f"line {lines.line_num}: {error}") from error
+    return even.getvalue()
 
 
 def _decode(file: Path) -> tuple[str, list[str]]:
@@ -90,7 +127,7 @@ def _decode(file: Path) -> tuple[str, list[str]]:
     return text, [f"{Path(file).name}: not UTF-8 (line {line}), read as Windows-1252"]
 
 
-def _separator(text: str) -> str:
+def _separator(text: str, spaces: bool) -> str:
     lines = [line for line in text[:_LOOKED_AT].splitlines() if line.strip()][: _LINES + 1]
     lines = lines[:-1] if len(lines) > _LINES or len(text) > _LOOKED_AT else lines
     best, found = (0.0, 0), ","
@@ -104,4 +141,5 @@ def _separator(text: str) -> str:
         rank = (counts.count(counts[0]) / len(counts), counts[0])
         if rank > best:
             best, found = rank, candidate
-    return found
+    words = {len(line.split()) for line in lines}
+    return r"\s+" if spaces and not best[1] and len(words) == 1 and words != {1} else found

@@ -1,6 +1,7 @@
 """The words that folders, files and columns of image sets are called by, as data."""
 
 import re
+from collections.abc import Collection
 
 # What folders, lists and columns call our three splits.
 SPLIT_WORDS = {
@@ -30,14 +31,39 @@ _BESIDE_IMAGES = {
     *("groundtruth", "ground_truth", "ground-truth", "segmentation", "segmentations"),
     *("thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "quicklook"),
     *("quicklooks", "browse", "metadata", "cache", "tmp", "temp"),
+    # The same places by another sensor.
+    *("nir", "swir", "infrared", "ndvi", "dsm", "dtm", "dem", "depth"),
 }
+# What stands beside the split in a folder's name and says no more: `training_set`, `test_images`.
+_OF_SPLITS = {"set", "sets", "data", "dataset", "image", "images", "imgs", "split", "folder", "seg"}
 
 _WORD = re.compile(r"[^\W\d_]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def split_of(name: str) -> str | None:
     """The split that a folder or a cell is called by in any case, or `None`."""
     return SPLIT_WORDS.get(name.strip().casefold())
+
+
+def splits_of(names: Collection[str]) -> dict[str, str]:
+    """The split of each of the folders that stand side by side; `{}` if one of them is none.
+
+    They are called by the words of splits, or have these and the same words else: `training_set`
+    and `test_set`, `aid_train` and `aid_test`, `train2017` and `val2017`.
+    """
+    found = {name: split_of(name) for name in names}
+    if None not in found.values():
+        return found
+    rests = set()
+    for name in names:
+        words = _WORD.findall(_CAMEL.sub(" ", name).casefold())
+        splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+        if len(splits) != 1:
+            return {}
+        found[name] = splits[0]
+        rests.add(tuple(w for w in words if w not in SPLIT_WORDS and w not in _OF_SPLITS))
+    return found if len(rests) == 1 and len(set(found.values())) > 1 else {}
 
 
 def split_of_file(stem: str) -> str | None:

@@ -108,7 +108,13 @@ def test_a_grid_can_grow(compared, arguments, cli, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(compared, out)
     fewer = [*arguments, "--out", out, "--strategies", "scratch", "--seeds", "3"]
-    assert cli(*fewer)[0] == 0
+    code, _, err = cli(*fewer)
+    assert code == 1 and "--source" in err  # no regime of these uses it
+    for flag in ("--source", "--source-epochs"):
+        at = fewer.index(flag)
+        del fewer[at : at + 2]
+    code, _, err = cli(*fewer)
+    assert code == 0, err
     table = pd.read_csv(out / "results.csv")
     assert len(table) == 10  # the runs of the larger grid stay
     assert (table["strategy"] == "in-domain").sum() == 4

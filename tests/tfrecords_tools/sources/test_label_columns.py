@@ -107,6 +107,9 @@ SINGLE = {
     "image and label": "image,label\n" + "".join(f"{n},{c}\n" for n, c in _BODY),
     "label first": "class,filename\n" + "".join(f"{c},{n}\n" for n, c in _BODY),
     "no header": "".join(f"{n};{c}\n" for n, c in _BODY),
+    "spaces": "".join(f"{n} {c}\n" for n, c in _BODY),
+    "spaces and a header": "image  label\n" + "".join(f"{n}  {c}\n" for n, c in _BODY),
+    "rows that end in commas": "image,label\n" + "".join(f"{n},{c},,\n" for n, c in _BODY),
     "an unknown word": "image,vegetation\n" + "".join(f"{n},{c}\n" for n, c in _BODY),
     "a table of everything": ",file_name,lat,lon,scene_id,date,category\n"
     + "".join(
@@ -178,6 +181,19 @@ REFUSED = {
     "image,label\np0,a\np0,a\n": "'p0' has a second row: give it one",
     "image\n" + "\n".join(NAMES): "expected a header row with the image and its label",
     "image,lat,lon\n" + _every(lambda i: f"4{i}.5,9.{i}"): "Received: lat, lon",
+    "image,water\n" + _every(lambda i: i % 2): "'water' alone (if that is the class, give --label",
+    "image,label\n" + _every(lambda i: ("road", "NaN")[i % 2]): "has no label (4 have none)",
+    "image,label\n" + _every(lambda i: ("1.0", "0.0", "nan")[i % 3]): "has no label (2 have none)",
+    "image,a,b\n" + _every(lambda i: ("1,0", "nan,1")[i % 2]): "are 0 or 1. Received: 'nan'",
+    "image,cloudy,label\n" + _every(lambda i: f"{i % 2},{i // 4}"): "'label' alone is called a",
+    "image,tags\n" + _every(lambda i: ("a/b", "b/c", "c")[i % 3]): "give --label-separator none",
+    "image,tags\n" + _every(lambda i: ("a b", "a c d")[i % 2]): "--label-separator ' '",
+    "image,tags\n" + _every(lambda i: ("a,b", "b")[i % 2]): "line 2 has 3 cells and the first line",
+    "image,label,split\n" + _every(lambda i: f"x{i % 2},{('train', 'extra')[i % 2]}"): "row 3, "
+    "column 'split': expected train, val or test. Received: 'extra'",
+    "image,x0,y0,class\n"
+    + 2 * _every(lambda i: f"{i},{i},a{i % 2}"): "a table of boxes or objects",
+    'image,label\np0,"a\np1,b\n': "cannot read",
 }
 
 
@@ -188,6 +204,30 @@ def test_what_cannot_be_told_is_one_line(text, read):
     message = as_flags(str(error.value))
     assert REFUSED[text] in message
     assert "\n" not in message
+
+
+def test_rows_without_a_class_are_left_out_where_bad_ones_are(read):
+    text = "image,label\n" + _every(lambda i: ("road", "lake", "<NA>", "")[i % 4])
+    _, found, listing = read(text, skip_bad=True)
+    assert found == {n: {("road", "lake")[i % 4]} for i, n in enumerate(NAMES) if i % 4 < 2}
+    assert [note.rpartition("/")[0].rpartition(" ")[0] for note in listing.notes] == [
+        "left out: 4 rows have no label, the first is"
+    ]
+
+
+@pytest.mark.parametrize("before", ["/home/me/tiles/", "C:\\data\\Tiles\\", "../sets/tiles/"])
+def test_paths_of_another_machine_are_read_below_the_folder(before, read):
+    text = "image,label\n" + "".join(f"{before}{n},{c}\n" for n, c in _BODY)
+    assert read(text)[1] == ONE
+
+
+def test_fractions_beside_labels_are_no_label(read):
+    text = "image,cloud,field,road\n" + _every(lambda i: f"{i}.5,{i % 2},1")
+    _, _, listing = read(text)
+    assert listing.classes == ["field", "road"]
+    assert listing.notes == ["labels.csv: columns that are no labels: cloud"]
+    text = "image,is_train,field,road\n" + _every(lambda i: f"{i % 2},{i % 2},1")
+    assert read(text)[2].classes == ["field", "road"]
 
 
 def test_a_workbook_and_an_unknown_encoding(read):

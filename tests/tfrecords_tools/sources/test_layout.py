@@ -53,6 +53,64 @@ def test_folders_called_after_splits_are_the_splits(words, above):
     ]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train_images", "test_images"),
+        ("TrainImages", "ValImages", "TestImages"),
+        ("euro_sat_train", "euro_sat_val"),
+        ("train2017", "val2017"),
+        ("01_training", "02_validation", "03_testing"),
+        ("train", "test_images"),
+    ],
+)
+def test_a_split_word_among_words_that_all_share_is_the_split(words):
+    classes, splits, notes = _read(*_product(words, ("train", "lake")))
+    assert set(classes.values()) == {"train", "lake"}
+    assert {path.rpartition("/")[0]: split for path, split in splits.items()} == {
+        word: next(s for s in ("train", "val", "test") if s in word.lower()) for word in words
+    }
+    assert notes[0].startswith(f"splits kept as the folders have them: {words[0].split('/')[0]}/")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train station", "test site"),
+        ("training", "training_set"),
+        ("model train", "test track", "lake"),
+        ("train_2019", "train_2020"),
+    ],
+)
+def test_classes_that_have_a_split_word_are_classes(names):
+    classes, splits, _ = _read(*names)
+    assert set(classes.values()) == set(names)
+    assert splits == {}
+
+
+def test_folders_beside_the_splits_are_a_question():
+    with pytest.raises(DataError) as raised:
+        _read(*_product(("train", "train_aug", "test"), ("crop", "lake")))
+    said = as_flags(str(raised.value))
+    assert "give --ignore train_aug to keep the splits, or --class-level 2" in said
+    assert "--class-level 1" not in said
+    with pytest.raises(DataError, match=r"in test: .*`ignore='test'` to leave"):
+        _read("train/crop", "train/lake", "test")
+
+
+def test_folders_that_count_their_class_are_a_question():
+    """As fMoW has them: a folder for each place, called after its class."""
+    with pytest.raises(DataError, match="`class_level=1` for the classes airport, zoo"):
+        _read("airport/airport_0", "airport/airport_1", "zoo/zoo_0")
+
+
+def test_another_sensor_beside_the_images_can_be_left_out():
+    with pytest.raises(DataError, match="`ignore='nir'` to leave nir out, or `class_level=1`"):
+        _read(*_product(("crop", "lake"), ("rgb", "nir")))
+
+
 def test_one_split_alone_divides_nothing():
     classes, splits, notes = _read("train/crop", "train/lake")
     assert set(classes.values()) == {"crop", "lake"}
@@ -86,7 +144,7 @@ def test_two_names_of_one_split_are_refused():
 
 
 def test_splits_without_classes_are_refused():
-    with pytest.raises(DataError, match="the splits test, train hold images without class folders"):
+    with pytest.raises(DataError, match="images without class folders in test, train: give"):
         _read("train", "test")
 
 

@@ -1,0 +1,117 @@
+"""Files whose declarations mislead: a near infra-red band as alpha, greys with colours, a few whole
+decibels, several pages."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.tfrecords_tools.imaging.test_tiff import BYTES, DEEP, HEIGHT, WIDTH, raster, tiff
+from tfrecords_tools.imaging.images import read_image
+from tfrecords_tools.imaging.rule import Rule, parse_range
+from tfrecords_tools.imaging.scaling import find_fill, is_opacity
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def _near_infrared() -> np.ndarray:
+    """Values of all heights, a third of them 0, as of water."""
+    values = np.random.default_rng(0).integers(1, 250, (1, HEIGHT, WIDTH))
+    return np.where(np.indices((HEIGHT, WIDTH))[1] % 3, values, 0).astype(np.uint8)
+
+
+def test_a_band_of_measurements_is_no_alpha(tmp_path):
+    from rssc_tf.scene_map.scene import open_scene
+
+    # GDAL declares the fourth band of bytes to be alpha.
+    data = raster(np.concatenate([BYTES, _near_infrared()]))
+    (tmp_path / "a.tif").write_bytes(data)
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.colorinterp[3].name == "alpha"
+    picture = read_image(data)
+    assert picture.filled == 0
+    assert (np.moveaxis(np.asarray(picture.image), -1, 0) == BYTES).all()
+    with open_scene(str(tmp_path / "a.tif")) as scene:
+        pixels, valid = scene.read(0, 0, WIDTH, HEIGHT)
+    assert valid.all()
+    assert (np.moveaxis(pixels, -1, 0) == BYTES).all()
+
+
+@pytest.mark.parametrize("values", [[0, 255, 255], [0, 0, 9], [255], [0, 128, 255, 255], [0]])
+def test_what_is_mostly_there_or_not_is_alpha(values):
+    assert is_opacity(np.array(values, np.uint8))
+
+
+def test_greys_with_a_colour_map_are_colours(tmp_path):
+    """What GDAL makes of a file whose colours are added at the end; it reads them too."""
+    path, colours = tmp_path / "a.tif", {1: (255, 0, 0), 2: (0, 255, 0), 3: (0, 0, 255)}
+    index = np.random.default_rng(0).integers(1, 4, (1, HEIGHT, WIDTH)).astype(np.uint8)
+    profile = {"driver": "GTiff", "count": 1, "height": HEIGHT, "width": WIDTH, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(index)
+        dataset.write_colormap(1, {value: (*rgb, 255) for value, rgb in colours.items()})
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp[0].name == "palette"
+    found = np.asarray(read_image(path.read_bytes()).image)
+    for value, colour in colours.items():
+        assert (found[index[0] == value] == colour).all()
+
+
+def test_a_few_whole_decibels_have_no_fill():
+    decibels = np.random.default_rng(0).integers(-12, -2, (1, HEIGHT, WIDTH)).astype(np.int16)
+    assert find_fill(decibels.reshape(1, -1)) is None
+    decibels[0, :8] = -99
+    assert find_fill(decibels.reshape(1, -1)) == (-99, 8 / HEIGHT)
+
+
+def test_of_several_pages_the_first_is_read_and_said():
+    pages = np.stack([DEEP[0], DEEP[1] + 7, DEEP[2] + 9])
+    picture = read_image(tiff(pages, imagej=True), Rule(range=parse_range("100,2650")))
+    assert (np.asarray(picture.image)[..., 0] == BYTES[0]).all()
+    assert "of several pages the first is read" in picture.warning
+    assert "several pages" not in str(read_image(tiff(pages)).warning)  # its bands
+
+
+def test_bands_that_a_user_names_keep_the_range_of_the_set():
+    rule = Rule(ranges={"integer x 3": ((0, 1000), (0, 1000), (0, 1000))})
+    assert rule.override(bands=("B04", "B03", "B02")).ranges == rule.ranges
+    limits = parse_range("p1,p99")
+    assert rule.override(bands=(3, 2, 1), limits=limits) == Rule(bands=(3, 2, 1), range=limits)
+
+
+def test_bands_that_are_asked_for_are_those_of_every_file(cli, tmp_path):
+    """Of files of 3 and of 13 bands, though the training split has those of 3 only."""
+    split = {"train": [], "test": []}
+    for number in range(12):
+        thirteen = np.concatenate([DEEP[::-1] + number] * 4 + [DEEP[:1]])
+        path = tmp_path / "set" / "ab"[number // 2 % 2] / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raster(DEEP + number if number % 2 else thirteen))
+        split["train" if number in (1, 3) else "test"].append(f"{path.parent.name}/{path.name}")
+    lists = [tmp_path / f"mine_{name}.csv" for name in split]
+    for file, names in zip(lists, split.values(), strict=True):
+        file.write_text("".join(f"{name}\n" for name in names))
+    out = tmp_path / "records"
+    words = ("convert", tmp_path / "set", "--out", out, "--workers", 1, "--split-file", *lists)
+    code, _, err = cli(*words)
+    assert code == 1
+    assert "it has 13 bands without names" in err
+    code, _, err = cli(*words, "--bands", "3,2,1", "--encode", "png")
+    assert code == 0, err
+    pixels = json.loads((out / "dataset.json").read_text())["pixels"]
+    assert pixels["bands"] == [3, 2, 1]
+    assert "count" not in pixels
+    code, said, err = cli("audit", tmp_path / "set")
+    assert code == 0, err
+    assert "undecodable" not in said
+
+
+def test_two_bands_without_names_are_audited_as_grey(cli, tmp_path):
+    for number in range(4):
+        folder = tmp_path / "ab"[number % 2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.tif").write_bytes(raster(DEEP[:2] + 9 * number))
+    code, said, err = cli("audit", tmp_path)
+    assert code == 0, err
+    assert "undecodable" not in said
