@@ -13,7 +13,8 @@ from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.trust import check_trust
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
+from tfrecords_tools.common.regular_files import check_regular, check_regular_tree, is_there
+from tfrecords_tools.common.tensorflow import quiet_logger
 from tfrecords_tools.imaging.alike import why_unlike
 from tfrecords_tools.imaging.bands import Band
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
@@ -107,11 +108,12 @@ def load_saved_model(export: Path, trust: bool = False):
     if not trust:
         check_trust(folder)
     try:
-        loaded = tf.saved_model.load(str(folder))
+        with quiet_logger():  # it logs the traceback of a damaged fingerprint, and goes on
+            loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
         return loaded
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # TensorFlow raises nearly anything on damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
 
 
@@ -124,7 +126,7 @@ def read_rule(export: Path) -> Rule:
         RsscError: the card is damaged.
     """
     for folder in (Path(export), Path(export).parent):
-        if (folder / CARD_NAME).is_file():
+        if is_there(folder / CARD_NAME):
             return read_card(folder).rule
     return PLAIN
 

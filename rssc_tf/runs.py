@@ -1,5 +1,6 @@
 """A run folder, read back."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -63,8 +64,7 @@ class Run:
     @property
     def metrics(self) -> dict:
         """The content of `metrics.json`; empty where the run was not evaluated."""
-        file = self.folder / METRICS
-        return read_json(file) if file.is_file() else {}
+        return read_metrics(self.folder) or {}
 
     @property
     def temperature(self) -> float:
@@ -155,6 +155,21 @@ def load_run(folder: str | Path) -> Run:
             stacklevel=2,
         )
     return Run(folder, settings, read_card(folder), load_model(folder))
+
+
+def read_metrics(folder: Path, mend: str = "") -> dict | None:
+    """`metrics.json` of a run folder, or `None` where the run is not finished.
+
+    Raises:
+        DataError: it is damaged; ends with `mend`.
+    """
+    file = folder / METRICS
+    if not os.path.lexists(file):
+        return None
+    metrics = read_json(file, mend)
+    if not isinstance(metrics, dict) or not metrics:
+        raise DataError(f"{file} is damaged (it holds no metrics){f': {mend}' if mend else ''}")
+    return metrics
 
 
 def read_settings(folder: Path) -> dict:

@@ -299,7 +299,8 @@ def unknown_settings(names) -> list[str]:
 
 def save_config(config: Settings, file: Path) -> None:
     """Writes the settings as YAML that `config` takes."""
-    file.write_text(yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    file.write_text(text, encoding="utf-8")
 
 
 # --- what a setting is good for: all from its declaration ---

@@ -125,3 +125,31 @@ def test_a_scene(exported, cli, tmp_path):
     put(tmp_path / "scene.tif", "fifo")
     answer = cli("map", exported, tmp_path / "scene.tif", "--out", tmp_path / "map.tif")
     _one_line(answer, "scene.tif is a FIFO, not a raster")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "nothing"])
+def test_what_need_not_be_there(kind, trained, exported, scenes, cli, tmp_path):
+    """Passed over, they would silently make another model or another answer."""
+    run, export = tmp_path / "run", tmp_path / "export"
+    shutil.copytree(trained, run)
+    shutil.copytree(exported, export)
+    picture = sorted(scenes.rglob("*.jpg"))[0]
+    put(run / "calibration.json", kind)
+    _one_line(cli("export", run, "--out", tmp_path / "out"), "calibration.json", "not a regular")
+    _one_line(cli("evaluate", run), "calibration.json", "not a regular")
+    put(export / "dataset.json", kind)
+    _one_line(cli("predict", export, picture), "dataset.json", "not a regular")
+
+
+def test_cut_files_of_an_export(exported, scenes, cli, tmp_path):
+    shutil.copytree(exported, tmp_path / "export")
+    picture = sorted(scenes.rglob("*.jpg"))[0]
+    variables = tmp_path / "export" / "1" / "variables" / "variables.data-00000-of-00001"
+    whole = variables.read_bytes()
+    for cut in (b"", whole[: len(whole) // 2]):
+        variables.write_bytes(cut)
+        _one_line(cli("predict", tmp_path / "export", picture), "cannot be loaded")
+    variables.write_bytes(whole)
+    (tmp_path / "export" / "1" / "fingerprint.pb").write_bytes(b"\x08")
+    code, _, err = cli("predict", tmp_path / "export", picture)
+    assert (code, err) == (0, ""), err

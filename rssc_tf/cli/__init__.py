@@ -1,5 +1,6 @@
 """The command line: one file a command. TensorFlow is imported by the commands that need it."""
 
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ for _module in (
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 
+_SURROGATE = re.compile("[\udc80-\udcff]")  # as Python has a byte of a name that is no UTF-8
 _LONGEST = 2000  # characters of a message; a damaged list can have longer names
 
 
@@ -120,6 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as error:
         print(f"rssc-tf: {error}; the same command goes on from there", file=sys.stderr)
         return 128 + error.signum
+    except Exception:
+        odd = next(filter(_SURROGATE.search, arguments), None)
+        if odd is None:
+            raise
+        # Python opens such files; TensorFlow does not, and fails in many ways.
+        print(f"rssc-tf: {_one_line(odd)} is not valid UTF-8: use another name", file=sys.stderr)
+        return 1
     return 0
 
 

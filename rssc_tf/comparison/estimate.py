@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipelines.stream import evaluation_batches
 from rssc_tf.comparison.grid import Cell, Grid, plan
-from rssc_tf.comparison.results import read_metrics
+from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution

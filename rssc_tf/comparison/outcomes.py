@@ -18,6 +18,7 @@ from rssc_tf.settings import load_yaml
 from rssc_tf.tasks import Task, task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import check_regular
 from tfrecords_tools.records.card import Card, read_card
 
 
@@ -266,6 +267,7 @@ def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
         raise _Unusable(f"{folder} is gone: the same rssc-tf compare makes it again")
     try:
         card = read_card(folder)
+        check_regular(folder / "predictions.parquet")
         predictions = pd.read_parquet(folder / "predictions.parquet")
     except RsscError as error:
         raise _Unusable(str(error)) from error

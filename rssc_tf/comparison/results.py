@@ -1,16 +1,13 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from rssc_tf.comparison.grid import Cell, place
-from rssc_tf.runs import METRICS
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.csv_files import plain_table, write_csv
+from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.json_files import read_json
 
 RESULTS = "results.csv"
 DONE, FAILED = "done", "failed"
@@ -68,10 +65,9 @@ def read_results(out: Path) -> pd.DataFrame:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        kinds = dict.fromkeys(_TEXT, str)
-        table = plain_table(pd.read_csv(file, dtype=kinds, float_precision="round_trip"))
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{file} cannot be read ({error}): move it away") from error
+        table = read_csv(file, dict.fromkeys(_TEXT, str))
+    except DataError as error:
+        raise DataError(f"{error}: move it away") from error
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise DataError(
@@ -129,9 +125,3 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         if name in row or isinstance(value, float):
             row[name] = value
     return row
-
-
-def read_metrics(folder: Path) -> dict | None:
-    """`metrics.json` of a run folder, or `None` where the run is not finished."""
-    file = folder / METRICS
-    return read_json(file, f"remove {folder}") if os.path.lexists(file) else None

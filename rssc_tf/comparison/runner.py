@@ -17,13 +17,12 @@ from rssc_tf.comparison.results import (
     DONE,
     FAILED,
     file_name,
-    read_metrics,
     read_results,
     row_of,
     write_results,
 )
 from rssc_tf.evaluation.prediction import NotFinite
-from rssc_tf.runs import CONFIG
+from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
@@ -31,6 +30,7 @@ from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.locks import sole_writer
+from tfrecords_tools.common.regular_files import is_there
 
 COMMAND, TIMES = "compare.json", "times.csv"
 
@@ -97,7 +97,7 @@ def _make_missing(
     missing = []
     for cell in mine:
         row = rows.get(cell.key)
-        if metrics := read_metrics(out / cell.folder):
+        if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
             rows[cell.key] = row_of(cell, metrics)
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)
@@ -154,7 +154,7 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
 
 
 def _note_time(out: Path, key: str, seconds: float) -> None:
-    new = not (out / TIMES).exists()
+    new = not is_there(out / TIMES)
     with open(out / TIMES, "a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         if new:
@@ -173,6 +173,7 @@ def _check_folder(out: Path) -> None:
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named
         raise RsscError(f"{out} is not empty and no comparison: choose another `out`")
+    is_there(out / TIMES)  # what cannot be written is told now, not after the first run
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

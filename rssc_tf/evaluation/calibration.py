@@ -15,7 +15,7 @@ from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json
-from tfrecords_tools.common.regular_files import MOST_JSON, read_regular
+from tfrecords_tools.common.regular_files import MOST_JSON, is_there, read_regular
 
 CALIBRATION = "calibration.json"
 BOUNDS = (0.05, 20.0)
@@ -85,9 +85,9 @@ def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
         DataError: the file is damaged.
     """
     path = Path(run) / CALIBRATION
-    if not path.is_file():
-        return None
     try:
+        if not is_there(path):
+            return None
         found = Calibration(**parse_json(read_regular(path, MOST_JSON)))
         if not BOUNDS[0] <= found.temperature <= BOUNDS[1]:
             raise ValueError(f"temperature is {found.temperature}")

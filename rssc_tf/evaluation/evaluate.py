@@ -20,6 +20,7 @@ from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predi
 from rssc_tf.records import Records
 from rssc_tf.tasks import task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 _BATCH = 64
@@ -98,7 +99,7 @@ def evaluate_run(
         NotFinite: a logit is not finite.
     """
     card = records.card
-    own = (folder / CARD_NAME).is_file() and read_card(folder).sha256 == card.sha256
+    own = is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
     if tune_thresholds:
         _check_tunable(records, own)
     calibration = read_calibration(folder, card.classes)

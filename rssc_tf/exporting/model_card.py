@@ -3,8 +3,7 @@
 from pipelines.augment import crop_side
 from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.metrics import display_name
-from rssc_tf.runs import METRICS, Run
-from tfrecords_tools.common.json_files import read_json
+from rssc_tf.runs import Run
 from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
 from tfrecords_tools.imaging.images import MAX_PIXELS
 
@@ -80,9 +79,7 @@ def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str
 
 def _card(run: Run, usage: str, more: str = "") -> str:
     config, card = run.config, run.card
-    metrics = {}
-    if (run.folder / METRICS).is_file():
-        metrics = read_json(run.folder / METRICS)
+    metrics = run.metrics
     scores = "\n".join(
         f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
     )

@@ -13,6 +13,7 @@ import numpy as np
 from rssc_tf.runs import Run
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.regular_files import is_there
 
 NOVELTY = "novelty.npz"
 _MOST = 4096  # training features that are kept
@@ -95,7 +96,7 @@ def write_novelty(run: Run, records: Path, folder: Path) -> None:
 def read_novelty(export: Path) -> Novelty:
     """Reads `novelty.npz` of an export folder; `RsscError` if it is not there or damaged."""
     path = Path(export) / NOVELTY
-    if not path.is_file():
+    if not is_there(path):
         raise RsscError(
             f"{export} cannot tell what is unknown (it has no {NOVELTY}): export the run again "
             "while its records are where it was trained on them"

@@ -50,9 +50,12 @@ def read_saved_model(folder: Path):
     if status.st_size > _LARGEST:
         raise DataError(f"{path} has {status.st_size:,} bytes; a graph has {_LARGEST:,} at most")
     try:
-        return saved_model_proto(path.read_bytes())
-    except DecodeError as error:
-        raise DataError(f"{path} is no SavedModel, or damaged: export the run again") from error
+        model = saved_model_proto(path.read_bytes())
+    except DecodeError:
+        model = None
+    if model is None or not model.meta_graphs:
+        raise DataError(f"{path} is no SavedModel, or damaged: export the run again")
+    return model
 
 
 def check_trust(folder: Path) -> None:

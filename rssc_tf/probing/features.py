@@ -23,7 +23,7 @@ from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.records.card import Card
+from tfrecords_tools.records.card import Card, refuse_replaced
 
 _BATCH = 64
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
@@ -88,6 +88,7 @@ def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Fe
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
     found = extract_features(encoder.model, records, card, split)
+    refuse_replaced(records, card)
     keep(file, lambda aside: np.savez(aside, **found._asdict()))
     print(f"features of {split}: kept in {file}", file=sys.stderr)
     return found

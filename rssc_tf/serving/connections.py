@@ -8,6 +8,7 @@ of a request. So its protocol is extended here.
 import asyncio
 import time
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rssc_tf.serving.bodies import Bodies
@@ -80,6 +81,7 @@ class Connection(H11Protocol):
         self.refused = False
         self.received = 0
         self._unsent: tuple[int, float] | None = None
+        self._deaf = False
 
     @property
     def idle(self) -> bool:
@@ -100,11 +102,19 @@ class Connection(H11Protocol):
         if self.refused:
             self._close_with(503, "the server has as many connections as it takes: try again")
             return
+        if self._deaf:
+            return
         self.received += len(data)
         super().data_received(data)
 
     def on_response_complete(self) -> None:
         self.since, self.received = time.monotonic(), 0
+        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        if chunked and self.conn.their_state is h11.SEND_BODY:
+            # Answered before it was whole, and it may have no end. The rest is not looked at, as
+            # each chunk costs time, but taken for a moment: else the answer could be lost.
+            self._deaf = True
+            self.loop.call_later(_TELL_SECONDS, self.transport.close)
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -5,12 +5,14 @@ answers (DNS rebinding); its requests name that host.
 """
 
 import ipaddress
+import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rssc_tf.serving.errors import Refused, refusal
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*))(?::[0-9]*)?")  # and its port
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -59,6 +61,5 @@ class TrustedHosts:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else host

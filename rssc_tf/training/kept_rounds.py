@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 from rssc_tf.cache import check_seal, say_damaged
-from rssc_tf.runs import CONFIG, METRICS, MODEL, read_settings
+from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
 from rssc_tf.weights.files import check_keras, keras_layers
 from tfrecords_tools.common.atomic import discard
 from tfrecords_tools.common.errors import DataError, RsscError
-from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 _PARTS = ("backbone", "normalization")  # the layers that the target round takes
@@ -30,9 +29,7 @@ def _check(folder: Path) -> None:
         read_settings(folder)
     if (folder / CARD_NAME).exists():
         read_card(folder)
-    finished = (folder / METRICS).exists()
-    if finished:
-        read_json(folder / METRICS)
+    finished = read_metrics(folder) is not None
     checkpoints = folder / "checkpoints"
     if checkpoints.exists() and not checkpoints.is_dir():
         raise DataError(f"{checkpoints} is no folder")

@@ -12,7 +12,7 @@ from tfrecords_tools.auditing.leaks import find_leaks
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import MIB
-from tfrecords_tools.records.card import Card
+from tfrecords_tools.records.card import Card, refuse_replaced
 
 _MOST_BYTES = 256 * MIB  # of ids: a million images
 
@@ -31,6 +31,8 @@ def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
     leaks = find(found, _read)
     if leaks is None:
         leaks = find_leaks(Path(config.source), Path(config.target))
+        refuse_replaced(Path(config.source), source)
+        refuse_replaced(Path(config.target), target)
         text = json.dumps(leaks, ensure_ascii=False)
         keep(found, lambda aside: aside.write_text(text, encoding="utf-8"))
     examples = source.splits["train"].examples

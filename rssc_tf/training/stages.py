@@ -44,7 +44,8 @@ from tfrecords_tools.common.atomic import new_file, new_folder
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
-from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card
+from tfrecords_tools.common.regular_files import is_there
+from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card, refuse_replaced
 from tfrecords_tools.records.shards import check_shards
 
 
@@ -153,7 +154,7 @@ def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None
 
 def _check_stages(out: Path, stages: list[dict]) -> None:
     """Refuses to go on from other initial weights or another source round than at the start."""
-    if not (out / STAGES).is_file():
+    if not is_there(out / STAGES):
         return
     begun = read_json(out / STAGES, f"remove it, or train in {out} again with `overwrite=True`")
     if not isinstance(begun, list) or not all(isinstance(stage, dict) for stage in begun):
@@ -264,6 +265,7 @@ def _evaluate(
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
+        refuse_replaced(Path(config.target), card)
         split, model = _test_split(card), trained or load_model(folder)
         metrics = evaluate_run(model, Records(config.target, card), split, folder)
         cluster.barrier()

@@ -30,6 +30,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 
 _MOST_PICKLE = 64 * MIB  # of the names and shapes; the largest released models have 1 MB
 _MOST_NAMES = 10**6  # of tensors, each way to one counted
+_MOST_LETTERS = 64 * MIB  # of all these names, and of their ends below each object
 _DEEPEST = 200
 _MOST_SIDES = 32
 # Bytes of tensors that are no plain piece of their storage, and so are copied: so many times the
@@ -272,10 +273,10 @@ def _tensors(root: Any) -> list[tuple[str, _Tensor]]:
     What stands in several places is looked through once.
     """
     done: dict[int, list[tuple[str, _Tensor]]] = {}
-    names = 0
+    names = letters = 0
 
     def visit(item: Any, depth: int) -> list[tuple[str, _Tensor]]:
-        nonlocal names
+        nonlocal names, letters
         if isinstance(item, _Tensor):
             return [("", item)]
         if id(item) in done:
@@ -287,7 +288,8 @@ def _tensors(root: Any) -> list[tuple[str, _Tensor]]:
         for key, value in _parts(item):
             below = visit(value, depth + 1)
             names += len(below)
-            if names > _MOST_NAMES:
+            letters += sum(len(key) + 1 + len(name) for name, _ in below)
+            if names > _MOST_NAMES or letters > _MOST_LETTERS:
                 raise ValueError("more names of tensors than there can be")
             found += [(".".join(filter(None, (key, name))), tensor) for name, tensor in below]
         done[id(item)] = found

@@ -49,7 +49,7 @@ def _readers(folder: Path, records: Path, run: Path) -> list[tuple[Path, Callabl
     from rssc_tf.weights.torch_file import read_torch
     from tfrecords_tools.common.archives import read_npz
     from tfrecords_tools.common.json_files import read_json
-    from tfrecords_tools.imaging.images import store
+    from tfrecords_tools.imaging.store import store
     from tfrecords_tools.records.card import read_card
     from tfrecords_tools.records.shards import check_shards
     from tfrecords_tools.sources.label_files import read_label_csv

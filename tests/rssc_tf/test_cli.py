@@ -1,5 +1,7 @@
 """The command line as a whole: help, exit codes, one-line errors."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import typer
 
 from rssc_tf.cli import app
 from rssc_tf.cli.words import spread
+from tests.tiny import SMALL
 
 
 def test_help_is_quick_because_tensorflow_stays_out():
@@ -143,3 +146,17 @@ def test_a_folder_that_is_no_run(command, cli, tmp_path):
     code, _, err = cli(command, tmp_path, *words)
     assert code == 1
     assert "is no run folder" in err
+
+
+def test_a_name_that_is_no_utf8(cli, records, trained, scenes, tmp_path):
+    """TensorFlow opens none; whatever it raises then is one line."""
+    odd = [tmp_path / os.fsdecode(b"odd%d\xff" % number) for number in range(3)]
+    for words in (
+        ("convert", scenes, "--out", odd[0]),
+        ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", odd[1]),
+        ("export", trained, "--out", odd[2]),
+        ("verify", shutil.copytree(records, tmp_path / os.fsdecode(b"records\xff"))),
+    ):
+        code, _, err = cli(*words)
+        assert code == 1 and "is not valid UTF-8: use another name" in err, err
+        assert "Traceback" not in err

@@ -5,10 +5,16 @@ elsewhere. Such a cell gets an apostrophe before it, as spreadsheets mark text t
 `plain_cell` takes it off where the project reads its own files back.
 """
 
+import io
 import re
 from pathlib import Path
 
 import pandas as pd
+
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import MOST_TABLE, read_regular
+
+_MOST_COLUMNS = 10_000  # pandas makes an object of each, and each pass over them takes its time
 
 # The full-width forms are formulas too in some languages' spreadsheets. A cell that is marked
 # already gets a second mark, so that every text comes back as it was.
@@ -42,6 +48,33 @@ def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
         if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
             safe.isetitem(number, table.iloc[:, number].map(safe_cell))
     safe.to_csv(path, index=index, lineterminator="\n", encoding="utf-8")
+
+
+def read_csv(path: Path, dtype: dict[str, type] | None = None) -> pd.DataFrame:
+    """A table that `write_csv` wrote, its texts and names as they were.
+
+    Args:
+        path: file.
+        dtype: by column; numbers and texts are told apart where there is none.
+
+    Raises:
+        DataError: no regular file, or no table; names the file.
+    """
+    data = read_regular(path, MOST_TABLE)
+    try:
+        text = data.decode()
+        check_columns(text, ",")
+        table = pd.read_csv(io.StringIO(text), dtype=dtype, float_precision="round_trip")
+    except (ValueError, pd.errors.ParserError) as error:  # `DataError` is a `ValueError`
+        raise DataError(f"{path} cannot be read ({str(error).strip()})") from None
+    return plain_table(table)
+
+
+def check_columns(text: str, separator: str) -> None:
+    """Raises `DataError` if a line of a table has more columns than any table that is met."""
+    most = max((line.count(separator) for line in text.splitlines()), default=0)
+    if most >= _MOST_COLUMNS:
+        raise DataError(f"a line has {most + 1:,} columns; at most {_MOST_COLUMNS:,} are read")
 
 
 def plain_table(table: pd.DataFrame) -> pd.DataFrame:

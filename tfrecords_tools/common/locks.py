@@ -151,7 +151,10 @@ def _take(real: Path, out: Path, part: str, wait: bool) -> _Lock | None:
             if error.errno in _NO_LOCKS:
                 return None
             if error.errno not in _MAY_NOT_WRITE or place == places[-1]:
-                raise DataError(f"cannot write {out}: {error.strerror or error}") from error
+                reason = error.strerror or error
+                if os.path.lexists(place):  # put there, or locked away, by somebody else
+                    reason = f"its lock {place} cannot be taken ({reason}): remove that"
+                raise DataError(f"cannot write {out}: {reason}") from error
     raise AssertionError
 
 

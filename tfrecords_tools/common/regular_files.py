@@ -13,7 +13,7 @@ from tfrecords_tools.common.errors import DataError
 
 MIB = 1 << 20
 # The most that a file of a kind may have, in bytes; far above what is met.
-MOST_SETTINGS = 1 * MIB
+MOST_SETTINGS = MIB // 8  # YAML is read slowly
 MOST_JSON = 32 * MIB
 MOST_TABLE = 256 * MIB
 MOST_IMAGE = 512 * MIB
@@ -58,6 +58,19 @@ def special_kind(path: Path) -> str | None:
         return "a link to nothing" if os.path.islink(path) else "no such file"
     except (OSError, ValueError) as error:
         raise BadFile(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file that need not be. `Path.is_file` says no to a FIFO or a broken link,
+    too, and what such a file would say would silently not count.
+
+    Raises:
+        BadFile: there is something of that name, but no regular file.
+    """
+    kind = special_kind(path)
+    if kind and kind != "no such file":
+        raise BadFile(path, f"is {kind}, not a regular file")
+    return kind is None
 
 
 def check_regular(path: Path, most: int | None = None) -> None:
@@ -120,7 +133,7 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     if _kind(found.st_mode):  # it was exchanged since
         reason = f"is {_kind(found.st_mode)}, not a regular file"
     elif most is not None and found.st_size > most:
-        reason = f"has {found.st_size / MIB:,.0f} MiB, at most {most / MIB:,.0f} are read"
+        reason = f"has {_mib(found.st_size)} MiB, at most {_mib(most)} are read"
     if reason:
         file.close()
         raise BadFile(path, reason)
@@ -146,6 +159,10 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(data) > size:
         raise BadFile(path, "is longer than its size: it grows, or is made by the system")
     return data
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:,.0f}" if size >= MIB else f"{size / MIB:.3g}"
 
 
 def _kind(mode: int) -> str | None:

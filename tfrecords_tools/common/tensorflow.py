@@ -29,6 +29,20 @@ def hold_stderr() -> Iterator[None]:
             os.close(before)
 
 
+@contextmanager
+def quiet_logger() -> Iterator[None]:
+    """TensorFlow logs nothing in the block: its errors are exceptions as well."""
+    import tensorflow
+
+    logger = tensorflow.get_logger()
+    before = logger.level
+    logger.setLevel("CRITICAL")
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def grow_gpu_memory() -> None:
     """Lets TensorFlow take a GPU's memory as it needs it, so that several processes share a card.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, read_regular
+from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, is_there, read_regular
 from tfrecords_tools.imaging.bands import Choice, choose
 from tfrecords_tools.imaging.header import (
     JPEG_MARKER,
@@ -335,7 +335,7 @@ def read_files(path: Path) -> tuple[bytes, bytes | None]:
         data, mask = read_regular(path, MOST_IMAGE), None
         if path.suffix.lower() in (".tif", ".tiff"):
             beside = path.with_name(path.name + ".msk")
-            mask = read_regular(beside, MOST_IMAGE) if beside.is_file() else None
+            mask = read_regular(beside, MOST_IMAGE) if is_there(beside) else None
     except BadFile as error:
         raise BadImage(error.reason) from error
     return data, mask

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import parse_json, read_json
 from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regular, special_kind
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
@@ -121,6 +121,16 @@ def _dump(content: dict) -> str:
 
 def _hash(content: dict) -> str:
     return hashlib.sha256(_dump(content).encode()).hexdigest()
+
+
+def refuse_replaced(records: Path, card: Card) -> None:
+    """For whoever reads records for long: raises `DataError` if others lie there by now.
+
+    `convert` with `overwrite=True` replaces a folder under the hands of its readers; with the same
+    counts nothing else would tell, and images of one split would turn up in another.
+    """
+    if read_card(records).sha256 != card.sha256:
+        raise DataError(f"{records} was replaced while it was read: start again")
 
 
 def is_signed(records: Path) -> bool:

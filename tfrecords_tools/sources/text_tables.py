@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfrecords_tools.common.csv_files import plain_table
+from tfrecords_tools.common.csv_files import check_columns, plain_table
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import MOST_TABLE, BadFile, read_regular
 
@@ -53,6 +53,7 @@ def read_csv(
             separator, text = first.strip()[4], rest
         else:
             separator = _separator(text, spaces)
+        check_columns(text, separator)
         try:
             table = _parse(text, separator, header)
         except pd.errors.ParserError:

@@ -5,9 +5,9 @@ between many places, so that a walk through all paths never ends; and it can cal
 function on the same long text a million times. Subclasses say which names exist, and what stands
 for them; whatever a pickle does beyond that is refused, before it happens.
 
-This is Python's own unpickler in Python, and not the one in C, because only there each step can
-be looked at. (The one in C also makes its table of objects as long as the file says.) By hand,
-because scanners of pickles look for dangers that they know, and PyTorch's reader needs PyTorch.
+This is Python's own unpickler in Python, and not the one in C: see `compat.python_unpickler`. By
+hand, because scanners of pickles look for dangers that they know, and PyTorch's reader needs
+PyTorch.
 """
 
 import pickle
@@ -15,6 +15,8 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
+
+from tfrecords_tools.common.compat import python_unpickler
 
 # Work that a pickle may cause: items and bytes given to functions, parts of keys that are hashed.
 _WORK_PER_BYTE, _WORK = 4, 10**6
@@ -24,7 +26,7 @@ class Refused(Exception):
     """The pickle asks for something that no data needs; the message says what."""
 
 
-class DataUnpickler(pickle._Unpickler):
+class DataUnpickler(python_unpickler()):
     """Reads numbers, text, bytes, lists, tuples, dicts, sets, and what `known` stands for.
 
     Args:
@@ -112,8 +114,9 @@ class DataUnpickler(pickle._Unpickler):
         (length,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(length)))
 
-    def _refuse(self) -> None:
-        raise Refused("a way to make objects that no data needs")
+
+def _refuse(unpickler: DataUnpickler) -> None:
+    raise Refused("a way to make objects that no data needs")
 
 
 def _before(load: Callable, keys: Callable[[list], Iterable]) -> Callable:
@@ -134,7 +137,7 @@ def _tuple(load: Callable) -> Callable:
     return noted
 
 
-_theirs = pickle._Unpickler.dispatch
+_theirs = DataUnpickler.dispatch
 _HASHING = {
     pickle.SETITEM: lambda stack: stack[-2:-1],
     pickle.SETITEMS: lambda stack: stack[::2],
@@ -151,7 +154,7 @@ DataUnpickler.dispatch = {
     **_theirs,
     **{code[0]: _before(_theirs[code[0]], keys) for code, keys in _HASHING.items()},
     **{code[0]: _tuple(_theirs[code[0]]) for code in _TUPLES},
-    **{code[0]: DataUnpickler._refuse for code in _REFUSED},
+    **{code[0]: _refuse for code in _REFUSED},
     pickle.BUILD[0]: DataUnpickler.load_build,
     pickle.REDUCE[0]: DataUnpickler.load_reduce,
     pickle.NEWOBJ[0]: DataUnpickler.load_newobj,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import fields
 
-import pandas as pd
 from markupsafe import Markup
 
 from rssc_tf.comparison.outcomes import Outcome, Study
@@ -11,6 +10,7 @@ from rssc_tf.comparison.report.tables import Cell, Table
 from rssc_tf.comparison.report.wording import fraction_name
 from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.settings import Settings
+from tfrecords_tools.common.csv_files import read_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
@@ -144,7 +144,7 @@ def _unique(values: Iterable) -> list[str]:
 
 def _times(study: Study) -> list[tuple[str, str]]:
     try:
-        times = pd.read_csv(study.out / "times.csv")
+        times = read_csv(study.out / "times.csv")
         # The last line of a run counts: an earlier one is of a call that was stopped.
         times = times.groupby("key")["seconds"].sum()
     except (OSError, ValueError, KeyError):

@@ -201,6 +201,17 @@ def test_bad_grids_are_one_line(arguments, cli, tmp_path, flags, message):
     assert not (tmp_path / "out" / "results.csv").exists()
 
 
+@pytest.mark.parametrize("damaged", ["[]", "{}", "[1, 2]", '{"top1": '])
+def test_damaged_metrics_are_named(damaged, compared, arguments, cli, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(compared, out)
+    metrics = sorted(out.glob("runs/*/*/*/metrics.json"))[0]
+    metrics.write_text(damaged)
+    code, _, err = cli(*arguments, "--out", out)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert f"{metrics} is damaged" in err and f": remove {metrics.parent}" in err, err
+
+
 def test_a_foreign_table_is_refused_and_kept(arguments, cli, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -278,9 +278,10 @@ def test_other_graphs_in_the_folder(exported, tmp_path):
 def test_no_saved_model_and_no_regular_file(exported, tmp_path):
     copy, _ = change(exported, tmp_path)
     path = copy / "saved_model.pb"
-    path.write_bytes(b"\xff" * 100)
-    with pytest.raises(DataError, match="no SavedModel"):
-        check_trust(copy)
+    for damaged in (b"\xff" * 100, b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="no SavedModel"):
+            check_trust(copy)
     path.unlink()
     path.symlink_to("/dev/zero")
     with pytest.raises(DataError, match="no regular file"):

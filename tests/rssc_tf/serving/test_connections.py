@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rssc_tf.serving import bodies
+from rssc_tf.serving import bodies, connections
 from rssc_tf.serving.connections import Connection
 from rssc_tf.serving.hosts import trusted_hosts
 from rssc_tf.serving.limits import Limits
@@ -189,6 +189,25 @@ def test_requests_in_a_row():
         assert head.makefile("rb").read().startswith(b"HTTP/1.1 405 ")
 
 
+def test_the_rest_of_a_refused_body_is_not_looked_at(monkeypatch):
+    """Chunks of one byte cost a thousand times what they bring."""
+    monkeypatch.setattr(connections, "_TELL_SECONDS", 0.5)
+    seen = []
+    look = Connection.handle_events
+    monkeypatch.setattr(Connection, "handle_events", lambda self: seen.append(look(self)))
+    with running() as address:
+        head = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        raw = connect(address, head)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 404 ")
+        looked, started = len(seen), time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() - started < 8:
+                raw.sendall(b"1\r\n \r\n" * 1000)
+        assert time.monotonic() - started < 5  # not `head_seconds`
+        assert len(seen) == looked
+        assert Client(address).get("/healthz") == (200, {"status": "ok"})
+
+
 def test_hosts():
     with running() as address:
         for host, status in (
@@ -199,6 +218,9 @@ def test_hosts():
             ("evil.example", 421),
             ("localhost.evil.example:8501", 421),
             ("", 421),
+            ("127.0.0.1:80@evil.example", 421),
+            ("[::1]evil.example", 421),
+            ("[::1]:80:90", 421),
         ):
             connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
             connection.request("GET", "/info", headers={"Host": host})

@@ -1,6 +1,7 @@
 """Training through the command line: files, determinism, resume, regimes, replicas."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -13,6 +14,7 @@ import yaml
 from sklearn.metrics import f1_score
 
 import tests.tiny
+from rssc_tf.cli import main
 from rssc_tf.runs import load_model, load_run
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
@@ -233,3 +235,24 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert stages[1]["leaks_excluded"] == len(target_test)
     history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
+
+
+def test_records_that_are_replaced_while_a_run_trains(records, scenes, cli, tmp_path, monkeypatch):
+    """The new set has the same counts in another split: its test images were trained on."""
+    from rssc_tf.training import stages
+
+    mine, out = tmp_path / "mine", tmp_path / "run"
+    shutil.copytree(records, mine)
+
+    def replaced(*arguments):
+        progress = train(*arguments)
+        fractions = ("--train-fraction", "0.5", "--val-fraction", "0.2", "--seed", "7")
+        words = ["convert", str(scenes), "--out", str(mine), "--overwrite", *fractions]
+        assert main(words) == 0
+        return progress
+
+    train = stages.train
+    monkeypatch.setattr(stages, "train", replaced)
+    code, _, err = cli("train", "--strategy", "scratch", "--target", mine, *SMALL, "--out", out)
+    assert code == 1 and f"{mine} was replaced while it was read" in err.splitlines()[-1], err
+    assert not (out / "metrics.json").exists()

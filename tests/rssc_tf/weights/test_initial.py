@@ -144,7 +144,7 @@ def test_a_file_needs_nothing_else(tmp_path, tiny):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(RsscError, match=r"holds weights of tiny, not of resnet18"):
         initialise("resnet18", "ssl", str(file))
-    with pytest.warns(UserWarning, match=r"self-supervised weights; the strategy is for superv"):
+    with pytest.warns(UserWarning, match=r"self-supervised weights; the regime is for superv"):
         initialise(tiny, "imagenet", str(file))
 
 

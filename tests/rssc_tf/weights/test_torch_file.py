@@ -293,6 +293,22 @@ def test_copies_of_one_storage_without_end(tmp_path):
         read_torch(file)
 
 
+def test_long_names_of_shared_dicts(tmp_path):
+    """Half a million names of ten thousand letters, in a file of a few kB."""
+    dicts = b""
+    for level in range(18):
+        same = bytes([100 + level])
+        keys = (b"X" + struct.pack("<I", 500) + letter * 500 for letter in (b"a", b"b"))
+        dicts += b"q" + same + b"0}(" + b"".join(key + b"h" + same for key in keys) + b"u"
+    file = tmp_path / "w.pth"
+    file.write_bytes(archive(_with_tensor(dicts + b"."), [("0", bytes(24))]))
+    assert file.stat().st_size < 30_000
+    started = time.process_time()
+    with pytest.raises(RsscError, match="more names of tensors than there can be"):
+        read_torch(file)
+    assert time.process_time() - started < 10
+
+
 def test_numbers_that_are_none(tmp_path):
     """Shapes, counts and names are checked before anything is made of them."""
     file = tmp_path / "w.pth"

@@ -169,3 +169,16 @@ def test_the_module_imports_without_fcntl():
         "import tfrecords_tools.common.regular_files"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_what_is_no_lock_is_named(tmp_path):
+    """A folder or a link in its place: what is in the way, and what to do about it."""
+    for name, make in (
+        ("a", lambda path: path.mkdir()),
+        ("b", lambda path: path.symlink_to(tmp_path / "victim")),
+    ):
+        make(tmp_path / f".{name}.lock")
+        with pytest.raises(DataError, match=rf"its lock .*/\.{name}\.lock cannot be taken .*: rem"):
+            with sole_writer(tmp_path / name):
+                pass
+    assert not (tmp_path / "victim").exists()

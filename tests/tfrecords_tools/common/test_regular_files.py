@@ -9,6 +9,7 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import (
     BadFile,
     check_regular_tree,
+    is_there,
     open_regular,
     read_regular,
     refuse_special,
@@ -55,6 +56,15 @@ def test_what_is_no_file(special, kind, reason):
         with pytest.raises(BadFile) as caught:
             read(path)
         assert (str(caught.value), caught.value.reason) == (f"{path}: {reason}", reason)
+
+
+def test_a_file_that_need_not_be(special, tmp_path):
+    assert not is_there(special("absent"))
+    (tmp_path / "file").touch()
+    assert is_there(tmp_path / "file")
+    for kind in ("fifo", "folder", "device", "link"):
+        with pytest.raises(BadFile, match="not a regular file"):
+            is_there(special(kind))
 
 
 def test_a_file_that_is_exchanged_for_a_fifo_is_not_waited_for(tmp_path, monkeypatch):
