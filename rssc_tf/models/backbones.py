@@ -124,7 +124,14 @@ def _hub(preset: str) -> Backbone:
     def build(pretrained: bool) -> keras.Model:
         import keras_hub
 
-        return keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        model = keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
+            names = ", ".join(one.name for one in model.inputs)
+            raise RsscError(
+                f"hub:{preset} cannot be a classifier's backbone: {type(model).__name__} takes "
+                f"{names}, not images alone"
+            )
+        return model
 
     def normalization() -> Normalization:
         import keras_hub
@@ -138,7 +145,10 @@ def _hub(preset: str) -> Backbone:
     def image_size() -> int | None:
         import keras_hub
 
-        size = keras_hub.layers.ImageConverter.from_preset(preset).image_size
+        try:
+            size = keras_hub.layers.ImageConverter.from_preset(preset).image_size
+        except ValueError:  # it has none, or there is no preset, as `build` will say
+            return None
         return None if size is None else max(size)
 
     return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build, image_size)

@@ -7,6 +7,7 @@ lies. One batch of views goes through the network on its device.
 import keras
 from keras import ops
 
+from rssc_tf.models.classifier import call_backbone
 from tfrecords_tools.common.errors import SettingError
 
 VIEWS = (1, 8)
@@ -65,5 +66,6 @@ def pooled(classifier: keras.Model, views: int = 1) -> keras.Model:
     images = keras.Input(classifier.input.shape[1:], dtype=classifier.input.dtype)
     # After resizing: it is done once, and what it gives is square.
     x = Symmetries(dtype="float32")(classifier.get_layer("resize")(images))
-    x = classifier.get_layer("backbone")(classifier.get_layer("normalization")(x), training=False)
+    x = classifier.get_layer("normalization")(x)
+    x = call_backbone(classifier.get_layer("backbone"), x, training=False)
     return keras.Model(images, MeanOfViews(dtype="float32")(classifier.get_layer("pool")(x)))

@@ -1,25 +1,36 @@
-"""What a probe looks through: the frozen backbone of a run, a weights file, or its library."""
+"""What a probe looks through: the frozen backbone of a run, a weights file, or its library.
+
+The definition of an encoder, which names its features in the cache, holds a hash of its weights. It
+is kept under the hash of their file: where all features are found, no network is built.
+"""
 
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from pipelines.augment import crop_side
+from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.views import check_views
 from rssc_tf.records import Records
-from rssc_tf.runs import MODEL, load_run
+from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.version import __version__
+from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import initialise
 from rssc_tf.weights.padding import paddings
 from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.json_files import read_json
 
 WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
 
@@ -29,7 +40,7 @@ class Encoder:
     """A classifier of which only the backbone counts.
 
     Attributes:
-        model: keras.Model, images to logits, as `build_classifier` makes it.
+        build: makes it, see `model`.
         name: for people and folder names: `imagenet-mobilenet_v2`, a run's or a file's name.
         definition: JSON-ready dict, equal for equal features of equal images: `backbone`,
             `image_size`, `precision`, `weights_sha256` (of normalisation, padding and values),
@@ -37,10 +48,15 @@ class Encoder:
         views: 1, or 8: features are the mean over an image's symmetries.
     """
 
-    model: keras.Model
+    build: Callable[[], keras.Model]
     name: str
     definition: dict
     views: int = 1
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Images to logits, as `build_classifier` makes it; built when it is first asked for."""
+        return self.build()
 
 
 def open_encoder(
@@ -84,25 +100,33 @@ def open_encoder(
         own = {"image_size": image_size, "normalization": normalization, "precision": precision}
         return _of_run(path if path.is_dir() else path.parent, backbone, own, views)
     precision = precision or "float32"
-    keras.utils.set_random_seed(seed)
-    with dtype_policy(precision):
-        if word:
-            backbone = backbone or Settings.backbone
-            model, layer, _ = _own_weights(backbone, str(weights), normalization)
-            name, kind = f"{weights}-{backbone}", (backbone, str(weights))
-        else:
-            imported = import_file(path, backbone, normalization)
-            model, layer = imported.model, imported.normalization
-            backbone = imported.metadata["backbone"]
-            kind = backbone, "imagenet", path
-            name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
-        if image_size is None:
-            crop = crop_side(records.card.side)
-            image_size = default_size(crop, *kind)
-            say_size(image_size, crop)
-        # The head is not used; one class is the smallest.
-        classifier = build_classifier(model, layer, 1, image_size, frozen=True)
-    return _encoder(classifier, name, backbone, image_size, precision, views)
+    crop = None if image_size else crop_side(records.card.side)
+
+    def open_() -> tuple[keras.Model, dict]:
+        keras.utils.set_random_seed(seed)
+        with dtype_policy(precision):
+            if word:
+                of, pretraining, file = backbone or Settings.backbone, str(weights), None
+                model, layer, _ = _own_weights(of, pretraining, normalization)
+            else:
+                imported = import_file(path, backbone, normalization)
+                model, layer = imported.model, imported.normalization
+                of, pretraining, file = imported.metadata["backbone"], "imagenet", path
+            size = image_size or default_size(crop, of, pretraining, file)
+            # The head is not used; one class is the smallest.
+            classifier = build_classifier(model, layer, 1, size, frozen=True)
+        return classifier, _definition(classifier, of, size, precision)
+
+    if word:
+        name, facts = f"{weights}-{backbone or Settings.backbone}", None
+    else:
+        name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+        facts = {"backbone": backbone, "normalization": normalization, "precision": precision}
+        facts |= {"image_size": image_size, "crop": crop}
+    encoder = _encoder(name, path, facts, views, open_)
+    if image_size is None:
+        say_size(encoder.definition["image_size"], crop)
+    return encoder
 
 
 def _own_weights(backbone: str, word: str, normalization: str | None):
@@ -115,8 +139,9 @@ def _own_weights(backbone: str, word: str, normalization: str | None):
 
 
 def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encoder:
-    run = load_run(folder)
-    said = run.config["backbone"]
+    finished = (folder / MODEL).is_file()
+    config = read_settings(folder) if finished else load_run(folder).config  # which says why not
+    said = config["backbone"]
     if backbone not in (None, said):
         raise DataError(f"{folder} is a run of {said}, not of {backbone}: leave out `backbone`")
     for name, value in own.items():
@@ -124,23 +149,68 @@ def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encode
             raise DataError(
                 f"{folder} is a run and has its own {name.replace('_', ' ')}: leave out `{name}`"
             )
-    image_size, precision = run.config["image_size"], run.config["precision"]
-    name = folder.resolve().name
-    return _encoder(run.model, name, said, image_size, precision, views)
+    facts = {name: config[name] for name in ("backbone", "image_size", "precision")}
+
+    def open_() -> tuple[keras.Model, dict]:
+        model = load_run(folder).model
+        return model, _definition(model, **facts)
+
+    return _encoder(folder.resolve().name, folder / MODEL, facts, views, open_)
 
 
 def _encoder(
-    model: keras.Model, name: str, backbone: str, image_size: int, precision: str, views: int
+    name: str,
+    file: Path,
+    facts: dict | None,
+    views: int,
+    open_: Callable[[], tuple[keras.Model, dict]],
 ) -> Encoder:
-    definition = {
+    """The encoder that `open_` gives with its definition; this from the cache where it is there.
+
+    Args:
+        file: the weights.
+        facts: all else that the definition follows from; `None`: it is not kept.
+    """
+    definition, kept, build = None, None, lambda: open_()[0]
+    if facts is not None:
+        told = {
+            **facts,
+            "file": sha256_of(file),
+            "version": __version__,
+            "keras": keras.__version__,
+        }
+        key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        kept = cache_folder() / "encoders" / f"{key}.json"
+        definition = find(kept, _read_definition)
+    if definition is None:
+        with warnings.catch_warnings(record=True) as said:
+            model, definition = open_()
+        for one in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        if kept and not said:  # what is warned of is warned of each time
+            text = json.dumps(definition)
+            keep(kept, lambda aside: aside.write_text(text, encoding="utf-8"))
+        build = lambda: model  # noqa: E731
+    if views > 1:  # so that features of one view are found under the key that they always had
+        definition |= {"views": views}
+    return Encoder(build, name.replace(":", "-"), definition, views)
+
+
+def _read_definition(file: Path) -> dict:
+    content = read_json(file)
+    kinds = {"backbone": str, "image_size": int, "precision": str, "weights_sha256": str}
+    if not isinstance(content, dict) or {k: type(v) for k, v in content.items()} != kinds:
+        raise DataError("it is no definition of an encoder")
+    return content
+
+
+def _definition(model: keras.Model, backbone: str, image_size: int, precision: str) -> dict:
+    return {
         "backbone": backbone,
         "image_size": image_size,
         "precision": precision,
         "weights_sha256": weights_sha256(model),
     }
-    if views > 1:  # so that features of one view are found under the key that they always had
-        definition["views"] = views
-    return Encoder(model, name.replace(":", "-"), definition, views)
 
 
 def weights_sha256(model: keras.Model) -> str:

@@ -234,6 +234,7 @@ BAD = {
         "leave it out",
     ),
     "seed": (["random", "--target", "{records}", "--seed", "-1"], "--seed is at least 0"),
+    "views": (["random", "--target", "{records}", "--views", "3"], "--views is 1 (the image as"),
 }
 
 
