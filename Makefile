@@ -1,19 +1,29 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes: most of a test's time is one thread that traces graphs. A file's tests stay together.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint constraints clean
 
 demo: .venv/installed
 	$(BIN)/rssc-tf demo --out demo --overwrite
 
-# Two processes: most of a test's time is one thread that traces graphs. A file's tests stay together.
+# The quick lane: every kind of check, without the tests that take long (marked `slow`).
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: .venv/installed-test
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The versions of .venv, for `PIP_CONSTRAINT=constraints.txt`, with which .ci/run installs.
+constraints: .venv/installed-test
+	(sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable) > .venv/constraints
+	mv .venv/constraints constraints.txt
 
 # Stamps: pip runs again only when setup.py has changed.
 .venv/bin/python:

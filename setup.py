@@ -54,7 +54,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["rssc_tf*", "pipelines*", "tfrecords_tools*"]),
-    package_data={"rssc_tf.serving": ["page/*"]},
+    package_data={
+        "rssc_tf.comparison.report": ["templates/*"],
+        "rssc_tf.serving": ["page/*"],
+        "tfrecords_tools.auditing": ["templates/*"],
+        "tfrecords_tools.common": ["templates/*"],
+    },
     install_requires=[
         f"tensorflow{TENSORFLOW}",
         "keras>=3.15,<3.16",
@@ -64,6 +69,8 @@ setup(
         "imagecodecs>=2025.3",
         "imagehash>=4.3.1",
         "iterative-stratification>=0.1.9",
+        "jinja2>=3.1",
+        "markupsafe>=2.1",
         "matplotlib>=3.9",
         "numpy>=2.0",
         "pandas>=2.2",

@@ -122,7 +122,10 @@ class Task(ABC):
     def brier(self, probabilities: np.ndarray, labels: np.ndarray) -> float:
         """Single-label Brier's own multi-class score (1950), the squared differences to the 0/1
         truth summed over classes, mean over images, in 0..2; multi-label the squared difference,
-        mean over all decisions, in 0..1."""
+        mean over all decisions, in 0..1.
+
+        By hand: `sklearn.metrics.brier_score_loss` adds float32 in float32, 2e-8 off, and warns
+        of the very same probabilities in float64, because they sum to 1 in float32 only."""
 
 
 class _SingleLabel(Task):

@@ -1,4 +1,7 @@
-"""A listing -> sharded TFRecords and their card, with images encoded on all cores."""
+"""A listing -> sharded TFRecords and their card, with images encoded on all cores.
+
+By hand, and not by tensorflow-datasets: what it writes keeps no hashes of its shards.
+"""
 
 import hashlib
 import os

@@ -1,4 +1,8 @@
-"""Temperature scaling, and the file of a run that holds what was fitted on validation."""
+"""Temperature scaling, and the file of a run that holds what was fitted on validation.
+
+By hand: scikit-learn's `CalibratedClassifierCV(method="temperature")` takes its own classifiers
+and one class an image only, and its T may be anything from e^-10 to e^10.
+"""
 
 import json
 from dataclasses import asdict, dataclass

@@ -20,6 +20,8 @@ the bootstrap gives. t has (s^2/S + c)^2 / ((s^2/S)^2 / (S - 1)) degrees of free
 the seeds dominate, many where the images do. One step is ours: seeds cannot truly agree better
 than the noise of seed and image together allows, and the bootstrap knows that noise well. Where
 s^2 of a few seeds comes out below it by chance, the noise is taken in its place.
+
+By hand, because neither SciPy nor statsmodels has this analysis.
 """
 
 from collections.abc import Callable

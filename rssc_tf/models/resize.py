@@ -1,7 +1,8 @@
 """Bilinear resizing with antialiasing as two small matrix products.
 
-TensorFlow's antialiased resize has a CPU kernel only; a GPU step would wait for the host. As
-matrix products it runs on any device, under XLA, in TFLite and in ONNX, with the same numbers.
+By hand, because TensorFlow's antialiased resize, which Keras calls too, has a CPU kernel only; a
+GPU step would wait for the host. As matrix products it runs on any device, under XLA, in TFLite and
+in ONNX, with the same numbers.
 """
 
 import keras

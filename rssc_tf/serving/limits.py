@@ -1,6 +1,5 @@
 """What one request, one client and all of them together may cost a server."""
 
-import resource
 from dataclasses import dataclass, replace
 
 from tfrecords_tools.imaging.images import MAX_PIXELS
@@ -40,7 +39,11 @@ class Limits:
 
     def within_this_process(self) -> "Limits":
         """With no more connections than half of the files that this process may open: uploads
-        and libraries open files too."""
+        and libraries open files too. Windows has no such limit."""
+        try:
+            import resource
+        except ImportError:
+            return self
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return replace(self, connections=max(1, min(self.connections, files // 2)))
 

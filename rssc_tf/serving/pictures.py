@@ -1,13 +1,11 @@
 """Image files of strangers: how large they are before they are decoded, and why one is refused."""
 
-import base64
-import io
-
 from PIL import Image
 
 from tfrecords_tools.imaging.alike import why_unlike
 from tfrecords_tools.imaging.header import read_header as read_image_header
 from tfrecords_tools.imaging.images import BadImage, load_rgb
+from tfrecords_tools.imaging.thumbnail import jpeg_address
 
 _PREVIEW = 768
 
@@ -50,8 +48,4 @@ def why_not(data: bytes) -> str:
 def preview(image: Image.Image) -> str:
     """A JPEG of at most 768 px as a data address: the pixels that the model was given, in a
     format that every browser shows, whatever the file is and however it says it is turned."""
-    small = image.copy()
-    small.thumbnail((_PREVIEW, _PREVIEW))
-    buffer = io.BytesIO()
-    small.save(buffer, "jpeg", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_address(image, _PREVIEW, quality=85)

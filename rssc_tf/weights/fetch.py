@@ -1,7 +1,8 @@
 """Downloads weights into the cache: shown, checked, and never left there by halves.
 
 By hand, and not by `keras.utils.get_file`: that one waits for ever for a server that falls silent,
-takes a login page for weights where no hash is known, and lets two processes write one file.
+takes a login page for weights where no hash is known, and lets two processes write one file. pooch
+would take that page too.
 """
 
 import os

@@ -6,7 +6,8 @@ function on the same long text a million times. Subclasses say which names exist
 for them; whatever a pickle does beyond that is refused, before it happens.
 
 This is Python's own unpickler in Python, and not the one in C, because only there each step can
-be looked at. (The one in C also makes its table of objects as long as the file says.)
+be looked at. (The one in C also makes its table of objects as long as the file says.) By hand,
+because scanners of pickles look for dangers that they know, and PyTorch's reader needs PyTorch.
 """
 
 import pickle

@@ -1,10 +1,13 @@
-"""Charts of the report as inline SVG: colours come from the page's style sheet, one a regime."""
+"""Charts of the report as inline SVG: colours come from the page's style sheet, one a regime.
+
+Drawn by code, because nearly all of a chart is arithmetic; `Markup.format` escapes what it gets.
+"""
 
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 
 import pandas as pd
+from markupsafe import Markup
 
 from rssc_tf.comparison.report.wording import MINUS
 from rssc_tf.evaluation.statistics import Estimate
@@ -16,7 +19,7 @@ _ROW, _PLOT = 28, 200  # height and width of the interval in a row of a table
 _MARGIN = 10
 
 
-def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> str:
+def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> Markup:
     """A regime's own shape in its own colour, so that the colour is never alone."""
     shape = list(REGIMES).index(strategy) if strategy in REGIMES else 0
     s = size
@@ -30,14 +33,16 @@ def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> str:
     )
     polygon = polygons[shape % len(polygons)]  # a seventh begins again, in the text's colour
     if not polygon:
-        return f'<circle class="{strategy}" cx="{x:.1f}" cy="{y:.1f}" r="{s}"/>'
+        circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>')
+        return circle.format(strategy, x, y, s)
     corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in polygon)
-    return f'<polygon class="{strategy}" points="{corners}"/>'
+    return Markup('<polygon class="{}" points="{}"/>').format(strategy, corners)
 
 
-def swatch(strategy: str) -> str:
+def swatch(strategy: str) -> Markup:
     """The shape alone, for tables and captions."""
-    return f'<svg class="swatch" viewBox="-8 -8 16 16" aria-hidden="true">{marker(strategy)}</svg>'
+    box = Markup('<svg class="swatch" viewBox="-8 -8 16 16" aria-hidden="true">{}</svg>')
+    return box.format(marker(strategy))
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -48,19 +53,31 @@ def ticks(low: float, high: float, about: int = 6) -> list[float]:
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _svg(body: Sequence[str], title: str) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-        f"<title>{escape(title)}</title>{''.join(body)}</svg>"
+def _svg(body: Sequence[Markup], title: str) -> Markup:
+    box = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>{}</svg>')
+    return box.format(_WIDTH, _HEIGHT, title, Markup().join(body))
+
+
+def _mark(body: Sequence[Markup], height: int) -> Markup:
+    box = Markup(
+        '<svg class="mark" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true">{2}'
+        "</svg>"
     )
+    return box.format(_PLOT, height, Markup().join(body))
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle", style: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{style}">{text}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "middle", style: str = "") -> Markup:
+    element = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>')
+    return element.format(x, y, anchor, style, text)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
-    return f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+    element = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>')
+    return element.format(style, x1, y1, x2, y2)
+
+
+def _trace(strategy: str, points: str) -> Markup:
+    return Markup('<polyline class="line {}" points="{}"/>').format(strategy, points)
 
 
 def _plane(low: float, high: float) -> Callable[[float], float]:
@@ -70,7 +87,7 @@ def _plane(low: float, high: float) -> Callable[[float], float]:
 
 def label_curves(
     lines: dict[str, list[tuple[int, str, Estimate]]], limits: tuple[float, float], title: str
-) -> str:
+) -> Markup:
     """Score against the number of labelled images (log axis), with bands of the 95% intervals.
 
     Args:
@@ -105,15 +122,15 @@ def label_curves(
         sure = [(x, f) for x, f in points if not math.isnan(f.low)]
         edge = [(x, max(f.low, limits[0])) for x, f in sure]
         edge += [(x, min(f.high, limits[1])) for x, f in reversed(sure)]
-        body.append(f'<polygon class="band {strategy}" points="{_path(edge, up)}"/>')
-        trace = _path([(x, f.value) for x, f in points], up)
-        body.append(f'<polyline class="line {strategy}" points="{trace}"/>')
+        band = Markup('<polygon class="band {}" points="{}"/>')
+        body.append(band.format(strategy, _path(edge, up)))
+        body.append(_trace(strategy, _path([(x, f.value) for x, f in points], up)))
     for strategy, line in lines.items():
         body += [marker(strategy, across(n), up(found.value)) for n, _, found in line]
     ends = {name: up(line[-1][2].value) for name, line in lines.items()}
     for strategy, y in _spread(ends, 16).items():
         body.append(marker(strategy, right + 14, y))
-        body.append(_text(right + 23, y + 4, escape(strategy), "start"))
+        body.append(_text(right + 23, y + 4, strategy, "start"))
     return _svg(body, title)
 
 
@@ -131,7 +148,7 @@ def _spread(heights: dict[str, float], gap: float) -> dict[str, float]:
     return {name: y - over for name, y in placed.items()}
 
 
-def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) -> str:
+def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) -> Markup:
     """Stated probability against observed frequency, a line a regime.
 
     Args:
@@ -159,12 +176,12 @@ def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) 
         if table.empty:
             continue
         points = list(zip(table["confidence"].map(across), table["frequency"], strict=True))
-        body.append(f'<polyline class="line {strategy}" points="{_path(points, up)}"/>')
+        body.append(_trace(strategy, _path(points, up)))
         body += [marker(strategy, x, up(value), 3.5) for x, value in points]
         ends[strategy] = up(points[-1][1])
     for strategy, y in _spread(ends, 16).items():
         body.append(marker(strategy, right + 14, y))
-        body.append(_text(right + 23, y + 4, escape(strategy), "start"))
+        body.append(_text(right + 23, y + 4, strategy, "start"))
     return _svg(body, title)
 
 
@@ -176,7 +193,7 @@ def limits_of(estimates: Sequence[Estimate], margin: float = 0.05) -> tuple[floa
     return low - air, high + air
 
 
-def interval_axis(limits: tuple[float, float]) -> str:
+def interval_axis(limits: tuple[float, float]) -> Markup:
     """The scale above a column of `interval_mark`, in points."""
     body = []
     for tick in ticks(*limits, about=4):
@@ -184,13 +201,10 @@ def interval_axis(limits: tuple[float, float]) -> str:
         x = _place(tick, limits)
         body.append(_line(x, 15, x, 20, "axis"))
         body.append(_text(x, 11, "0" if abs(tick) < 1e-12 else label, style="muted"))
-    return (
-        f'<svg class="mark" width="{_PLOT}" height="20" viewBox="0 0 {_PLOT} 20" '
-        f'aria-hidden="true">{"".join(body)}</svg>'
-    )
+    return _mark(body, 20)
 
 
-def interval_mark(found: Estimate, limits: tuple[float, float], strategy: str) -> str:
+def interval_mark(found: Estimate, limits: tuple[float, float], strategy: str) -> Markup:
     """One interval as a bar with its mean; the row of the table says the numbers."""
     middle = _ROW / 2
     body = []
@@ -201,10 +215,7 @@ def interval_mark(found: Estimate, limits: tuple[float, float], strategy: str) -
         ends = (_place(found.low, limits), _place(found.high, limits))
         body.append(_line(ends[0], middle, ends[1], middle, f"whisker {strategy}"))
     body.append(marker(strategy, _place(found.value, limits), middle))
-    return (
-        f'<svg class="mark" width="{_PLOT}" height="{_ROW}" viewBox="0 0 {_PLOT} {_ROW}" '
-        f'aria-hidden="true">{"".join(body)}</svg>'
-    )
+    return _mark(body, _ROW)
 
 
 def _place(value: float, limits: tuple[float, float]) -> float:

@@ -1,19 +1,17 @@
 """The test images that most runs get wrong, as thumbnails with what each regime says."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rssc_tf.comparison.outcomes import Group, Outcome, Target
-from rssc_tf.comparison.report.charts import swatch
 from tfrecords_tools.auditing.leaks import read_examples
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.imaging.images import BadImage, load_rgb
+from tfrecords_tools.imaging.images import BadImage
+from tfrecords_tools.imaging.thumbnail import thumbnail
 from tfrecords_tools.records.card import open_records
 
 SHOWN = 24
@@ -35,38 +33,48 @@ def hardest(group: Group, count: int = SHOWN) -> np.ndarray:
     return order[wrong[order] > 0][:count]
 
 
-def gallery(target: Target, group: Group, out: Path) -> str:
-    """The hardest images as HTML figures; without pictures where the records are gone."""
+@dataclass(frozen=True)
+class HardImage:
+    """A test image that runs get wrong.
+
+    Attributes:
+        id: of the image.
+        truth: its class, or its labels.
+        picture: `data:` address of a thumbnail; empty where the records are gone.
+        wrong, runs: how many runs get it wrong, of how many.
+        said: regime to what it makes of the image.
+    """
+
+    id: str
+    truth: str
+    picture: str
+    wrong: int
+    runs: int
+    said: dict[str, str]
+
+
+def hardest_images(target: Target, group: Group, out: Path) -> list[HardImage]:
+    """The hardest test images, the hardest first; `out` is the folder of the comparison."""
     chosen = hardest(group)
-    if not len(chosen):
-        return "<p>No run gets any test image wrong.</p>"
     pictures = thumbnails(target, group, out, [target.ids[number] for number in chosen])
-    figures = [_figure(target, group, number, pictures) for number in chosen]
-    note = ""
-    if len(pictures) < len(chosen):
-        note = (
-            f"<p class=note>{len(chosen) - len(pictures)} of the pictures could not be read from "
-            "the records that the runs name.</p>"
-        )
-    return f'{note}<div class="hard">{"".join(figures)}</div>'
+    return [_image(target, group, number, pictures) for number in chosen]
 
 
-def _figure(target: Target, group: Group, number: int, pictures: dict[str, str]) -> str:
+def _image(target: Target, group: Group, number: int, pictures: dict[str, str]) -> HardImage:
     runs = list(group.all_runs())
-    wrong = sum(not run.right[number] for run in runs)
     classes = target.card.classes
     carried = group.task.indicators(target.labels[number : number + 1], len(classes))[0]
-    truth = ", ".join(classes[i] for i in np.flatnonzero(carried)) or "no label"
-    said = [
-        f"<li>{swatch(name)}{_said(list(group.runs[name].values()), number, classes)}</li>"
-        for name in group.strategies
-    ]
     name = str(target.ids[number])
-    source = pictures.get(name)
-    image = f'<img alt="test image, {escape(truth)}" src="{source}">' if source else ""
-    return (
-        f"<figure>{image}<figcaption><b>{escape(truth)}</b>wrong in {wrong} of {len(runs)}"
-        f'<ul>{"".join(said)}</ul><span class="id">{escape(name)}</span></figcaption></figure>'
+    return HardImage(
+        id=name,
+        truth=", ".join(classes[i] for i in np.flatnonzero(carried)) or "no label",
+        picture=pictures.get(name, ""),
+        wrong=sum(not run.right[number] for run in runs),
+        runs=len(runs),
+        said={
+            name: _said(list(group.runs[name].values()), number, classes)
+            for name in group.strategies
+        },
     )
 
 
@@ -76,11 +84,11 @@ def _said(runs: Sequence[Outcome], number: int, classes: Sequence[str]) -> str:
     if not runs[0].task.exclusive:
         labels = runs[0].labels[number] == 1
         decided = np.mean([run.decisions[number] for run in runs], axis=0) > 0.5
-        missed = [f"−{escape(classes[i])}" for i in np.flatnonzero(labels & ~decided)]
-        added = [f"+{escape(classes[i])}" for i in np.flatnonzero(~labels & decided)]
+        missed = [f"−{classes[i]}" for i in np.flatnonzero(labels & ~decided)]
+        added = [f"+{classes[i]}" for i in np.flatnonzero(~labels & decided)]
         return ", ".join(missed + added) or "right"
     found, times = Counter(int(run.decisions[number]) for run in runs).most_common(1)[0]
-    word = "right" if found == runs[0].labels[number] else escape(classes[found])
+    word = "right" if found == runs[0].labels[number] else classes[found]
     return word + (f" ({times}/{len(runs)})" if times < len(runs) else "")
 
 
@@ -88,12 +96,12 @@ def thumbnails(target: Target, group: Group, out: Path, ids: Sequence[str]) -> d
     """Image id to a JPEG as `data:` address, for the images that can be read."""
     wanted, found = set(ids), {}
     records = _find_records(target, group, out)
-    if records is None:
+    if records is None or not wanted:
         return {}
     try:
         for _, name, _, data in read_examples(records, open_records(records), (target.split,)):
             if name in wanted:
-                found[name] = _thumbnail(data)
+                found[name] = thumbnail(data, _SIDE)
                 if len(found) == len(wanted):
                     break
     except (RsscError, BadImage):
@@ -115,11 +123,3 @@ def _find_records(target: Target, group: Group, out: Path) -> Path | None:
             if same and card.classes == target.card.classes:
                 return folder
     return None
-
-
-def _thumbnail(data: bytes) -> str:
-    image, _ = load_rgb(data)
-    image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,14 +1,13 @@
-"""How a comparison was made, as HTML: command, versions, settings, records, leaks, time."""
+"""How a comparison was made: command, versions, settings, records, leaks, time."""
 
 from collections.abc import Iterable
 from dataclasses import fields
-from html import escape
-from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from rssc_tf.comparison.outcomes import Outcome, Study
-from rssc_tf.comparison.report.tables import table
+from rssc_tf.comparison.report.tables import Cell, Table
 from rssc_tf.comparison.report.wording import fraction_name
 from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.settings import Settings
@@ -20,28 +19,17 @@ _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hu
 _PLACES = ("strategy", "fraction", "head", "target")
 
 
-def how_it_was_made(study: Study) -> str:
-    """The section of the report."""
-    parts = [_command(study.out), "<h3>Records</h3>", _records(study)]
-    sources = _sources(study)
-    if sources:
-        parts += ["<h3>Source rounds</h3>", sources]
-    parts += ["<h3>Initial weights</h3>", _weights(study)]
-    parts += ["<h3>Settings</h3>", _settings(study)]
-    parts += ["<h3>Versions and time</h3>", _versions(study)]
-    return "".join(parts)
-
-
-def _command(out: Path) -> str:
+def command_of(study: Study) -> str:
+    """The command, an option a line; empty if it was not kept."""
     try:
-        command = read_json(out / "compare.json")["command"]
+        command = read_json(study.out / "compare.json")["command"]
     except (DataError, KeyError, TypeError):
-        return "<p>The command was not kept.</p>"
-    lines = escape(str(command)).split(" --")
-    return "<pre>" + " \\\n    --".join(lines) + "</pre>"
+        return ""
+    return str(command).replace(" --", " \\\n    --")
 
 
-def _records(study: Study) -> str:
+def records_table(study: Study) -> Table:
+    """Every set of records that the runs were trained on."""
     seen = {}
     for run in study.runs:
         card = read_card(run.folder)
@@ -49,18 +37,22 @@ def _records(study: Study) -> str:
     rows = []
     for sha, (card, fraction) in seen.items():
         counts = [f"{card.splits[s].examples:,}" if s in card.splits else "–" for s in _SPLITS]
-        about = f'<td class="left">{card.task}, {len(card.classes)} classes</td>'
+        about = Cell(f"{card.task}, {len(card.classes)} classes", {"class": "left"})
         share = fraction_name(fraction)
-        rows.append([escape(card.name), share, *counts, about, f"<code>{sha[:16]}</code>"])
+        rows.append([card.name, share, *counts, about, _code(sha[:16])])
     head = ["Target", "Labels", "Train", "Val", "Test", _TASK, "Card, sha256"]
-    return table(head, rows, "numbers")
+    return Table(head, rows, "numbers")
 
 
-_TASK = '<th scope="col" class="left">Task</th>'
+_TASK = Cell("Task", {"class": "left"})
 _SPLITS = ("train", "val", "test")
 
 
-def _sources(study: Study) -> str:
+def _code(text: str) -> Markup:
+    return Markup("<code>{}</code>").format(text)
+
+
+def sources_table(study: Study) -> Table:
     """What the source rounds used; a round that all seeds share is said to be one."""
     seen: dict[tuple, set] = {}
     for run in study.runs:
@@ -69,23 +61,17 @@ def _sources(study: Study) -> str:
                 facts = [stage.get(k) for k in ("records", "leaks_found", "leaks_excluded")]
                 key = (run.row["target"], run.row["strategy"], *facts)
                 seen.setdefault(key, set()).add(stage.get("folder"))
-    if not seen:
-        return ""
     rows = []
     for (target, strategy, records, found, excluded), folders in seen.items():
         leaks = ["not looked for" if n is None else f"{n:,}" for n in (found, excluded)]
-        names = [escape(str(one)) for one in (strategy, target, records)]
+        names = [str(one) for one in (strategy, target, records)]
         rows.append([*names, f"{len(folders)}", *leaks])
     head = ["Regime", "Target", "Source", "Rounds", "Leaks found", "excluded"]
-    note = (
-        "<p class=note>A leak is a source image that shows a photograph of the target's test "
-        "split. Where several seeds share one source round, the intervals do not cover the "
-        "chance in that round.</p>"
-    )
-    return table(head, rows, "numbers") + note
+    return Table(head, rows, "numbers")
 
 
-def _weights(study: Study) -> str:
+def weights_table(study: Study) -> Table:
+    """The initial weights, and the regimes that began with them."""
     seen: dict[tuple, list[str]] = {}
     for run in study.runs:
         for stage in run.stages:
@@ -95,13 +81,13 @@ def _weights(study: Study) -> str:
                 if run.row["strategy"] not in names:
                     names.append(run.row["strategy"])
     rows = [
-        [escape(kind), escape(", ".join(names)), escape(origin), f"<code>{escape(sha[:16])}</code>"]
+        [kind, ", ".join(names), origin, _code(sha[:16])]
         for (kind, origin, sha), names in seen.items()
     ]
-    return table(["Weights", "Regimes", "Origin", "sha256"], rows, "words")
+    return Table(["Weights", "Regimes", "Origin", "sha256"], rows, "words")
 
 
-def _settings(study: Study) -> str:
+def settings_table(study: Study) -> Table:
     """Without those that the grid decides, and those that do not change the weights."""
     rows = []
     hidden = names_where(Settings, lambda facts: facts.of_grid or facts.affects == NOTHING)
@@ -111,8 +97,8 @@ def _settings(study: Study) -> str:
         if name not in hidden:
             default = defaults.get(name)  # of a run whose version did not have the setting
             values = [(str(run.settings.get(name, default)), run) for run in study.runs]
-            rows.append([f"<code>{escape(name)}</code>", escape(_value(values))])
-    return table(["Setting", "Value"], rows, "words")
+            rows.append([_code(name), _value(values)])
+    return Table(["Setting", "Value"], rows, "words")
 
 
 def _value(values: list[tuple[str, Outcome]]) -> str:
@@ -136,19 +122,20 @@ def _place_name(place: str, run: Outcome) -> str:
     return fraction_name(value) if place == "fraction" else str(value)
 
 
-def _versions(study: Study) -> str:
+def versions_table(study: Study) -> Table:
+    """Software, hardware and time."""
     rows = []
     for name in _VERSIONS:
         values = _unique(run.environment.get(name) for run in study.runs)
         if values:
-            rows.append([escape(name.replace("_", " ")), escape(", ".join(values))])
+            rows.append([name.replace("_", " "), ", ".join(values)])
     devices = _unique(
         ", ".join(map(str, run.environment.get("devices") or [])) for run in study.runs
     )
     cores = _unique(run.environment.get("cpu_count") for run in study.runs)
-    rows.append(["hardware", escape("; ".join([*devices, f"{', '.join(cores)} CPU cores"]))])
-    rows += [[escape(name), value] for name, value in _times(study)]
-    return table(["", ""], rows, "words facts")
+    rows.append(["hardware", "; ".join([*devices, f"{', '.join(cores)} CPU cores"])])
+    rows += _times(study)
+    return Table(["", ""], rows, "words facts")
 
 
 def _unique(values: Iterable) -> list[str]:

@@ -1,15 +1,17 @@
-"""Tables of the report as HTML. Every text that comes from outside is escaped here."""
+"""Tables of the report: what stands in their cells."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
 from rssc_tf.comparison.report.wording import (
     MINUS,
+    capitalised,
     fraction_name,
     interval,
     metric_value,
@@ -17,102 +19,106 @@ from rssc_tf.comparison.report.wording import (
     score,
 )
 from rssc_tf.comparison.summary import PLACE, comparisons
-from rssc_tf.evaluation.metrics import NATS, describe
+from rssc_tf.evaluation.metrics import METRICS, NATS, describe
 from rssc_tf.evaluation.statistics import Estimate, class_f1
 from rssc_tf.regimes import in_order
 
 _NUMBERED = 20  # classes up to which a matrix shows its numbers
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: str = "") -> str:
-    """A table in a box that scrolls by itself; the first cell of a row is its header.
+@dataclass(frozen=True)
+class Cell:
+    """A cell whose tag has attributes."""
 
-    Args:
-        head: column titles, as HTML; one that starts with `<th` is taken as it is.
-        rows: cells, as HTML; one that starts with `<td` is taken as it is.
+    content: str
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `templates/tables.html` makes a table of.
+
+    Attributes:
+        head: column titles: texts, or `Cell`s.
+        rows: cells, likewise; the first of a row is its header.
         style: class of the table.
     """
-    lines = [f'<div class="scroll" tabindex="0"><table class="{style}"><thead><tr>']
-    lines += [cell if cell.startswith("<th") else f'<th scope="col">{cell}</th>' for cell in head]
-    lines.append("</tr></thead><tbody>")
-    for first, *others in rows:
-        cells = (cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in others)
-        lines.append(f"<tr>{_row_header(first)}{''.join(cells)}</tr>")
-    return "".join(lines) + "</tbody></table></div>"
+
+    head: Sequence[str | Cell]
+    rows: Sequence[Sequence[str | Cell]]
+    style: str
 
 
-def _row_header(cell: str) -> str:
-    return f'<th scope="row"><span class="cell">{cell}</span></th>'
+def _left(content: str) -> Cell:
+    return Cell(content, {"class": "left"})
 
 
-def name(strategy: str) -> str:
+def name(strategy: str) -> Markup:
     """A regime with its mark."""
-    return f"{swatch(strategy)}{escape(strategy)}"
+    return swatch(strategy) + strategy
 
 
-def scores_table(study: Study) -> str:
+def scores_table(study: Study) -> Table:
     """The paper's layout: a row for a target and a share of labels, a column for a regime."""
     strategies = in_order({run.row["strategy"] for run in study.runs})
     heads = {group.head for target in study.targets for group in target.groups}
     rows = []
     for target in study.targets:
         for group in target.groups:
-            row = [escape(target.name)]
-            row += [escape(group.head)] if len(heads) > 1 else []
-            row.append(f"{group.train_images:,} <span>{fraction_name(group.fraction)}</span>")
+            row = [target.name, *([group.head] if len(heads) > 1 else [])]
+            images = Markup("{:,} <span>{}</span>")
+            row.append(images.format(group.train_images, fraction_name(group.fraction)))
             best = group.best
             row += [_score_cell(group, one, one == best) for one in strategies]
             rows.append(row)
     head = ["Target", *(["Trained"] if len(heads) > 1 else []), "Labelled images"]
-    return table([*head, *map(name, strategies)], rows, "numbers scores")
+    return Table([*head, *map(name, strategies)], rows, "numbers scores")
 
 
-def _score_cell(group: Group, strategy: str, best: bool) -> str:
+def _score_cell(group: Group, strategy: str, best: bool) -> str | Cell:
     if strategy not in group.runs:
-        return '<td class="none"><span title="no run">–</span></td>'
+        return Cell(Markup('<span title="no run">–</span>'), {"class": "none"})
     found = group.score(strategy)
     most = max(len(runs) for runs in group.runs.values())
-    spread = f" <span>± {score(found.sd)}</span>" if found.seeds > 1 else ""
-    seeds = f"<small>{_count(found.seeds, 'seed')}</small>" if found.seeds < most else ""
-    value = f"<b>{score(found.value)}</b>" if best else score(found.value)
-    return f"<td>{value}{spread}<small>{interval(found, score)}</small>{seeds}</td>"
+    cell = Markup("<b>{}</b>" if best else "{}").format(score(found.value))
+    if found.seeds > 1:
+        cell += Markup(" <span>± {}</span>").format(score(found.sd))
+    cell += Markup("<small>{}</small>").format(interval(found, score))
+    if found.seeds < most:
+        cell += Markup("<small>{}</small>").format(_count(found.seeds, "seed"))
+    return cell
 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def metrics_table(study: Study, summary: pd.DataFrame) -> str:
-    """Every metric of every cell of the grid, mean over seeds.
-
-    Args:
-        study: the comparison.
-        summary: of `summarise`.
-    """
+def metrics_table(summary: pd.DataFrame) -> Table:
+    """Every metric of every cell of the grid, mean over seeds, from what `summarise` gives."""
     metrics = list(dict.fromkeys(summary["metric"]))
     rows = []
     for place, cell in summary.groupby([*PLACE, "strategy"], sort=False):
         target, head, _, images, strategy = place
         values = cell.set_index("metric")["mean"]
-        row = [name(strategy), escape(target), escape(head), f"{images:,}"]
+        row = [name(strategy), target, head, f"{images:,}"]
         for metric in metrics:
             value = values.get(metric, np.nan)
             row.append(metric_value(describe(metric), value))
         rows.append(row)
     head = ["Regime", "Target", "Trained", "Images", *map(_metric_header, metrics)]
-    return table(head, rows, "numbers")
+    return Table(head, rows, "numbers")
 
 
-def _metric_header(metric: str) -> str:
+def _metric_header(metric: str) -> str | Cell:
     """The name of a metric; one of which less is better says so to those who point at it."""
     row = describe(metric)
     if row.higher_is_better:
-        return escape(row.written)
+        return row.written
     unit = f"in {row.unit}, " if row.unit == NATS else ""
-    return f'<th scope="col" title="{unit}lower is better">{escape(row.written)} ↓</th>'
+    return Cell(f"{row.written} ↓", {"title": f"{unit}lower is better"})
 
 
-def differences_table(group: Group) -> str:
+def differences_table(group: Group) -> Table:
     """Every comparison of a group with its interval, drawn on one scale, and McNemar's test."""
     pairs = comparisons(group)
     found = [group.difference(*pair) for pair in pairs]
@@ -123,18 +129,28 @@ def differences_table(group: Group) -> str:
         clear = sum(test.p_value < 0.05 for test in tests)
         rows.append(
             [
-                f"{name(strategy)} <span class=muted>over</span> {escape(against)}",
-                f"{points(one.value)}",
+                Markup('{} <span class="muted">over</span> {}').format(name(strategy), against),
+                points(one.value),
                 interval(one, points),
-                f'<td class="plot">{interval_mark(one, limits, strategy)}</td>',
+                _plot(one, limits, strategy),
                 f"{clear} of {_count(len(tests), 'pair')}",
             ]
         )
-    head = ["", "Points", "95% interval", interval_axis(limits), "McNemar p&nbsp;&lt;&nbsp;0.05"]
-    return table(head, rows, "numbers")
+    head = [
+        "",
+        "Points",
+        "95% interval",
+        interval_axis(limits),
+        "McNemar p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.05",
+    ]
+    return Table(head, rows, "numbers")
 
 
-def class_table(group: Group, classes: Sequence[str]) -> str:
+def _plot(one: Estimate, limits: tuple[float, float], strategy: str) -> Cell:
+    return Cell(interval_mark(one, limits, strategy), {"class": "plot"})
+
+
+def class_table(group: Group, classes: Sequence[str]) -> Table:
     """Gain in F1 of every class, the best regime over the reference, largest first."""
     best, reference = group.best, group.reference
     gains, counts = group.class_gains(best, reference), group.class_counts()
@@ -144,16 +160,16 @@ def class_table(group: Group, classes: Sequence[str]) -> str:
     order = sorted(range(len(classes)), key=lambda i: -gains[i].value if gains[i] else np.inf)
     rows = []
     for number in order:
-        row = [escape(classes[number]), f"{counts[number]:,}"]
+        row = [classes[number], f"{counts[number]:,}"]
         gain = gains[number]
         if gain is None:
-            rows.append([*row, '<td colspan="5" class="none">no test images</td>'])
+            rows.append([*row, Cell("no test images", {"colspan": "5", "class": "none"})])
             continue
         row += [score(before[number]), score(after[number])]
         row += [points(gain.value), interval(gain, points)]
-        rows.append([*row, f'<td class="plot">{interval_mark(gain, limits, best)}</td>'])
+        rows.append([*row, _plot(gain, limits, best)])
     head = ["Class", "Test images", name(reference), name(best), "Gain", "95% interval"]
-    return table([*head, interval_axis(limits)], rows, "numbers")
+    return Table([*head, interval_axis(limits)], rows, "numbers")
 
 
 def _class_means(group: Group, strategy: str) -> np.ndarray:
@@ -180,49 +196,78 @@ def confusion(group: Group, strategy: str) -> np.ndarray:
     return np.mean(shares, axis=0)
 
 
-def matrix_table(values: np.ndarray, classes: Sequence[str], difference: bool = False) -> str:
-    """A confusion matrix, or the difference of two, as a table of coloured cells.
+@dataclass(frozen=True)
+class MatrixCell:
+    """A coloured cell: class, depth of its colour in 0..1, and its number."""
+
+    style: str
+    strength: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What `templates/tables.html` makes a confusion matrix of.
+
+    Attributes:
+        classes: of the rows and of the columns.
+        rows: cells; `None` for an empty one.
+        many: whether there is no room for the numbers.
+    """
+
+    classes: Sequence[str]
+    rows: list[list[MatrixCell | None]]
+    many: bool
+
+
+def shares_matrix(values: np.ndarray, classes: Sequence[str]) -> Matrix:
+    """A confusion matrix.
 
     Args:
-        values: percent, or the difference in points; NaN rows have no test images.
+        values: percent, as `confusion` gives them.
         classes: their names.
-        difference: colour by better and worse: on the diagonal more is better, off it less.
     """
-    top = np.nanmax(np.abs(values)) if difference and np.isfinite(values).any() else 100
-    full = len(classes) <= _NUMBERED
-    names = [escape(one) for one in classes]
-    lines = [
-        f'<div class="scroll" tabindex="0"><table class="matrix{"" if full else " many"}"><thead>'
-        '<tr><td class="corner">true ↓ predicted →</td>'
+
+    def cell(value: float, diagonal: bool) -> MatrixCell | None:
+        return _matrix_cell(value, 100, "share", f"{value:.0f}")
+
+    return _matrix(values, classes, cell)
+
+
+def change_matrix(values: np.ndarray, classes: Sequence[str]) -> Matrix:
+    """The difference of two, coloured by better and worse: more on the diagonal, less off it.
+
+    Args:
+        values: the difference in points; NaN rows have no test images.
+        classes: their names.
+    """
+    top = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1
+
+    def cell(value: float, diagonal: bool) -> MatrixCell | None:
+        style = "good" if (value > 0) == diagonal else "bad"
+        return _matrix_cell(value, top or 1, style, f"{value:+.0f}")
+
+    return _matrix(values, classes, cell)
+
+
+def _matrix(values: np.ndarray, classes: Sequence[str], cell: Callable) -> Matrix:
+    rows = [
+        [cell(value, row == column) for column, value in enumerate(line)]
+        for row, line in enumerate(values)
     ]
-    lines += [f'<th scope="col"><span>{one}</span></th>' for one in names]
-    lines.append("</tr></thead><tbody>")
-    for row, one in enumerate(names):
-        lines.append(f"<tr>{_row_header(one)}")
-        for column, value in enumerate(values[row]):
-            lines.append(_matrix_cell(value, top or 1, row == column, difference, full))
-        lines.append("</tr>")
-    return "".join(lines) + "</tbody></table></div>"
+    return Matrix(classes, rows, many=len(classes) > _NUMBERED)
 
 
-def _matrix_cell(value: float, top: float, diagonal: bool, difference: bool, full: bool) -> str:
-    shown = f"{value:+.0f}" if difference else f"{value:.0f}"
-    if np.isnan(value) or shown in ("0", "+0", "-0"):
-        return "<td></td>"
+def _matrix_cell(value: float, top: float, style: str, text: str) -> MatrixCell | None:
+    if np.isnan(value) or text in ("0", "+0", "-0"):
+        return None
     # Each confusion is rare where there are many classes: the root makes small shares visible.
     strength = (abs(value) / top) ** 0.5
-    style = ("good" if (value > 0) == diagonal else "bad") if difference else "share"
     style += " strong" if strength > 0.72 else " half" if strength > 0.58 else ""
-    text = shown.replace("-", MINUS)
-    return f'<td class="{style}" style="--v:{strength:.2f}">{text if full else _dot(text)}</td>'
+    return MatrixCell(style, f"{strength:.2f}", text.replace("-", MINUS))
 
 
-def _dot(text: str) -> str:
-    """The number for those who point at the cell or hear the page, where there is no room."""
-    return f'<span class="hidden">{text}</span>'
-
-
-def worst_confusions(values: np.ndarray, classes: Sequence[str], count: int = 8) -> str:
+def worst_confusions(values: np.ndarray, classes: Sequence[str], count: int = 8) -> Table:
     """The most frequent confusions in words: what many classes leave no room to read."""
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, np.nan_to_num(values))
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
@@ -230,13 +275,13 @@ def worst_confusions(values: np.ndarray, classes: Sequence[str], count: int = 8)
     for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True):
         if wrong[row, column] > 0:
             share = f"{wrong[row, column]:.1f}%"
-            found = f'<td class="left"><span class="cell">{escape(classes[column])}</span></td>'
-            rows.append([escape(classes[row]), found, share])
-    head = ["True class", '<th scope="col" class="left">taken for</th>', "of its images"]
-    return table(head, rows, "numbers")
+            found = Markup('<span class="cell">{}</span>').format(classes[column])
+            rows.append([classes[row], _left(found), share])
+    head = ["True class", _left("taken for"), "of its images"]
+    return Table(head, rows, "numbers")
 
 
-def label_scores_table(group: Group, classes: Sequence[str], strategy: str) -> str:
+def label_scores_table(group: Group, classes: Sequence[str], strategy: str) -> Table:
     """Precision, recall and F1 of every label, mean over seeds, most frequent label first."""
     counts = group.class_counts()
     parts = []
@@ -254,12 +299,12 @@ def label_scores_table(group: Group, classes: Sequence[str], strategy: str) -> s
     rows = []
     for number in np.argsort(-counts, kind="stable"):
         values = (precision[number], recall[number], f1[number])
-        row = [escape(classes[number]), f"{counts[number]:,}"]
+        row = [classes[number], f"{counts[number]:,}"]
         rows.append([*row, *(score(value) or "–" for value in values)])
-    return table(["Label", "Test images", "Precision", "Recall", "F1"], rows, "numbers")
+    return Table(["Label", "Test images", "Precision", "Recall", "F1"], rows, "numbers")
 
 
-def scores_chart(group: Group) -> str:
+def scores_chart(group: Group) -> Table:
     """The scores of one group with their intervals, drawn on one scale."""
     found: dict[str, Estimate] = {one: group.score(one) for one in group.strategies}
     limits = limits_of(list(found.values()))
@@ -268,10 +313,42 @@ def scores_chart(group: Group) -> str:
             name(strategy),
             score(one.value),
             interval(one, score),
-            f'<td class="plot">{interval_mark(one, limits, strategy)}</td>',
+            _plot(one, limits, strategy),
             f"{one.seeds}",
         ]
         for strategy, one in found.items()
     ]
     head = ["Regime", "Score", "95% interval", interval_axis(limits), "Seeds"]
-    return table(head, rows, "numbers")
+    return Table(head, rows, "numbers")
+
+
+def calibration_table(group: Group) -> tuple[Table, bool]:
+    """What the runs' own metrics say of their probabilities, mean over seeds; no rows if nothing.
+
+    Returns:
+        The table, and whether a temperature was fitted.
+    """
+    columns = {
+        name: describe(name)
+        for row in METRICS.values()
+        if row.confidence or not row.tasks
+        for name in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
+    }
+    results = pd.DataFrame([run.row for run in group.all_runs()])
+    known = [key for key in columns if key in results and results[key].notna().any()]
+    means = results.groupby("strategy")[known].mean()
+    rows = [
+        [name(one), *(metric_value(columns[key], means.loc[one, key]) for key in known)]
+        for one in group.strategies
+    ]
+    head = ["", *(capitalised(columns[key].written) for key in known)]
+    return Table(head, rows if known else [], "numbers"), "temperature" in known
+
+
+def left_out_table(study: Study) -> Table:
+    """The runs that cannot be used, and why."""
+    rows = []
+    for row, reason in study.unusable:
+        place = [row["target"], row["head"], fraction_name(row["fraction"]), row["seed"]]
+        rows.append([str(part) for part in (row["strategy"], *place, reason)])
+    return Table(["Regime", "Target", "Trained", "Labels", "Seed", "Why"], rows, "words")

@@ -148,7 +148,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
     assert torn[0].endswith("going on from the one of step 2")
     assert "at step 3 of 5" in err
     # During the evaluation of the source round, between the rounds, and before the target's.
-    interrupted(INT, _signal_at, stages, "evaluate", 1)
+    interrupted(INT, _signal_at, stages, "evaluate_run", 1)
     assert not (source / "metrics.json").exists()
     interrupted(TERM, _signal_at, stages, "_trained_backbone", 1)
     assert (source / "metrics.json").exists()
@@ -156,7 +156,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
     # After the target's last step, and during its evaluation.
     assert "at step 5 of 5" in interrupted(TERM, _signal_at_step, 5)
     assert checkpoints(out) == [4, 5]
-    interrupted(TERM, _signal_at, stages, "evaluate", 1)
+    interrupted(TERM, _signal_at, stages, "evaluate_run", 1)
     assert not (out / "metrics.json").exists()
 
     code, _, err = cli(*words)

@@ -1,7 +1,9 @@
 """The audit of label files, folders and records, and its three reports."""
 
 import json
+import os
 import shutil
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -183,13 +185,36 @@ def test_labels_of_images(class_folders, tmp_path):
     }
 
 
+class Shown(HTMLParser):
+    """The tags of a page and the text between them."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags, self.text = set(), ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        assert not any(name.startswith("on") for name, _ in attributes)
+
+    def handle_data(self, data):
+        self.text += data
+
+
 def test_html_escapes_names(class_folders, tmp_path):
-    root = class_folders({"<b>bold": 3, "c": 3})
-    shutil.copy(root / "c" / "c_00.jpg", root / "<b>bold" / "<script>.jpg")
+    odd = "<b>bold {{7*7}} \"a\" 'b' & {% raw %}"
+    root = class_folders({odd: 3, "c": 3})
+    shutil.copy(root / "c" / "c_00.jpg", root / odd / "<script>_{#.jpg")
+    os.truncate(shutil.copy(root / "c" / "c_01.jpg", root / odd / "<img onerror=1>.jpg"), 9)
     assert main(["audit", str(root), "--out", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report" / "audit.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+    shown = Shown(page)
+    assert not {"script", "img onerror=1"} & shown.tags
+    for name in ("<script>_{#.jpg", "<img onerror=1>.jpg"):  # a picture, and a file without one
+        assert f"{odd}/{name}" in shown.text
+    assert "<wbr>" not in shown.text and "&lt;" not in shown.text
 
 
 @pytest.mark.parametrize("what", ["absent", "empty"])
