@@ -16,6 +16,7 @@ from rssc_tf.settings import Settings
 from rssc_tf.training.stages import run_regime
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.size import default_size
 from tfrecords_tools.common.errors import SettingError
 
 _OWN = ("imagenet", "ssl")  # weights that a backbone's library, or our table, provides
@@ -47,7 +48,7 @@ def build_classifier(
             or the folder of a run; `None` for random ones. A file of such a name is
             `"./imagenet"`.
         image_size: side at which the backbone sees images, in pixels, at least 8. Defaults to that
-            of the crops.
+            of the crops, for trained weights to theirs where that is larger.
         normalization: overrides what the weights say of their normalisation; a name of
             `rssc_tf.models.normalization.MODES`.
         frozen: leaves the backbone as it is, and trains the head only.
@@ -69,15 +70,18 @@ def build_classifier(
         raise SettingError("seed", "is at least 0", seed)
     with _seeded(seed):
         if weights is None or weights in _OWN:
-            network, layer, _ = initialise(backbone, weights or "random", None, normalization)
+            pretraining, file = weights or "random", None
+            network, layer, _ = initialise(backbone, pretraining, None, normalization)
         else:
+            pretraining, file = "imagenet", weights
             imported = import_file(Path(weights), backbone, normalization)
             network, layer = prepare(imported.model), imported.normalization
+        crop = crop_side(records.card.side)
         return classifier.build_classifier(
             network,
             layer,
             len(records.classes),
-            image_size or crop_side(records.card.side),
+            image_size or default_size(crop, backbone, pretraining, file),
             frozen=frozen,
             seed=seed,
         )

@@ -103,7 +103,7 @@ class Settings:
     )
     image_size: int | None = setting(
         None,
-        help="Side the backbone sees; the crop by default.",
+        help="Side the backbone sees; by default the crop, for trained weights at least theirs.",
         panel=MODEL,
         at_least=8,
         at_most=10**4,
@@ -363,12 +363,13 @@ def step_kind(config: Settings) -> tuple:
 # --- rounds ---
 
 
-def resolve(config: Settings, crop: int) -> Settings:
+def resolve(config: Settings, image_size: int) -> Settings:
     """Fills in what was left to the defaults of the regime and of the target.
 
     Args:
         config: the settings.
-        crop: side of the crop from the target's images, in pixels.
+        image_size: side at which the backbone sees images where the settings do not say, in
+            pixels.
     """
     source_round = get_regime(config.strategy).source_round
     return replace(
@@ -377,7 +378,7 @@ def resolve(config: Settings, crop: int) -> Settings:
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
-        image_size=config.image_size or crop,
+        image_size=config.image_size or image_size,
     )
 
 

@@ -59,6 +59,13 @@ def command(
         str | None,
         Option(help=help_of("normalization"), rich_help_panel=_MODEL),
     ] = None,
+    views: Annotated[
+        int,
+        Option(
+            help="8: the mean feature of an image's eight symmetries; 1: as it lies.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = 8,
     precision: Annotated[
         str | None,
         Option(help=help_of("precision"), rich_help_panel=_MODEL),
@@ -81,6 +88,7 @@ def command(
         image_size=image_size,
         normalization=normalization,
         precision=precision,
+        views=views,
         seed=seed,
     )
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")

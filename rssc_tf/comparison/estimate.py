@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.stream import evaluation_batches
-from rssc_tf.comparison.grid import Cell, Grid, plan
+from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
@@ -35,6 +35,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     A round on the source set that runs share is counted once. Nothing is written.
     """
     cells = plan(grid, out, write=False)
+    say_sizes(grid, cells)
     measured = _Measurements()
     done = {cell.key for cell in cells if read_metrics(out / cell.folder)}
     rows: dict[tuple, list[Cell]] = {}

@@ -21,9 +21,14 @@ from rssc_tf.settings import (
     with_source_settings,
 )
 from rssc_tf.weights.files import sha256_of
+from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import Card, open_records
 from tfrecords_tools.subset import is_whole, training_share, write_subset
+
+COMMAND = "compare.json"
+SIZE_OF_WEIGHTS = {"image_size": "of the weights"}  # noted there; without it, it is the crop's
 
 
 @dataclass(frozen=True)
@@ -180,14 +185,35 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
             _part(records, card, fraction, out, write)
             for fraction in grid.fractions or (training_share(card),)
         ]
+    at_crop = begun_at_crop(out)
     return [
-        _cell(grid, part, source_card, head, strategy, seed)
+        _cell(grid, part, source_card, head, strategy, seed, at_crop)
         for parts in targets.values()
         for seed in range(grid.seeds)
         for part in parts
         for head in grid.heads
         for strategy in grid.strategies
     ]
+
+
+def begun_at_crop(out: Path) -> bool:
+    """Whether runs in `out` were begun when the default size was the crop whatever the weights:
+    it is still theirs, so that a comparison goes on as it began."""
+    if not (out / "runs").is_dir():
+        return False
+    begun = read_json(out / COMMAND) if (out / COMMAND).is_file() else {}
+    return not begun.items() >= SIZE_OF_WEIGHTS.items()
+
+
+def say_sizes(grid: Grid, cells: list[Cell]) -> None:
+    """A line for each default size of a grid's runs that is not the crop."""
+    said: dict[tuple, list[str]] = {}
+    for cell in cells:
+        if not _settings(grid, cell.fraction, cell.strategy).get("image_size"):
+            size = cell.config.image_size, crop_side(open_records(Path(cell.config.target)).side)
+            said.setdefault(size, []).append(cell.strategy)
+    for (size, crop), strategies in said.items():
+        say_size(size, crop, ", ".join(dict.fromkeys(strategies)))
 
 
 class _Part(NamedTuple):
@@ -219,15 +245,24 @@ def _part(records: str, card: Card, fraction: float, out: Path, write: bool) -> 
 
 
 def _cell(
-    grid: Grid, part: _Part, source: Card | None, head: str, strategy: str, seed: int
+    grid: Grid,
+    part: _Part,
+    source: Card | None,
+    head: str,
+    strategy: str,
+    seed: int,
+    at_crop: bool,
 ) -> Cell:
     name, fraction, card = part.card.name, part.fraction, part.card
-    settings = dict(grid.settings)
-    settings |= grid.by_fraction.get(fraction, {}) | grid.by_strategy.get(strategy, {})
+    settings = _settings(grid, fraction, strategy)
     config = Settings(
         **settings, strategy=strategy, target=part.records, head=head, seed=seed, source_seed=0
     )
-    config = resolve(config, crop_side(card.side))
+    size = config.image_size or crop_side(card.side)
+    if not config.image_size and not at_crop:
+        regime = get_regime(strategy)
+        size = default_size(size, config.backbone, regime.pretraining, config.weights)
+    config = resolve(config, size)
     defined = definition(config) | {"procedure": PROCEDURE}
     defined |= {"records": card.sha256, "weights": _content(config.weights)}
     if get_regime(strategy).source_round:
@@ -236,6 +271,11 @@ def _cell(
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path("runs", name, f"{head}-f{fraction:g}", f"{strategy}-{seed}")
     return Cell(name, head, fraction, part.examples, strategy, seed, config, folder, key)
+
+
+def _settings(grid: Grid, fraction: float, strategy: str) -> dict:
+    parts = grid.by_fraction.get(fraction, {}), grid.by_strategy.get(strategy, {})
+    return grid.settings | parts[0] | parts[1]
 
 
 def _content(weights: str | None) -> str | None:

@@ -12,7 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rssc_tf.comparison.grid import Cell, Grid, plan
+from rssc_tf.comparison.grid import (
+    COMMAND,
+    SIZE_OF_WEIGHTS,
+    Cell,
+    Grid,
+    begun_at_crop,
+    plan,
+    say_sizes,
+)
 from rssc_tf.comparison.results import (
     DONE,
     FAILED,
@@ -32,7 +40,7 @@ from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
 
-COMMAND, TIMES = "compare.json", "times.csv"
+TIMES = "times.csv"
 
 
 @shared_assemblies()
@@ -71,15 +79,17 @@ def compare(
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
             _check_folder(out)
-            cells = plan(grid, out)
+            at_crop, cells = begun_at_crop(out), plan(grid, out)
             rows = {row["key"]: row for row in _rows(out)}
             _check_settings(cells, rows, out)
-            _note_command(out, command)
+            say_sizes(grid, cells)
+            _note_command(out, command, at_crop)
         _make_missing(cells, rows, out, shard, retry_failed, jobs)
 
 
-def _note_command(out: Path, command: str) -> None:
-    text = json.dumps({"command": command, "version": __version__}, indent=1) + "\n"
+def _note_command(out: Path, command: str, at_crop: bool) -> None:
+    content = {"command": command, "version": __version__}
+    text = json.dumps(content if at_crop else content | SIZE_OF_WEIGHTS, indent=1) + "\n"
     with new_file(out / COMMAND) as aside:
         aside.write_text(text)
 

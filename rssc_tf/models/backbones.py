@@ -31,12 +31,14 @@ class Backbone:
         build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or
             finds in its cache) its ImageNet weights; without, weights are random. A backbone of
             `weights.packaged.PACKAGED` has none of its library, and takes `False` only.
+        image_size: `() -> int | None`, the side that these weights were trained at, in pixels.
     """
 
     name: str
     origin: str
     normalization: Callable[[], Normalization]
     build: Callable[[bool], keras.Model]
+    image_size: Callable[[], int | None] = lambda: None
 
 
 def _expects(mode: str) -> Callable[[], Normalization]:
@@ -103,7 +105,7 @@ def _efficientnet_lite0():
 
 
 BACKBONES = {
-    name: Backbone(name, *parts)
+    name: Backbone(name, *parts, lambda: 224)
     for name, parts in {
         "resnet50": _torchvision_resnet("resnet_50_imagenet", [3, 4, 6, 3], "bottleneck_block"),
         "resnet18": _torchvision_resnet("resnet_18_imagenet", [2, 2, 2, 2], "basic_block"),
@@ -122,7 +124,14 @@ def _hub(preset: str) -> Backbone:
     def build(pretrained: bool) -> keras.Model:
         import keras_hub
 
-        return keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        model = keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
+            names = ", ".join(one.name for one in model.inputs)
+            raise RsscError(
+                f"hub:{preset} cannot be a classifier's backbone: {type(model).__name__} takes "
+                f"{names}, not images alone"
+            )
+        return model
 
     def normalization() -> Normalization:
         import keras_hub
@@ -133,7 +142,16 @@ def _hub(preset: str) -> Backbone:
         scale = 1.0 if converter.scale is None else converter.scale
         return Normalization(scale, 0.0 if converter.offset is None else converter.offset)
 
-    return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build)
+    def image_size() -> int | None:
+        import keras_hub
+
+        try:
+            size = keras_hub.layers.ImageConverter.from_preset(preset).image_size
+        except ValueError:  # it has none, or there is no preset, as `build` will say
+            return None
+        return None if size is None else max(size)
+
+    return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build, image_size)
 
 
 def get_backbone(name: str) -> Backbone:

@@ -1,8 +1,12 @@
 """The classifier: pixels -> resize -> normalise -> backbone -> pool -> one Dense layer."""
 
+import math
+import warnings
+
 import keras
 
 from rssc_tf.models.class_token import ClassToken
+from rssc_tf.models.input_size import at_side, fitting_side
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.resize import Resize
 
@@ -20,10 +24,13 @@ def build_classifier(
 
     Args:
         backbone: keras.Model, `(batch, h, w, 3)` normalised floats to `(batch, h', w', d)`, or
-            to tokens `(batch, t, d)` of which the first is the class token.
+            to tokens `(batch, t, d)`: the first is the class token, which is the feature, or they
+            are a grid, a square number of them, and their mean is. One that is built for another
+            size is copied for this one, see `at_side`.
         normalization: layer for pixel values 0..255.
         classes: int. Outputs of the head.
-        image_size: int. Side at which the backbone sees images, in pixels.
+        image_size: int. Side at which the backbone sees images, in pixels. Where its patch does
+            not divide it, the nearest that it does, with a warning.
         frozen: bool. Linear probe: the backbone neither trains nor updates its statistics, and
             its Dropout is off. Defaults to `False`.
         seed: int. Of the head's initial weights.
@@ -33,12 +40,18 @@ def build_classifier(
         `(batch, classes)`. Its layers are called `resize`, `normalization`, `backbone`, `pool`
         and `logits`.
     """
+    side = fitting_side(backbone, image_size)
+    if side != image_size:
+        warnings.warn(
+            f"images are seen at {side} px: the backbone's patches do not divide {image_size}",
+            stacklevel=2,
+        )
+
     # === Layers ===
+    backbone = at_side(backbone, side)
     backbone.name = "backbone"
     backbone.trainable = not frozen
-    is_map = len(backbone.output_shape) == 4
-    pool_class = keras.layers.GlobalAveragePooling2D if is_map else ClassToken
-    pool = pool_class(name="pool", dtype="float32")
+    pool = _pooling(backbone)(name="pool", dtype="float32")
     head = keras.layers.Dense(
         classes,
         kernel_initializer=head_initializer(seed),
@@ -48,10 +61,25 @@ def build_classifier(
 
     # === Functional model ===
     images = keras.Input((None, None, 3), dtype="uint8", name="images")
-    x = normalization(Resize(image_size)(images))
+    x = normalization(Resize(side)(images))
     # A frozen backbone is called for inference whatever the caller's `training` says.
-    x = backbone(x, training=False) if frozen else backbone(x)
+    x = call_backbone(backbone, x, **({"training": False} if frozen else {}))
     return keras.Model(images, head(pool(x)), name="classifier")
+
+
+def call_backbone(backbone: keras.Model, images, **how):
+    """What a backbone gives; some of KerasHub's take their images by name."""
+    by_name = isinstance(backbone.input, dict)
+    return backbone(dict.fromkeys(backbone.input, images) if by_name else images, **how)
+
+
+def _pooling(backbone: keras.Model) -> type[keras.layers.Layer]:
+    if len(backbone.output_shape) == 4:
+        return keras.layers.GlobalAveragePooling2D
+    tokens = backbone.output_shape[1]
+    registers = getattr(backbone, "num_register_tokens", 0)
+    is_grid = tokens is not None and not registers and math.isqrt(tokens) ** 2 == tokens
+    return keras.layers.GlobalAveragePooling1D if is_grid else ClassToken
 
 
 def head_initializer(seed: int) -> keras.initializers.Initializer:

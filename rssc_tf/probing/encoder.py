@@ -1,23 +1,36 @@
-"""What a probe looks through: the frozen backbone of a run, a weights file, or its library."""
+"""What a probe looks through: the frozen backbone of a run, a weights file, or its library.
+
+The definition of an encoder, which names its features in the cache, holds a hash of its weights. It
+is kept under the hash of their file: where all features are found, no network is built.
+"""
 
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from pipelines.augment import crop_side
+from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.views import check_views
 from rssc_tf.records import Records
-from rssc_tf.runs import MODEL, load_run
+from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.version import __version__
+from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import initialise
 from rssc_tf.weights.padding import paddings
+from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.json_files import read_json
 
 WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
 
@@ -27,15 +40,23 @@ class Encoder:
     """A classifier of which only the backbone counts.
 
     Attributes:
-        model: keras.Model, images to logits, as `build_classifier` makes it.
+        build: makes it, see `model`.
         name: for people and folder names: `imagenet-mobilenet_v2`, a run's or a file's name.
         definition: JSON-ready dict, equal for equal features of equal images: `backbone`,
-            `image_size`, `precision`, `weights_sha256` (of normalisation, padding and values).
+            `image_size`, `precision`, `weights_sha256` (of normalisation, padding and values),
+            and `views` where there are several.
+        views: 1, or 8: features are the mean over an image's symmetries.
     """
 
-    model: keras.Model
+    build: Callable[[], keras.Model]
     name: str
     definition: dict
+    views: int = 1
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Images to logits, as `build_classifier` makes it; built when it is first asked for."""
+        return self.build()
 
 
 def open_encoder(
@@ -46,6 +67,7 @@ def open_encoder(
     image_size: int | None = None,
     normalization: str | None = None,
     precision: str | None = None,
+    views: int = 8,
     seed: int = 0,
 ) -> Encoder:
     """The backbone of a run, of a weights file, or with a library's own weights.
@@ -55,9 +77,12 @@ def open_encoder(
             of `WORDS` (a file of that name is `./imagenet`).
         records: that it will see; decide the default of `image_size`.
         backbone: a name of `BACKBONES`. Defaults to what the weights say, for a word to ResNet-50.
-        image_size: side at which the backbone sees images, in pixels. Defaults to the crop.
+        image_size: side at which the backbone sees images, in pixels. Defaults to the crop,
+            for trained weights to theirs where that is larger.
         normalization: one of `normalization.MODES`; overrides what a file says.
         precision: dtype policy of Keras. Defaults to `"float32"`.
+        views: 8 for the mean of the features of an image's eight symmetries, 1 for those of the
+            image as it lies.
         seed: int >= 0, of `random` weights.
 
     Raises:
@@ -69,25 +94,39 @@ def open_encoder(
         raise SettingError("precision", f"is one of {', '.join(PRECISIONS)}", precision)
     if image_size is not None and image_size < 8:
         raise SettingError("image_size", "is at least 8", image_size)
+    check_views(views)
     word, path = str(weights) in WORDS, Path(weights)
     if not word and (path.is_dir() or path.name == MODEL):
         own = {"image_size": image_size, "normalization": normalization, "precision": precision}
-        return _of_run(path if path.is_dir() else path.parent, backbone, own)
-    precision, image_size = precision or "float32", image_size or crop_side(records.card.side)
-    keras.utils.set_random_seed(seed)
-    with dtype_policy(precision):
-        if word:
-            backbone = backbone or Settings.backbone
-            model, layer, _ = _own_weights(backbone, str(weights), normalization)
-            name = f"{weights}-{backbone}"
-        else:
-            imported = import_file(path, backbone, normalization)
-            model, layer = imported.model, imported.normalization
-            backbone = imported.metadata["backbone"]
-            name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
-        # The head is not used; one class is the smallest.
-        classifier = build_classifier(model, layer, 1, image_size, frozen=True)
-    return _encoder(classifier, name, backbone, image_size, precision)
+        return _of_run(path if path.is_dir() else path.parent, backbone, own, views)
+    precision = precision or "float32"
+    crop = None if image_size else crop_side(records.card.side)
+
+    def open_() -> tuple[keras.Model, dict]:
+        keras.utils.set_random_seed(seed)
+        with dtype_policy(precision):
+            if word:
+                of, pretraining, file = backbone or Settings.backbone, str(weights), None
+                model, layer, _ = _own_weights(of, pretraining, normalization)
+            else:
+                imported = import_file(path, backbone, normalization)
+                model, layer = imported.model, imported.normalization
+                of, pretraining, file = imported.metadata["backbone"], "imagenet", path
+            size = image_size or default_size(crop, of, pretraining, file)
+            # The head is not used; one class is the smallest.
+            classifier = build_classifier(model, layer, 1, size, frozen=True)
+        return classifier, _definition(classifier, of, size, precision)
+
+    if word:
+        name, facts = f"{weights}-{backbone or Settings.backbone}", None
+    else:
+        name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+        facts = {"backbone": backbone, "normalization": normalization, "precision": precision}
+        facts |= {"image_size": image_size, "crop": crop}
+    encoder = _encoder(name, path, facts, views, open_)
+    if image_size is None:
+        say_size(encoder.definition["image_size"], crop)
+    return encoder
 
 
 def _own_weights(backbone: str, word: str, normalization: str | None):
@@ -99,9 +138,10 @@ def _own_weights(backbone: str, word: str, normalization: str | None):
         raise DataError(message) from error
 
 
-def _of_run(folder: Path, backbone: str | None, own: dict) -> Encoder:
-    run = load_run(folder)
-    said = run.config["backbone"]
+def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encoder:
+    finished = (folder / MODEL).is_file()
+    config = read_settings(folder) if finished else load_run(folder).config  # which says why not
+    said = config["backbone"]
     if backbone not in (None, said):
         raise DataError(f"{folder} is a run of {said}, not of {backbone}: leave out `backbone`")
     for name, value in own.items():
@@ -109,20 +149,68 @@ def _of_run(folder: Path, backbone: str | None, own: dict) -> Encoder:
             raise DataError(
                 f"{folder} is a run and has its own {name.replace('_', ' ')}: leave out `{name}`"
             )
-    image_size, precision = run.config["image_size"], run.config["precision"]
-    return _encoder(run.model, folder.resolve().name, said, image_size, precision)
+    facts = {name: config[name] for name in ("backbone", "image_size", "precision")}
+
+    def open_() -> tuple[keras.Model, dict]:
+        model = load_run(folder).model
+        return model, _definition(model, **facts)
+
+    return _encoder(folder.resolve().name, folder / MODEL, facts, views, open_)
 
 
 def _encoder(
-    model: keras.Model, name: str, backbone: str, image_size: int, precision: str
+    name: str,
+    file: Path,
+    facts: dict | None,
+    views: int,
+    open_: Callable[[], tuple[keras.Model, dict]],
 ) -> Encoder:
-    definition = {
+    """The encoder that `open_` gives with its definition; this from the cache where it is there.
+
+    Args:
+        file: the weights.
+        facts: all else that the definition follows from; `None`: it is not kept.
+    """
+    definition, kept, build = None, None, lambda: open_()[0]
+    if facts is not None:
+        told = {
+            **facts,
+            "file": sha256_of(file),
+            "version": __version__,
+            "keras": keras.__version__,
+        }
+        key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        kept = cache_folder() / "encoders" / f"{key}.json"
+        definition = find(kept, _read_definition)
+    if definition is None:
+        with warnings.catch_warnings(record=True) as said:
+            model, definition = open_()
+        for one in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        if kept and not said:  # what is warned of is warned of each time
+            text = json.dumps(definition)
+            keep(kept, lambda aside: aside.write_text(text, encoding="utf-8"))
+        build = lambda: model  # noqa: E731
+    if views > 1:  # so that features of one view are found under the key that they always had
+        definition |= {"views": views}
+    return Encoder(build, name.replace(":", "-"), definition, views)
+
+
+def _read_definition(file: Path) -> dict:
+    content = read_json(file)
+    kinds = {"backbone": str, "image_size": int, "precision": str, "weights_sha256": str}
+    if not isinstance(content, dict) or {k: type(v) for k, v in content.items()} != kinds:
+        raise DataError("it is no definition of an encoder")
+    return content
+
+
+def _definition(model: keras.Model, backbone: str, image_size: int, precision: str) -> dict:
+    return {
         "backbone": backbone,
         "image_size": image_size,
         "precision": precision,
         "weights_sha256": weights_sha256(model),
     }
-    return Encoder(model, name.replace(":", "-"), definition)
 
 
 def weights_sha256(model: keras.Model) -> str:

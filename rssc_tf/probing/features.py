@@ -18,6 +18,7 @@ from pipelines.records import explain_damage
 from pipelines.stream import evaluation_batches
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.evaluation.prediction import forward
+from rssc_tf.models.views import pooled
 from rssc_tf.probing.encoder import Encoder
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
@@ -25,7 +26,7 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, refuse_replaced
 
-_BATCH = 64
+_BATCH = 64  # views
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
 
 
@@ -39,7 +40,12 @@ class Features(NamedTuple):
 
 
 def extract_features(
-    model: keras.Model, records: Path, card: Card, split: str, most: int | None = None
+    model: keras.Model,
+    records: Path,
+    card: Card,
+    split: str,
+    most: int | None = None,
+    views: int = 1,
 ) -> Features:
     """Pooled features of every example of a split, by its central crop, in record order.
 
@@ -52,18 +58,19 @@ def extract_features(
         card: its card.
         split: name of a split.
         most: stop after so many examples; records are shuffled, so that these are a sample.
+        views: as of `pooled`.
 
     Raises:
         DataError: no such split, damaged records, or a feature that is not finite.
     """
-    pooled = forward(keras.Model(model.input, model.get_layer("pool").output))
-    batches = evaluation_batches(records, card, split, _BATCH)
+    features, batch = forward(pooled(model, views)), _BATCH // views
+    batches = evaluation_batches(records, card, split, batch)
     examples = min(card.splits[split].examples, most or sys.maxsize)
-    batches = batches.take(-(-examples // _BATCH))
+    batches = batches.take(-(-examples // batch))
     parts = []
     with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
         for images, labels, ids in batches:
-            parts.append((ids.numpy(), labels.numpy(), pooled(images).numpy()))
+            parts.append((ids.numpy(), labels.numpy(), features(images).numpy()))
             advance(len(parts[-1][0]))
     columns = zip(*parts, strict=True)
     ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
@@ -87,7 +94,7 @@ def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Fe
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
-    found = extract_features(encoder.model, records, card, split)
+    found = extract_features(encoder.model, records, card, split, views=encoder.views)
     refuse_replaced(records, card)
     keep(file, lambda aside: np.savez(aside, **found._asdict()))
     print(f"features of {split}: kept in {file}", file=sys.stderr)

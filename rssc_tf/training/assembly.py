@@ -24,6 +24,7 @@ from pipelines.stream import training_batches
 from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
+from rssc_tf.models.input_size import at_side
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.settings import Settings, definition
 from rssc_tf.tasks import task_of
@@ -140,7 +141,8 @@ def initial_backbone(
         restart_names()  # the names of the layers begin anew, as in a process of its own
     set_seed(config.seed)
     with distribution.scope(), dtype_policy(config.precision):
-        return initialise(config.backbone, pretraining, config.weights, config.normalization)
+        initial = initialise(config.backbone, pretraining, config.weights, config.normalization)
+        return initial._replace(backbone=at_side(initial.backbone, config.image_size))
 
 
 def set_seed(seed: int) -> None:

@@ -40,6 +40,7 @@ from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
 from rssc_tf.training.source_leaks import leaked_ids
 from rssc_tf.weights.initial import Initial
+from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.atomic import new_file, new_folder
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
@@ -75,11 +76,16 @@ def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
             f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
             "both must have the same task"
         )
-    config = resolve(config, crop_side(target.side))
+    asked = config
+    config = resolve(asked, asked.image_size or _default_size(asked, target, out, overwrite))
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
     with stopping_at_once(), cluster.watched(), _alone_in(out, cluster):
+        if cluster.chief:
+            _check_out(out, config, target, overwrite)
+            if not asked.image_size:
+                say_size(config.image_size, crop_side(target.side))
         return _run_stages(config, out, overwrite, target, source, cluster)
 
 
@@ -92,8 +98,6 @@ def _run_stages(
     cluster: Cluster,
 ) -> dict:
     # --- before anything is written ---
-    if cluster.chief:
-        _check_out(out, config, target, overwrite)
     cluster.same(
         [definition(config), target.sha256, source and source.sha256],
         "worker {worker} has other settings or records than the chief: start all with one command",
@@ -128,6 +132,16 @@ def _open(records: str) -> Card:
     if "train" not in card.splits:
         raise RsscError(f"{records} has no training split: convert with `train_fraction` above 0")
     return card
+
+
+def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) -> int:
+    """That of the weights; for a run that goes on from when it was the crop, this."""
+    crop = crop_side(target.side)
+    begun = not overwrite and (out / CONFIG).is_file()
+    if begun and read_settings(out)["image_size"] == crop:
+        return crop
+    regime = get_regime(config.strategy)
+    return default_size(crop, config.backbone, regime.pretraining, config.weights)
 
 
 def _test_split(card: Card) -> str:

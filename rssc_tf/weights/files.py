@@ -161,7 +161,8 @@ def read_metadata(path: Path) -> dict | None:
 
     Returns:
         dict with `backbone`, `pretraining` (or `None`), `normalization` (a mode), `padding`
-        (`"symmetric"` or `None`), `origin`, `sha256` (of the file that was imported), `licence`.
+        (`"symmetric"` or `None`), `origin`, `sha256` (of the file that was imported), `licence`,
+        `image_size` (side that they were trained at, in pixels, where it is known).
     """
     with open_hdf5(path) as file:
         text = file.attrs.get(ATTRIBUTE)

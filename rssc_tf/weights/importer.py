@@ -90,6 +90,7 @@ def import_file(
         "normalization": entry.normalization if entry else None,
         "origin": entry.origin if entry else path.name,
         "licence": entry.licence if entry else None,
+        "image_size": entry.image_size if entry else None,
         "sha256": sha256,
         **read.metadata,
     }
@@ -174,6 +175,7 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
         metadata = {
             "pretraining": "in-domain",
             "normalization": study,
+            "image_size": by_name("study_imagenet_h5").image_size,
             "origin": f"{path.name}, as the study's scripts save a model",
         }
     metadata = {**metadata, "backbone": name, "padding": padding}
@@ -233,6 +235,7 @@ def _from_classifier(
         "padding": padding,
         "origin": f"{path.parent.name}/{path.name}",
         "licence": None,
+        "image_size": classifier.get_layer("resize").size,
         "sha256": sha256,
     }
     head = [v.path for v in classifier.weights if not any(v is w for w in model.weights)]

@@ -38,6 +38,7 @@ class Weights:
         url: where this project downloads it from; `None` where a library does, or a person.
         sha256: of the file, where it is known.
         padding: `"symmetric"` for weights that need `symmetric_padding`.
+        image_size: side that they were trained at, in pixels; `None`: that of the backbone's own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Weights:
     url: str | None = None
     sha256: str | None = None
     padding: str | None = None
+    image_size: int | None = None
 
 
 def _dino(preset: str, licence: str, citation: str) -> Weights:
@@ -162,6 +164,7 @@ TABLE = (
         f"imagenet/rssc_resnet50_*.h5: {_BY_PATH}",
         _ON_PAGE,
         _STUDY,
+        image_size=256,
     ),
     Weights(
         "study_scratch_h5",
@@ -171,6 +174,7 @@ TABLE = (
         f"scratch/rssc_resnet50_*.h5: {_BY_PATH}",
         _ON_PAGE,
         _STUDY,
+        image_size=256,
     ),
     Weights(
         "study_swav_pth",
@@ -180,6 +184,7 @@ TABLE = (
         f"rssc_resnet50_*.pth: {_BY_PATH}",
         _ON_PAGE,
         _STUDY,
+        image_size=256,
     ),
 )
 

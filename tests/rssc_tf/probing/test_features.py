@@ -96,12 +96,13 @@ def test_what_makes_features_others(records, card):
             {"precision": "mixed_bfloat16"},
             {"normalization": "lite"},
             {"backbone": "tiny_without_dropout"},
+            {"views": 1},
         )
     ]
     files = {feature_file(encoder, card, "test") for encoder in encoders}
     files.add(feature_file(encoders[0], replace(card, size=64), "test"))
     files.add(feature_file(encoders[0], card, "val"))
-    assert len(files) == 8
+    assert len(files) == 9
 
 
 def test_every_weight_counts(records, card):
@@ -120,10 +121,37 @@ def test_features_are_kept_and_found(records, card, cache, capsys):
     file = feature_file(encoder, card, "test")
     assert file.is_relative_to(cache)
     assert f"kept in {file}" in capsys.readouterr().err
-    without_model = replace(encoder, model=None)
+    without_model = replace(encoder, build=None)
     _assert_same(first, kept_features(without_model, records, card, "test"))
     assert f"found in {file}" in capsys.readouterr().err
     assert [path.name for path in cache.rglob("*.npz")] == [file.name]
+
+
+def test_where_all_is_kept_no_network_is_built(trained, records, card, cache, cli, monkeypatch):
+    words = ("probe", trained, "--target", records, "--overwrite", "--out", cache / "probe")
+    first = cli(*words)
+    (definition,) = (cache / "encoders").glob("*.json")
+    monkeypatch.setattr("rssc_tf.probing.encoder.load_run", None)
+    assert cli(*words)[:2] == first[:2] == (0, first[1])
+    fresh = open_encoder(trained, Records(records, card))
+    definition.write_text("{}")
+    monkeypatch.undo()
+    monkeypatch.setenv("RSSC_TF_CACHE", str(cache))
+    with pytest.warns(UserWarning, match="is damaged .*: making it again"):
+        assert open_encoder(trained, Records(records, card)).definition == fresh.definition
+
+
+def test_views_are_of_features(records, card):
+    own = {name: open_encoder("random", Records(records), **OWN, views=name) for name in (1, 8)}
+    assert own[8].definition == own[1].definition | {"views": 8}
+    one, eight = (
+        extract_features(encoder.model, records, card, "train", views=views)
+        for views, encoder in own.items()
+    )
+    np.testing.assert_array_equal(one.ids, eight.ids)
+    np.testing.assert_array_equal(one.labels, eight.labels)
+    assert one.values.shape == eight.values.shape
+    assert not np.allclose(one.values, eight.values, rtol=0.001)
 
 
 def _flip(data: bytes) -> bytes:
