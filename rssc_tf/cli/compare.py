@@ -86,7 +86,7 @@ def command(
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
     content["fractions"] = _fractions(content["fractions"])
-    check_regimes(flags, content["strategies"])
+    check_regimes(flags, content["strategies"], refuse=False)
 
     from rssc_tf.weights.initial import backbone_of
 

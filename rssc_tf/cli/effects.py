@@ -1,6 +1,7 @@
 """Flags that would do nothing: refused before any work, with the reason in one line."""
 
-from collections.abc import Collection, Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from shlex import quote
 
@@ -18,8 +19,10 @@ def refuse_without_effect(*flags: tuple[str, object, object, str]) -> None:
             raise SettingError(name, why, value)
 
 
-def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> None:
-    """Refuses settings that none of these regimes uses.
+def check_regimes(
+    given: Mapping[str, object], strategies: Iterable[str], refuse: bool = True
+) -> None:
+    """Refuses settings that none of these regimes uses, or warns of them.
 
     Only what stands on the command line is meant: a YAML file may be another run's, and serves
     regimes of any kind. In a comparison a setting is right if one of its regimes uses it.
@@ -27,10 +30,20 @@ def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> Non
     Args:
         given: the flags that were given, by the names of the settings.
         strategies: the regimes.
+        refuse: raise, and do not warn. A comparison may go on with a part of its regimes, and the
+            others' settings are a part of what it was begun with.
 
     Raises:
         SettingError: one that has no effect.
     """
+    for name, why in _idle(given, strategies):
+        error = SettingError(name, f"has no effect: {why}", given[name])
+        if refuse:
+            raise error
+        warnings.warn(str(error), stacklevel=2)
+
+
+def _idle(given: Mapping[str, object], strategies: Iterable[str]) -> Iterator[tuple[str, str]]:
     from rssc_tf.fields import SOURCE_ROUND, names_where
     from rssc_tf.regimes import get_regime
     from rssc_tf.settings import Settings
@@ -38,16 +51,15 @@ def check_regimes(given: Mapping[str, object], strategies: Iterable[str]) -> Non
     regimes = [get_regime(name) for name in strategies]
     names = ", ".join(regime.name for regime in regimes)
     if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
-        why = f"has no effect: {names} begins with random weights. Leave it out, or take a strategy"
-        raise SettingError("weights", f"{why} that begins with weights", given["weights"])
+        why = f"{names} begins with random weights. Leave it out, or take a strategy"
+        yield "weights", f"{why} that begins with weights"
     if not any(regime.source_round for regime in regimes):
         of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
         of_source += [name for name in given if name.split("_")[0] == "source"]
-        for name in of_source:
+        for name in dict.fromkeys(of_source):
             value = given.get(name)
             if value is not None and value is not False:  # a seed may be 0
-                why = f"has no effect: {names} has no round on a source set. Leave it out"
-                raise SettingError(name, why, value)
+                yield name, f"{names} has no round on a source set. Leave it out"
 
 
 def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.effects import refuse_without_effect
 from rssc_tf.cli.settings import help_of
 from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -65,13 +64,6 @@ def command(
         Option(help=help_of("precision"), rich_help_panel=_MODEL),
     ] = None,
 ) -> None:
-    paper = "is fixed by `protocol='paper'`"
-    refuse_without_effect(
-        ("c", c, method != "knn", "is of the linear probe: no `method='knn'`"),
-        ("c", c, protocol != "paper", paper),
-        ("k", k, method != "linear", "is of nearest neighbours: no `method='linear'`"),
-        ("protocol", protocol != "default" and protocol, method != "knn", "is of the linear probe"),
-    )
     tensorflow = import_tensorflow()
     from rssc_tf.evaluation.metrics import intervals
     from rssc_tf.probing.encoder import open_encoder

@@ -28,20 +28,18 @@ REFUSED = {
     "source rate": ((*SCRATCH, "--source-learning-rate", "0.1"), "--source-learning-rate has no"),
     "source seed": ((*SCRATCH, "--source-seed", "0"), "--source-seed has no effect"),
     "leaks": ((*SCRATCH, "--exclude-leaks"), "--exclude-leaks has no effect"),
-    "grid of random weights": (
-        (*COMPARE, "--strategies", "scratch", "--weights", "{tmp}/none.h5"),
-        "--weights has no effect: scratch begins",
-    ),
-    "grid without source rounds": (
-        (*COMPARE, "--strategies", "scratch,imagenet", "--source-epochs", "2"),
-        "--source-epochs has no effect: scratch, imagenet has no round",
-    ),
     "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
     "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
-    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is of the linear probe"),
-    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is of nearest neighbours"),
-    "C of the study": ((*PROBE, "--protocol", "paper", "--c", "1"), "--c is fixed by"),
-    "protocol of knn": ((*PROBE, "--method", "knn", "--protocol", "paper"), "--protocol is of"),
+    "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is for the logistic regression"),
+    "k of linear": ((*PROBE, "--method", "linear", "--k", "1"), "--k is for --method knn or both"),
+    "C of the study": (
+        (*PROBE, "--protocol", "paper", "--c", "1"),
+        "--c is for the logistic regression",
+    ),
+    "protocol of knn": (
+        (*PROBE, "--method", "knn", "--protocol", "paper"),
+        "--protocol paper is a linear probe",
+    ),
     "predict": (("predict", "{tmp}", "{tmp}", "--overwrite"), "--overwrite goes with --out"),
     "labels of records": (("audit", "{records}", "--labels", "{tmp}/x.csv"), "--labels has no"),
     "explain": (
@@ -67,6 +65,8 @@ def test_a_comparison_may_have_what_one_of_its_regimes_uses():
     check_regimes({"source_seed": None, "exclude_leaks": False}, ["scratch"])
     with pytest.raises(SettingError, match="`weights` has no effect"):
         check_regimes({"weights": "x.h5"}, ["scratch", "in-domain"])
+    with pytest.warns(UserWarning, match="`weights` has no effect: scratch begins with random"):
+        check_regimes({"weights": "x.h5"}, ["scratch"], refuse=False)
 
 
 def test_settings_of_a_file_may_be_of_another_regime(trained, records, cli, tmp_path):

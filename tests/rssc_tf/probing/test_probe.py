@@ -215,7 +215,7 @@ def test_as_a_notebook_calls_it(records):
 
 BAD = {
     "no records": (["random", "--target", "{tmp}"], "is no record folder"),
-    "no weights": (["{tmp}/none.h5", "--target", "{records}"], "no such weights file"),
+    "no weights": (["{tmp}/none.h5", "--target", "{records}"], "none.h5: no such file"),
     "no run": (["{tmp}", "--target", "{records}"], "is no run folder"),
     "method": (["random", "--target", "{records}", "--method", "svm"], "--method is one of"),
     "protocol": (["random", "--target", "{records}", "--protocol", "new"], "--protocol is one of"),

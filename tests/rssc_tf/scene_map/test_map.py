@@ -278,7 +278,7 @@ def test_nothing_is_overwritten_unasked_and_never_the_scene(colours, scene, cli,
 def test_an_interrupted_map_leaves_nothing(colours, scene, cli, tmp_path, monkeypatch):
     from rssc_tf.scene_map import model
 
-    def interrupted(self):
+    def interrupted(self, trust):
         calls = []
 
         def classify(windows):
@@ -328,7 +328,8 @@ def test_bad_input_is_one_line(colours, scene, cli, tmp_path):
     ):
         assert expected in one_line(cli, *words, "--out", out)
     assert "--out ends in .tif" in one_line(cli, colours, scene, "--out", tmp_path / "map.png")
-    assert "is no folder" in one_line(cli, colours, scene, "--out", tmp_path / "no" / "map.tif")
+    nowhere = ("--polygons", tmp_path / "no" / "map.json")
+    assert "is no folder" in one_line(cli, colours, scene, "--out", out, *nowhere)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.tif", "scene.tif", "text.tif"]
 
 
