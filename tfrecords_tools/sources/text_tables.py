@@ -57,7 +57,7 @@ def read_csv(
         try:
             table = _parse(text, separator, header)
         except pd.errors.ParserError:
-            table = _parse(_evened(text, separator), ",", header)
+            table = _even(text, separator, header)
     except BadFile as error:
         raise DataError(f"cannot read {file} as a CSV: {error.reason}") from error
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -77,30 +77,32 @@ def _parse(text: str, separator: str, header: int | None) -> pd.DataFrame:
     ).fillna("")
 
 
-def _evened(text: str, separator: str) -> str:
+def _even(text: str, separator: str, header: int | None) -> pd.DataFrame:
     """A table whose lines end in separators that the first has not, without these.
 
     Raises:
         ValueError: a line has more cells than the first.
     """
-    even, width = io.StringIO(), 0
-    writer = csv.writer(even)
+    rows: list[list[str]] = []
     lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         for row in lines:
             while row and not row[-1].strip():
                 row.pop()
-            width = width or len(row)
+            width = len(rows[0]) if rows else len(row)
             if len(row) > width:
                 raise ValueError(
                     f"line {lines.line_num} has {len(row)} cells and the first line {width}: cells "
                     f"with a {separator!r} in them stand in double quotes"
                 )
             if row:
-                writer.writerow(row + [""] * (width - len(row)))
+                rows.append(row + [""] * (width - len(row)))
     except (csv.Error, TypeError) as error:
         raise ValueError(f"line {lines.line_num}: {error}") from error
-    return even.getvalue()
+    table = pd.DataFrame(rows, dtype=str)
+    return (
+        table if header is None else table.iloc[1:].reset_index(drop=True).set_axis(rows[0], axis=1)
+    )
 
 
 def _decode(file: Path) -> tuple[str, list[str]]:
