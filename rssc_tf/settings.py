@@ -171,7 +171,7 @@ class Settings:
     )
     source_seed: int | None = setting(
         None,
-        help="Of the source round; --seed by default.",
+        help="Of the source round; that of the target round by default.",
         panel=TRAINING,
         at_least=0,
         at_most=_SEED,

@@ -83,7 +83,7 @@ def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) ->
             },
             "verify_mb_per_second": {
                 name: [round(_verify_rate(folder / "records", card, decode)) for _ in range(rounds)]
-                for name, decode in (("--no-decode", False), ("--decode", True))
+                for name, decode in (("hashes", False), ("hashes and pixels", True))
             },
             "memory": [
                 {"images": part, "peak_bytes": _peak(images, folder / "part", part, size)}

@@ -68,7 +68,7 @@ def _variants(records: Path, card: Card, batch_size: int) -> list[Variant]:
     }
     if is_wanted("auto", card, "train"):
         cached = training_batches(records, card, batch_size, seed=0, cache="ram")
-        datasets["ours, --cache ram"] = lambda: cached
+        datasets["ours, cache ram"] = lambda: cached
     variants = [
         Variant(name, lambda make=make: _count(make(), batch_size))
         for name, make in datasets.items()

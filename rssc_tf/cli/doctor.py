@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from tfrecords_tools.common.errors import as_flags
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "doctor"
@@ -121,7 +122,7 @@ def _print_end(problems: list[dict], trials: list[dict], failed: list[dict]) -> 
     for trial in failed:
         where = f"{trial['device']} {trial['kind']} {trial['precision']}"
         typer.echo(f"\n{where}: the {trial['failed']} fails: {trial['reason']}")
-        typer.echo(f"  mend: {trial['mend']}")
+        typer.echo(f"  mend: {as_flags(trial['mend'])}")
     if not problems and not failed:
         typer.echo("\nall is well" if trials else "\nnothing wrong is seen; nothing was tried")
 

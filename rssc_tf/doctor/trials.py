@@ -207,7 +207,7 @@ def reason_of(error: Exception) -> str:
 _MENDS = (
     (
         ("ResourceExhausted", "OOM", "out of memory", "CUDA_ERROR_OUT_OF_MEMORY"),
-        "free its memory (nvidia-smi shows who has it), or take a smaller --batch-size",
+        "free its memory (nvidia-smi shows who has it), or take a smaller `batch_size`",
     ),
     (
         ("libdevice", "ptxas", "nvlink", "cuda_data_dir"),
@@ -218,19 +218,19 @@ _MENDS = (
         'pip install "rssc-tf[cuda]" brings libraries that fit TensorFlow; see that the driver is '
         "new enough",
     ),
-    (("eterministic",), "train with --no-deterministic"),
+    (("eterministic",), "train with `deterministic=False`"),
     (("No space left", "Read-only file system"), "TMPDIR names a folder with space"),
 )
 
 
 def mend_of(trial: Trial, error: Exception) -> str:
-    """What a user can do about a failed trial."""
+    """What a user can do about a failed trial; parameters as in the messages of errors."""
     text = f"{type(error).__name__} {error}"
     for signs, mend in _MENDS:
         if any(sign in text for sign in signs):
             return mend
     if trial.precision != "float32":
-        return "train with --precision float32"
+        return "train with `precision='float32'`"
     if not trial.device.startswith("CPU"):
         return "train on the CPU: CUDA_VISIBLE_DEVICES=-1"
     return "install TensorFlow anew: pip install --force-reinstall tensorflow"
