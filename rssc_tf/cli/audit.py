@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from rssc_tf.cli.effects import refuse_without_effect
+from rssc_tf.cli.reading import ClassLevel, Ignore, LabelColumn, LabelSeparator
 from tfrecords_tools.common.locks import writes_to
 
 NAME = "audit"
@@ -28,19 +29,10 @@ def command(
     dataset: Annotated[
         str | None, Option(help="Name in `rssc-tf datasets`; else known by its labels.")
     ] = None,
-    label_column: Annotated[
-        list[str] | None, Option(help="Column that is a label, if that is not clear; several.")
-    ] = None,
-    label_separator: Annotated[
-        str | None, Option(help="Between the tags of a cell, or none: a cell is one class.")
-    ] = None,
-    class_level: Annotated[
-        str | None,
-        Option(metavar="N", help="Level of the class folders, from 1, or last: the innermost."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt); several.")
-    ] = None,
+    label_column: LabelColumn = None,
+    label_separator: LabelSeparator = None,
+    class_level: ClassLevel = None,
+    ignore: Ignore = None,
     label_cap: Annotated[
         int | None, Option(min=1, help="Most labels an image may have; else the catalogue's.")
     ] = None,

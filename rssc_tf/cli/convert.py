@@ -5,6 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.reading import ClassLevel, Ignore, LabelColumn, LabelSeparator
+
 NAME = "convert"
 _IN_A_TABLE = 24  # classes; more are printed in columns
 
@@ -19,19 +21,10 @@ def command(
         list[Path] | None,
         Option(help="CSV or TSV: 0/1 columns, one column of classes or of tags; several."),
     ] = None,
-    label_column: Annotated[
-        list[str] | None, Option(help="Column that is a label, if that is not clear; several.")
-    ] = None,
-    label_separator: Annotated[
-        str | None, Option(help="Between the tags of a cell, or none: a cell is one class.")
-    ] = None,
-    class_level: Annotated[
-        str | None,
-        Option(metavar="N", help="Level of the class folders, from 1, or last: the innermost."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt); several.")
-    ] = None,
+    label_column: LabelColumn = None,
+    label_separator: LabelSeparator = None,
+    class_level: ClassLevel = None,
+    ignore: Ignore = None,
     split_file: Annotated[
         list[Path] | None,
         Option(help="List named ..train/..val/..test.csv, folds.csv, or *-split.pkl; several."),
