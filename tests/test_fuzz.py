@@ -23,7 +23,7 @@ def kinds(records, trained, exported, tmp_path_factory) -> dict[str, Kind]:
 
 NAMES = (
     *("images", "label CSVs", "split lists", "pickles", "cards", "settings", "records"),
-    *("requests", "models"),
+    *("requests", "models", "JSON", "torch", "HDF5", "arrays", "special"),
 )
 
 

@@ -1,7 +1,8 @@
 """The eight symmetries of an image: an overhead photograph has no up.
 
 A feature that is the mean over all quarter turns and mirrorings does not depend on how an image
-lies. One batch of views goes through the network on its device.
+lies. One batch of views goes through the network on its device. No file holds these layers, so they
+are not registered.
 """
 
 import keras
@@ -19,7 +20,6 @@ def check_views(views: int) -> None:
         raise SettingError("views", "is 1 (the image as it lies) or 8 (its symmetries)", views)
 
 
-@keras.saving.register_keras_serializable(package="rssc_tf")
 class Symmetries(keras.layers.Layer):
     """The quarter turns and mirrorings of square images.
 
@@ -40,7 +40,6 @@ class Symmetries(keras.layers.Layer):
         return keras.KerasTensor((None, *images.shape[1:]), images.dtype)
 
 
-@keras.saving.register_keras_serializable(package="rssc_tf")
 class MeanOfViews(keras.layers.Layer):
     """The mean of what a network makes of `Symmetries`: `(8 n, d)` to `(n, d)`."""
 

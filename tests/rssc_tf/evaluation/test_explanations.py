@@ -126,7 +126,7 @@ def test_a_backbone_of_tokens_and_an_unknown_class_are_told():
     model = build_classifier(vit, Normalization.from_mode("unit"), 2, 32)
     with pytest.raises(RsscError, match="gives 16 tokens and no spatial feature map"):
         grad_cam(model, _noise(1, 32, 32, 3), [0])
-    with pytest.raises(RsscError, match="classes 0 to 1, not"):
+    with pytest.raises(RsscError, match="`classes` are of 0 to 1"):
         grad_cam(_classifier("tiny", 2, 32), _noise(1, 32, 32, 3), [2])
 
 

@@ -80,5 +80,5 @@ def test_without_records_an_export_says_so_and_has_none(trained, cli, tmp_path):
     code, _, err = cli("export", run, "--out", tmp_path / "export")
     assert code == 0
     assert len(err.strip().splitlines()) == 1
-    assert "gone is no record folder" in err
+    assert "gone, and there are no records now" in err
     assert not (tmp_path / "export" / "novelty.npz").exists()

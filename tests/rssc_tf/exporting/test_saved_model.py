@@ -272,7 +272,7 @@ def test_a_run_without_calibration_or_records_is_exported_as_it_is(trained, cli,
     code, _, err = cli("export", run, "--out", tmp_path / "export")
     assert code == 0
     assert err.count("\n") == 1
-    assert f"{tmp_path}/gone is no record folder" in err
+    assert f"was trained on {tmp_path}/gone, and there are no records now" in err
     assert "are not calibrated" in (tmp_path / "export" / "model_card.md").read_text()
     assert read_card(tmp_path / "export") == read_card(trained)
 

@@ -221,17 +221,17 @@ BAD = {
     "protocol": (["random", "--target", "{records}", "--protocol", "new"], "--protocol is one of"),
     "paper knn": (
         ["random", "--target", "{records}", "--method", "knn", "--protocol", "paper"],
-        "--protocol is of the linear probe",
+        "--protocol paper is a linear probe",
     ),
     "C": (["random", "--target", "{records}", "--c", "0"], "--c is above 0"),
     "C of knn": (
         ["random", "--target", "{records}", "--method", "knn", "--c", "1"],
-        "--c is of the linear probe: no --method knn",
+        "--c is for the logistic regression",
     ),
     "k": (["random", "--target", "{records}", "--k", "0"], "--k is at least 1"),
     "k of linear": (
         ["random", "--target", "{records}", "--method", "linear", "--k", "1"],
-        "--k is of nearest neighbours",
+        "--k is for --method knn or both",
     ),
     "seed": (["random", "--target", "{records}", "--seed", "-1"], "--seed is at least 0"),
     "views": (["random", "--target", "{records}", "--views", "3"], "--views is 1 (the image as"),
