@@ -66,6 +66,12 @@ def test_badge_and_install_cell_name_one_repository(notebook):
     assert installed[1] == badge[1]
 
 
+@pytest.mark.parametrize(
+    "notebook",
+    [NOTEBOOKS[0], *(pytest.param(path, marks=pytest.mark.slow) for path in NOTEBOOKS[1:])],
+    ids=lambda path: path.stem,
+    indirect=True,
+)
 def test_it_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     content = nbformat.read(notebook, as_version=4)

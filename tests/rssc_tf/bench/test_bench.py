@@ -58,6 +58,7 @@ def test_train(records, cli, tmp_path):
     assert all(row["min"] <= row["stall"] < 1 for row in result["stall"])
 
 
+@pytest.mark.slow
 def test_convert(scenes, cli, tmp_path):
     out = tmp_path / "convert.json"
     arguments = ["--limit", 24, "--size", 32, "--rounds", 1, "--json", out]

@@ -173,6 +173,7 @@ def test_a_diverging_run_is_a_failed_row(records, cli, tmp_path):
     assert cli(*words, "--retry-failed")[1].count("--- run") == 1
 
 
+@pytest.mark.slow
 def test_dry_run_writes_nothing(arguments, cli, tmp_path):
     code, printed, _ = cli(*arguments, "--out", tmp_path / "out", "--dry-run")
     assert code == 0

@@ -111,7 +111,10 @@ def test_a_backbone_of_one_size_only_says_so():
         at_side(fixed, 48)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "vit" else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS],
+)
 def test_a_preset_is_trained_probed_and_exported(name, presets, records, cli, tmp_path):
     hub = f"hub:{presets / name}"
     words = ("--target", records, "--backbone", hub)

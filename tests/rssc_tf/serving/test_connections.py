@@ -128,6 +128,7 @@ def test_a_body_must_keep_coming(monkeypatch):
         assert answer["error"] == "the body came too slowly: 1 kB a second are the least"
 
 
+@pytest.mark.slow
 def test_slow_bodies_give_back_what_they_hold(monkeypatch):
     monkeypatch.setattr(bodies, "_SILENT", 0.1)
     monkeypatch.setattr(bodies, "IN_FLIGHT", 2)

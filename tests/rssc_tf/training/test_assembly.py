@@ -32,7 +32,9 @@ def _train(cli, out, *words, code: int = 0) -> None:
     assert found == code, err
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_a_later_run_is_that_of_its_own_process(precision, records, assembled, cli, tmp_path):
     # `tiny` has Dropout; the second run has another seed, rate and length, and is interrupted.
     words = ("--strategy", "scratch", "--target", records, *SMALL, "--precision", precision)

@@ -112,6 +112,7 @@ def test_compare_has_a_size_for_each_regime(weights, records, cli, tmp_path):
     assert cli(*words, "scratch,imagenet")[0] == 0  # and finds them again
 
 
+@pytest.mark.slow
 def test_a_grid_that_was_begun_at_the_crop_goes_on_at_it(weights, records, cli, tmp_path):
     out = tmp_path / "grid"
     words = ("compare", "--target", records, *QUICK, "--seeds", 1, "--weights", weights)
