@@ -88,6 +88,8 @@ def _next(waiting: list[Cell], workers: list["_Worker"]) -> Cell:
 @contextmanager
 def _workers(count: int) -> Iterator[list["_Worker"]]:
     """Starts the processes, and leaves none behind."""
+    # What a stopped process has left open is closed by Python, which would say so after our line.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     gpus, workers = _gpus(), []
     try:
