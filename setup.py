@@ -80,6 +80,7 @@ setup(
         "pyarrow>=17",
         "pyyaml>=6",
         "rich>=13",
+        "safetensors>=0.5",
         "scikit-learn>=1.5",
         "scipy>=1.13",
         "tensorboard>=2.19",
