@@ -69,11 +69,9 @@ def test_an_installation_without_extras(fresh, tmp_path):
     assert listed.returncode == 0 and "gassl/resnet50" in listed.stdout
 
     # In the place of TensorFlow its distribution for processors alone, which is the same package.
-    (version,) = [
-        line.split()[1] for line in _pip(fresh, "list") if line.split()[0] == "tensorflow"
-    ]
+    versions = dict(line.split()[:2] for line in _pip(fresh, "list"))
     _pip(fresh, "uninstall", "--yes", "tensorflow")
-    _pip(fresh, "install", "--quiet", "--no-deps", f"tensorflow-cpu=={version}")
+    _pip(fresh, "install", "--quiet", "--no-deps", f"tensorflow-cpu=={versions['tensorflow']}")
     again = _run(fresh, "-c", SCRIPT, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     found = json.loads(again.stdout.strip().splitlines()[-1])

@@ -136,7 +136,7 @@ def check_keras(path: Path) -> None:
         damaged = archive.testzip()
         if damaged is not None:
             raise DataError(f"{damaged} in it is damaged")
-        # Of a part of the model as `"module": "keras_hub..."`; versions before 0.3 made their
+        # Of a part of the model as `"module": "keras_hub..."`; versions before 0.2 made their
         # ResNets with it.
         if '"keras_hub' in json.dumps(config_member(archive)) and not find_spec("keras_hub"):
             raise MissingExtra(f"{path}, made with KerasHub,", "hub")

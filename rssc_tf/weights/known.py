@@ -69,7 +69,7 @@ def _torchvision(
 
 
 def _kerashub(backbone: str, preset: str) -> Weights:
-    """What versions before 0.3 took for `imagenet`."""
+    """What versions before 0.2 took for `imagenet`."""
     return _imagenet(
         backbone,
         "torch",

@@ -22,7 +22,7 @@ HUB = ("resnet18", "resnet50")
 
 
 def kerashub(name: str) -> keras.Model:
-    """As versions before 0.3 built it."""
+    """As versions before 0.2 built it."""
     hub = pytest.importorskip("keras_hub")
     blocks, bottleneck = RESNETS[name]
     return hub.models.ResNetBackbone(
@@ -62,7 +62,7 @@ def test_weights_files_of_the_old_one_are_read(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def old_run(records, tmp_path_factory) -> Path:
-    """A run whose model has KerasHub's ResNet in it, as versions before 0.3 left them."""
+    """A run whose model has KerasHub's ResNet in it, as versions before 0.2 left them."""
     from rssc_tf.cli import main
 
     pytest.importorskip("keras_hub")
