@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipelines.augment import crop_side
 from rssc_tf.fields import WEIGHTS
+from rssc_tf.records import Records
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.runs import MODEL
 from rssc_tf.settings import (
@@ -170,20 +171,20 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source else None
     targets: dict[str, list[_Part]] = {}
-    for records in grid.targets:
-        card = open_records(Path(records))
-        if "train" not in card.splits:
-            raise DataError(f"{records} has no training split: convert with `train_fraction`")
-        if "test" not in card.splits:
+    for path in grid.targets:
+        records = Records(path)
+        if "train" not in records.splits:
+            raise DataError(f"{path} has no training split: convert with `train_fraction`")
+        if "test" not in records.splits:
             raise DataError(
-                f"{records} has no test split, and a comparison without one says nothing: "
+                f"{path} has no test split, and a comparison without one says nothing: "
                 "convert with `train_fraction` and `val_fraction` that leave some images"
             )
-        if card.name in targets:
-            raise DataError(f"two targets are called {card.name!r}: convert one with `dataset`")
-        targets[card.name] = [
-            _part(records, card, fraction, out, write)
-            for fraction in grid.fractions or (training_share(card),)
+        if records.name in targets:
+            raise DataError(f"two targets are called {records.name!r}: convert one with `dataset`")
+        targets[records.name] = [
+            _part(records, fraction, out, write)
+            for fraction in grid.fractions or (training_share(records.card),)
         ]
     at_crop = begun_at_crop(out)
     return [
@@ -217,31 +218,29 @@ def say_sizes(grid: Grid, cells: list[Cell]) -> None:
 
 
 class _Part(NamedTuple):
-    """A target at one fraction: its records, their card, and how many images it trains on."""
+    """A target at one fraction: its records, and how many images it trains on."""
 
     fraction: float
-    records: str
-    card: Card
+    records: Records
     examples: int
 
 
-def _part(records: str, card: Card, fraction: float, out: Path, write: bool) -> _Part:
+def _part(records: Records, fraction: float, out: Path, write: bool) -> _Part:
     """The target itself, or a subset of it."""
-    if is_whole(card, fraction):
-        return _Part(fraction, records, card, card.splits["train"].examples)
-    folder = out / "records" / f"{card.name}-f{fraction:g}"
+    if is_whole(records.card, fraction):
+        return _Part(fraction, records, records.splits["train"])
+    folder = out / "records" / f"{records.name}-f{fraction:g}"
     if folder.is_dir():
-        subset = open_records(folder)
-        if subset.made.get("subset_of") != card.sha256:
+        subset = Records(folder)
+        if subset.card.made.get("subset_of") != records.card.sha256:
             raise DataError(
-                f"{folder} is a part of other records than {records}: choose another `out`"
+                f"{folder} is a part of other records than {records.path}: choose another `out`"
             )
     elif write:
-        subset = write_subset(Path(records), folder, fraction)
+        subset = Records(folder, write_subset(records.path, folder, fraction))
     else:
-        total = sum(split.examples for split in card.splits.values())
-        return _Part(fraction, records, card, int(total * fraction + 0.5))
-    return _Part(fraction, str(folder), subset, subset.splits["train"].examples)
+        return _Part(fraction, records, int(len(records) * fraction + 0.5))
+    return _Part(fraction, subset, subset.splits["train"])
 
 
 def _cell(
@@ -253,24 +252,29 @@ def _cell(
     seed: int,
     at_crop: bool,
 ) -> Cell:
-    name, fraction, card = part.card.name, part.fraction, part.card
+    records, fraction = part.records, part.fraction
     settings = _settings(grid, fraction, strategy)
     config = Settings(
-        **settings, strategy=strategy, target=part.records, head=head, seed=seed, source_seed=0
+        **settings,
+        strategy=strategy,
+        target=str(records.path),
+        head=head,
+        seed=seed,
+        source_seed=0,
     )
-    size = config.image_size or crop_side(card.side)
+    size = config.image_size or crop_side(records.card.side)
     if not config.image_size and not at_crop:
         regime = get_regime(strategy)
         size = default_size(size, config.backbone, regime.pretraining, config.weights)
     config = resolve(config, size)
     defined = definition(config) | {"procedure": PROCEDURE}
-    defined |= {"records": card.sha256, "weights": _content(config.weights)}
+    defined |= {"records": records.card.sha256, "weights": _content(config.weights)}
     if get_regime(strategy).source_round:
         defined["source"] = source.sha256
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder = Path("runs", name, f"{head}-f{fraction:g}", f"{strategy}-{seed}")
-    return Cell(name, head, fraction, part.examples, strategy, seed, config, folder, key)
+    folder = Path("runs", records.name, f"{head}-f{fraction:g}", f"{strategy}-{seed}")
+    return Cell(records.name, head, fraction, part.examples, strategy, seed, config, folder, key)
 
 
 def _settings(grid: Grid, fraction: float, strategy: str) -> dict:

@@ -1,13 +1,13 @@
 """How far an exported file, run by its own runtime, agrees with the run's model."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.exporting.records import views
+from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import SPLITS
@@ -16,7 +16,7 @@ _BATCH = 32
 
 
 def compare(
-    run: Run, classify: Callable[[np.ndarray], np.ndarray], records: Path, most: int
+    run: Run, classify: Callable[[np.ndarray], np.ndarray], records: Records, most: int
 ) -> dict:
     """Both models on the same images of the test split (or of the last split there is).
 
@@ -34,7 +34,7 @@ def compare(
     """
     card = run.card
     split = max(card.splits, key=SPLITS.index)
-    images, labels = views(records, run, split, most)
+    images, labels = views(records, split, most)
     apply, temperature = forward(run.model), run.temperature
     ours, theirs = [], []
     with progress_bar("comparing", len(images)) as advance:

@@ -16,6 +16,7 @@ from rssc_tf.exporting import agreement, to_onnx, to_tflite
 from rssc_tf.exporting.folder import describe
 from rssc_tf.exporting.model_card import portable_card
 from rssc_tf.exporting.records import own_records, views
+from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
@@ -104,11 +105,11 @@ def export_portable(
     with new_folder(out, overwrite) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
-            samples, _ = views(own, run, "train", REPRESENTATIVE)
+            samples, _ = views(own, "train", REPRESENTATIVE)
         path = folder / f"model.{kind}"
         portable = Portable(run)
         classify = _convert(portable, format_, path, samples)
-        if own:
+        if own is not None:
             found = agreement.compare(run, classify, own, COMPARED)
             found = {
                 "format": kind,
@@ -148,7 +149,7 @@ def _convert(portable: Portable, format_, path: Path, samples):
     ) from failed
 
 
-def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Path | None:
+def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Records | None:
     try:
         return own_records(run, elsewhere)
     except RsscError as error:

@@ -7,7 +7,6 @@ import pandas as pd
 import tensorflow as tf
 
 from rssc_tf.evaluation.metrics import display_name
-from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Progress, snapshot
 from rssc_tf.training.validation import Validation
@@ -26,7 +25,7 @@ class EpochEnd:
     def __init__(self, training: Training, folder: Path):
         self._training, self._folder = training, folder
         self._validate = Validation(training)
-        self._headline = f"val_{task_of(training.card).headline}"
+        self._headline = f"val_{training.records.task.headline}"
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def __call__(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:

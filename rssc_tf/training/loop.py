@@ -50,7 +50,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
     """
     # --- lengths, and where the checkpoint stands ---
     config, model, assembly = training.config, training.model, training.assembly
-    records, examples = Path(config.target), training.examples
+    records, examples = training.records.path, training.examples
     batch, last_step = training.batch, training.steps
     epoch_ends = {
         math.ceil((epoch + 1) * examples / batch): epoch + 1 for epoch in range(config.epochs)
