@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One of them; give one of `window`, `symmetry`, `apply` and `mix`, which are done in this order.
+    """One of them; give one of `window`, `symmetry`, `apply` and `mix`, done in this order.
 
     Attributes:
         name: what `augment` takes.

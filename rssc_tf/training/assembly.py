@@ -24,10 +24,12 @@ from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
 from rssc_tf.models.input_size import at_side
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings, definition
-from rssc_tf.training.distribution import device_batches, dtype_policy, global_batch
+from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.distribution import device_batches, global_batch
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import Initial, initialise
 
@@ -37,7 +39,7 @@ _ASSIGNED = frozenset(
     (
         *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
         *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
-        *("augment", "exclude_leaks"),
+        *("augment", "exclude_leaks", "head_first", "recipe"),
     )
 )
 _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
@@ -53,6 +55,7 @@ class Assembly:
         schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
         forward: the model for inference.
+        average: of the weights, that takes their place in the end; `None`: they are what they are.
     """
 
     model: keras.Model
@@ -60,6 +63,7 @@ class Assembly:
     schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
     forward: Forward
+    average: WeightAverage | None
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
 
     def begin(self, initial: Initial, seed: int) -> None:
@@ -72,6 +76,16 @@ class Assembly:
         head.bias.assign(tf.zeros_like(head.bias))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
+        self.begin_average()
+
+    def begin_average(self) -> None:
+        """The average, if there is one, begins with the model's present weights."""
+        if self.average:
+            self.average.begin()
+
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """In the block, the model has the weights that count: the average, if there is one."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -235,11 +249,13 @@ def _assemble(
             weight_decay=config.weight_decay,
             precision=config.precision,
         )
+        momentum = config.ema_momentum
+        average = WeightAverage(model, momentum) if momentum else None
     losses = partial(records.task.losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses)
+    step = training_step(model, optimizer, distribution, losses, average)
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step, forward, fresh)
+    return Assembly(model, optimizer, schedule, step, forward, average, fresh)
 
 
 def _summary(variable) -> np.ndarray:

@@ -39,6 +39,10 @@ class EpochEnd:
         Returns:
             A line for people, or `None` if it was stopped; then nothing has changed.
         """
+        with self._training.assembly.averaged():
+            return self._end(epoch, progress, stopping)
+
+    def _end(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
         scores = self._validate(stopping)
         if scores is None:
             return None
@@ -63,7 +67,7 @@ class EpochEnd:
             return
         best = progress.best
         if best is None or self._rank(row) > self._rank(best):
-            progress.best, progress.best_weights = row, snapshot(self._training.model)
+            progress.best, progress.best_weights = row, snapshot(self._training.model.variables)
 
     def _rank(self, row: dict) -> tuple[float, float]:
         # A small split has ties; the surer model wins.

@@ -20,6 +20,7 @@ from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
@@ -34,7 +35,7 @@ from rssc_tf.settings import (
 )
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
-from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
