@@ -5,8 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.export_flags import Trust, Views
 from rssc_tf.cli.reading import NoData, bands_flag, range_flag, scaling
-from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -52,6 +52,7 @@ def command(
         Path | None, Option(help="GeoTIFF to make, too: a band of probabilities for each class.")
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+    views: Views = None,
     trust: Trust = False,
 ) -> None:
     try:
@@ -73,6 +74,7 @@ def command(
         polygons=polygons,
         probabilities=probabilities,
         overwrite=overwrite,
+        views=views,
         trust=trust,
     )
     scene_, across = made.scene, made.across

@@ -7,8 +7,8 @@ import typer
 from typer import Argument, Option
 
 from rssc_tf.cli.effects import refuse_without_effect
+from rssc_tf.cli.export_flags import Trust, Views
 from rssc_tf.cli.reading import NoData, bands_flag, range_flag, scaling
-from rssc_tf.cli.trust import Trust
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -26,6 +26,7 @@ def command(
     range_: Range = None,
     nodata: NoData = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing CSV.")] = False,
+    views: Views = None,
     trust: Trust = False,
 ) -> None:
     refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
@@ -42,6 +43,7 @@ def command(
         export,
         images,
         **scaling(bands, range_, nodata),
+        views=views,
         trust=trust,
     )
     if out:

@@ -42,7 +42,7 @@ def image_files(records: Records, count: int) -> list[bytes]:
     return [example["image"].numpy() for example in examples]
 
 
-def views(records: Records, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def first_images(records: Records, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """What the model is shown of the first images of a split, and their labels.
 
     Returns:

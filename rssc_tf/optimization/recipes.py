@@ -39,6 +39,7 @@ RECIPES = {
                 "schedule": "cosine",
                 "label_smoothing": 0.1,
                 "ema_momentum": 0.99,
+                "views": 8,
             },
         ),
     )

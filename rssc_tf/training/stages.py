@@ -125,7 +125,7 @@ def _run_stages(
     if cluster.chief:
         _check_stages(out, stages)
     trained = _train_stage(config, target, initial, out, cluster, stages)
-    return _evaluate(trained, target, out, cluster)
+    return _evaluate(trained, config, target, out, cluster)
 
 
 def _open(path: str) -> Records:
@@ -214,7 +214,7 @@ def _source_round(
             _begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
         trained = _train_stage(config, records, initial, folder, cluster, stages, excluded)
-        _evaluate(trained, records, folder, cluster)
+        _evaluate(trained, config, records, folder, cluster)
         if cluster.chief:
             seal(folder / MODEL)
     return folder
@@ -269,11 +269,14 @@ def _train_stage(
     return training.assembly.forward
 
 
-def _evaluate(trained: Forward | None, records: Records, folder: Path, cluster: Cluster) -> dict:
+def _evaluate(
+    trained: Forward | None, config: Settings, records: Records, folder: Path, cluster: Cluster
+) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        metrics = evaluate_run(trained or load_model(folder), records, _test_split(records), folder)
+        split, model = _test_split(records), trained or load_model(folder)
+        metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics
     cluster.barrier()
