@@ -108,15 +108,6 @@ class Settings:
         panel=DATA,
         affects=SOURCE_ROUND,
     )
-    recipe: str = setting(
-        "paper",
-        help="Defaults of the settings below: one of {choices}.",
-        panel=TRAINING,
-        choices=RECIPES,
-        check=get_recipe,
-        affects=NOTHING,  # what it stands for does
-        of_grid=True,
-    )
     backbone: str = setting(
         "resnet50",
         help="One of {choices}, or any KerasHub preset as hub:NAME.",
@@ -150,10 +141,14 @@ class Settings:
         at_most=10**4,
         timed=True,
     )
-    head_first: bool = setting(
-        False,
-        help="Begin with the best linear head on the features of trained weights.",
+    recipe: str = setting(
+        "paper",
+        help="Defaults of the settings below: one of {choices}.",
         panel=TRAINING,
+        choices=RECIPES,
+        check=get_recipe,
+        affects=NOTHING,  # what it stands for does
+        of_grid=True,
     )
     epochs: int = setting(
         100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
@@ -176,6 +171,11 @@ class Settings:
         choices=AUGMENTATIONS,
         check=canonical,
         timed=True,
+    )
+    head_first: bool = setting(
+        False,
+        help="Begin with the best linear head on the features of trained weights.",
+        panel=TRAINING,
     )
     optimizer: str = setting(
         "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
