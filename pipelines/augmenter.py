@@ -22,6 +22,7 @@ class Augmenter:
         self._window = next((row for row in rows if row.window), None)
         self._symmetries = [row for row in rows if row.symmetry]
         self._rows = [row for row in rows if row.apply]
+        self._mixing = [row for row in rows if row.mix]
         self._columns: dict[int, slice] = {}  # of each stream, in `draw`'s tensor
         for row in rows:
             begin = sum(columns.stop - columns.start for columns in self._columns.values())
@@ -57,6 +58,26 @@ class Augmenter:
             return images
 
         return tf.function(apply, jit_compile=True)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `mix` does anything."""
+        return bool(self._mixing)
+
+    def mix(
+        self, images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A batch as `apply` gives it, and float32 `(n, classes)`, mixed among each other."""
+        return self._compiled_mix(images, targets, draws)
+
+    @cached_property
+    def _compiled_mix(self) -> Callable:
+        def mix(images, targets, draws):
+            for row in self._mixing:
+                images, targets = row.mix(images, targets, self._of(row, draws))
+            return images, targets
+
+        return tf.function(mix, jit_compile=True)
 
     def _of(self, row: Augmentation, draws: tf.Tensor) -> tf.Tensor:
         return draws[:, self._columns[row.number]]

@@ -12,11 +12,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augment import crop_side
-from pipelines.augmentations import STUDY
+from pipelines.augmentations import STUDY, mixes_labels
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, read, read_epoch, shard_paths
+from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.records.schema import parse_many
 
@@ -64,12 +65,17 @@ def training_batches(
 
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
-        class indices or float32 `(batch, classes)` of 0 and 1.
+        class indices or float32 `(batch, classes)` of 0 and 1; where images are mixed, the latter
+        in both cases, and anything between 0 and 1.
 
     Raises:
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
-        SettingError: there is no such augmentation.
+        SettingError: there is no such augmentation, or nothing to mix: one class only.
     """
+    if mixes_labels(augment) and len(card.classes) < 2:
+        raise SettingError(
+            "augment", f"mixes classes, and {records} has only {card.classes[0]!r}", augment
+        )
     shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
     examples = count_kept(records, card, split, exclude)
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
@@ -94,7 +100,12 @@ def training_batches(
         return cut(image, window, crop), draws, target
 
     def prepare_batch(images, draws, targets):
-        return augmenter.apply(images, draws), targets
+        images = augmenter.apply(images, draws)
+        if not augmenter.mixes:
+            return images, targets
+        if not card.multi_label:
+            targets = tf.one_hot(targets, len(card.classes))
+        return augmenter.mix(images, targets, draws)
 
     endless = epochs is None
     if endless:

@@ -1,12 +1,15 @@
 """Settings of a training run: what was asked, and what it resolves to."""
 
-from dataclasses import asdict, dataclass, fields, replace
+import functools
+import inspect
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical
 from rssc_tf.fields import (
+    EVALUATION,
     NOTHING,
     SOURCE_ROUND,
     WEIGHTS,
@@ -16,6 +19,8 @@ from rssc_tf.fields import (
     setting,
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
+from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
+from rssc_tf.optimization.recipes import RECIPES, get_recipe
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -48,11 +53,38 @@ def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
     raise SettingError("checkpoint_every", "is steps (500) or minutes (5m)", text)
 
 
+def _parts(recipe: str) -> dict:
+    """The settings of a recipe."""
+    parts = dict(get_recipe(recipe).settings)
+    for name in unknown_settings(parts):
+        raise SettingError("recipe", f"has a part {name!r}, which is no setting", recipe)
+    return parts
+
+
+def _with_recipe(settings: type) -> type:
+    """Lets a new `settings` take what it is not given from its recipe, before the defaults.
+
+    `dataclasses.replace` gives all fields, and so changes those only that it names.
+    """
+    plain = settings.__init__
+    signature = inspect.signature(plain)
+
+    @functools.wraps(plain)
+    def init(self, *args, **given):
+        values = signature.bind_partial(self, *args, **given).arguments
+        plain(**{**_parts(values.get("recipe", settings.recipe)), **values})
+
+    settings.__init__ = init
+    return settings
+
+
+@_with_recipe
 @dataclass(frozen=True)
 class Settings:
     """One run of `rssc-tf train`; every field is a flag, and what is declared here is all of it.
 
     Lengths are in passes over a training split, sides in pixels, rates are peaks of the schedule.
+    What is not given is as `recipe` has it, and else at its default.
 
     Raises:
         SettingError: a value that its declaration does not allow, or that contradicts another.
@@ -109,6 +141,15 @@ class Settings:
         at_most=10**4,
         timed=True,
     )
+    recipe: str = setting(
+        "paper",
+        help="Defaults of the settings below: one of {choices}.",
+        panel=TRAINING,
+        choices=RECIPES,
+        check=get_recipe,
+        affects=NOTHING,  # what it stands for does
+        of_grid=True,
+    )
     epochs: int = setting(
         100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
     )
@@ -130,6 +171,11 @@ class Settings:
         choices=AUGMENTATIONS,
         check=canonical,
         timed=True,
+    )
+    head_first: bool = setting(
+        False,
+        help="Begin with the best linear head on the features of trained weights.",
+        panel=TRAINING,
     )
     optimizer: str = setting(
         "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
@@ -158,6 +204,14 @@ class Settings:
     label_smoothing: float = setting(
         0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
     )
+    ema_momentum: float = setting(
+        0.0,
+        help="Of a moving average of the weights, which is then the model; 0: none.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        timed=True,
+    )
     precision: str = setting(
         "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True
     )
@@ -179,6 +233,14 @@ class Settings:
         of_grid=True,
     )
     deterministic: bool = setting(True, help="Same seed, same weights.", panel=TRAINING)
+    views: int = setting(
+        CLASSIFIER_VIEWS,
+        help="Of an image in an evaluation: 1, or 8: mean probability of its turns and flips.",
+        panel=RUN,
+        check=check_views,
+        affects=EVALUATION,
+        absent=1,
+    )
     distribute: str = setting(
         "auto",
         help="auto, none, mirrored or multiworker (with TF_CONFIG).",
@@ -232,8 +294,12 @@ class Settings:
             return self.learning_rate
         if self.head == "linear":
             return OPTIMIZERS[self.optimizer].rates[LINEAR]
+        return self._rate(self.from_random())
+
+    def from_random(self) -> bool:
+        """Whether the target round begins with a backbone of random weights."""
         regime = get_regime(self.strategy)
-        return self._rate(regime.pretraining == "random" and not regime.source_round)
+        return regime.pretraining == "random" and not regime.source_round
 
     def source_rate(self) -> float:
         """Peak learning rate of the source round."""
@@ -243,6 +309,12 @@ class Settings:
 
     def _rate(self, random: bool) -> float:
         return OPTIMIZERS[self.optimizer].rates[RANDOM if random else PRETRAINED]
+
+
+def all_of_recipe(name: str) -> dict:
+    """What a recipe says of every setting that some recipe decides."""
+    decided = {one: getattr(Settings, one) for row in RECIPES for one in _parts(row)}
+    return {"recipe": name, **decided, **_parts(name)}
 
 
 TrainConfig = Settings  # its name before 0.2
@@ -332,19 +404,29 @@ def definition(config: Settings, affects: tuple[str, ...] = (WEIGHTS, SOURCE_ROU
     }
 
 
+def completed(old: dict) -> dict:
+    """A run's `config.yaml` with the settings that it lacks, because the version that wrote it had
+    none: they were at their defaults, or as their declarations say."""
+    lacking = {
+        one.name: one.default if declared(one).absent is None else declared(one).absent
+        for one in fields(Settings)
+    }
+    return {name: value for name, value in lacking.items() if value is not MISSING} | old
+
+
 def changed_setting(old: dict, new: Settings) -> str | None:
     """The first setting in which a run that goes on differs, or `None`.
 
     Args:
-        old: the content of its `config.yaml`; a setting that it lacks, because the version that
-            wrote it had none, was at its default.
+        old: the content of its `config.yaml`, which `completed` completes.
         new: the settings now.
     """
+    old = completed(old)
     for name in unknown_settings(old):
         return f"`{name}` was {old[name]}, and this version has no such setting"
     for one in fields(new):
         if declared(one).affects != NOTHING:
-            before, value = old.get(one.name, one.default), getattr(new, one.name)
+            before, value = old.get(one.name), getattr(new, one.name)
             if before != value:
                 return f"`{one.name}` was {before}, is {value}"
     return None
@@ -375,6 +457,8 @@ def resolve(config: Settings, image_size: int) -> Settings:
     return replace(
         config,
         augment=canonical(config.augment),
+        # Random features have no best head.
+        head_first=config.head_first and not config.from_random(),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
@@ -391,6 +475,8 @@ def with_source_settings(config: Settings) -> Settings:
         target=config.source,
         source=None,
         head="finetune",
+        head_first=False,
+        views=1,  # runs that look at several share it
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),
         seed=config.seed if config.source_seed is None else config.source_seed,

@@ -1,12 +1,13 @@
 """A record folder with fewer training images: nested subsets for learning curves.
 
-The subset of a small share is part of that of a larger one, and the other splits are the very same
-files, so that runs on different shares answer the same test.
+The subset of a small size is part of that of a larger one, and the other splits are the very same
+files, so that runs on different sizes and draws answer the same test.
 """
 
 import os
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,8 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records
-from tfrecords_tools.splitting.stratify import iterative_cut
+from tfrecords_tools.splitting.draws import check_enough, share, shots
 from tfrecords_tools.write import Writer
-
-_SMALL = 32  # images of a multi-label set that are no longer worth stratifying
 
 
 def training_share(card: Card) -> float:
@@ -48,32 +47,77 @@ def is_whole(card: Card, fraction: float) -> bool:
     return fraction >= share - slack
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many training images a subset has: a share of all images of the set, or shots.
+
+    Attributes:
+        fraction: see `is_whole`.
+        shots: images of each class, see `draws.shots`; one of the two is given.
+    """
+
+    fraction: float | None = None
+    shots: int | None = None
+
+    @property
+    def code(self) -> str:
+        """For the name of a folder."""
+        return f"f{self.fraction:g}" if self.shots is None else f"s{self.shots}"
+
+    def about(self, card: Card) -> int:
+        """The number of training images, without looking at any label."""
+        if self.shots is not None:
+            return min(self.shots * len(card.classes), card.splits["train"].examples)
+        return int(sum(split.examples for split in card.splits.values()) * self.fraction + 0.5)
+
+    def __str__(self) -> str:
+        return f"{self.fraction:g}" if self.shots is None else f"{self.shots} shots"
+
+
+def is_all(card: Card, size: Size) -> bool:
+    """Whether a size is the training split as it is, so that there is nothing to draw.
+
+    Raises:
+        RsscError: it is more than the training split has.
+    """
+    if size.shots is None:
+        return is_whole(card, size.fraction)
+    counts = card.splits["train"].class_counts
+    if card.multi_label:
+        return False
+    check_enough(counts, size.shots, card.classes)
+    return set(counts) - {0} == {size.shots}
+
+
 def write_subset(
-    records: Path, out: Path, fraction: float, *, seed: int = 0, overwrite: bool = False
+    records: Path,
+    out: Path,
+    size: Size | float,
+    *,
+    draw: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> Card:
     """Writes a record folder whose training split is a part of another's.
-
-    Single-label: every class keeps `fraction` of all its images (to the nearest), the first of a
-    permutation by (seed, class). Multi-label: the first of an order whose halves, quarters and so
-    on are stratified by all labels (Sechidis et al. 2011).
 
     Args:
         records: the record folder.
         out: folder to make; the other splits are linked to where they lie, or copied.
-        fraction: share of all images of the set, see `is_whole`.
+        size: how many training images; a number is a share of all images of the set.
+        draw: which of several draws, from 0: smaller sizes are part of a draw's larger ones.
         seed: int >= 0.
         overwrite: replace an existing `out`.
 
     Raises:
-        RsscError: bad records or fraction, a class that would be left without a training image,
-            or `out` exists.
+        RsscError: bad records or size, a class that has too few training images for it, or `out`
+            exists.
     """
     tf = import_tensorflow()
     from tfrecords_tools.records.schema import parse
 
     records, out = Path(records), Path(out)
+    size = size if isinstance(size, Size) else Size(size)
     card = open_records(records)
-    is_whole(card, fraction)  # for its errors
     shards = [str(records / shard.file) for shard in card.splits["train"].shards]
     dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
     with progress_bar(f"choosing from {card.name}", card.splits["train"].examples) as advance:
@@ -82,11 +126,11 @@ def write_subset(
             ids.append(example["id"].numpy().decode())
             labels.append(tuple(int(label) for label in example["labels"].numpy()))
             advance()
-    chosen = choose(ids, labels, card, fraction, seed)
+    chosen = choose(ids, labels, card, size, draw, seed)
     sizes = Counter(card.sizes)
     with new_folder(out, overwrite) as folder:
         writer = Writer(folder, len(card.classes), card.encoding)
-        with progress_bar(f"{fraction:g} of {card.name}", len(ids)) as advance:
+        with progress_bar(f"{size} of {card.name}", len(ids)) as advance:
             for name, carried, example in zip(ids, labels, dataset, strict=True):
                 height, width = int(example["height"]), int(example["width"])
                 if name in chosen:
@@ -108,58 +152,71 @@ def write_subset(
             classes=card.classes,
             size=card.size,
             encoding=card.encoding,
-            sizes={size: count for size, count in sizes.items() if count},
+            sizes={side: count for side, count in sizes.items() if count},
             splits=splits,
             pixels=card.pixels,
-            made={"subset_of": card.sha256, "train_fraction": fraction, "seed": seed},
+            made={"subset_of": card.sha256, **_made(size, draw, seed)},
         )
         (folder / CARD_NAME).write_text(subset.to_json(), encoding="utf-8")
     return subset
 
 
+def _made(size: Size, draw: int, seed: int) -> dict:
+    """What the card keeps; of the first draw what it kept when there were no others."""
+    by_share = size.shots is None
+    facts = {"train_fraction": size.fraction} if by_share else {"shots": size.shots}
+    return facts | {"seed": seed} | ({"draw": draw} if draw else {})
+
+
 def choose(
-    ids: list[str], labels: list[tuple[int, ...]], card: Card, fraction: float, seed: int
+    ids: list[str],
+    labels: list[tuple[int, ...]],
+    card: Card,
+    size: Size,
+    draw: int = 0,
+    seed: int = 0,
 ) -> set[str]:
-    """The ids of a subset; nested: those of a smaller `fraction` are among a larger one's.
+    """The ids of a subset; nested: those of a smaller `size` are among a larger one's.
+
+    By fraction, single-label: every class keeps that share of all its images, to the nearest.
 
     Args:
         ids, labels: of the training split.
         card: its card.
-        fraction: share of all images of the set.
-        seed: int >= 0.
+        size: of the subset.
+        draw, seed: as for `write_subset`.
 
     Raises:
-        RsscError: a class of a single-label set is left without an image.
+        RsscError: a fraction that the split does not have, a class of a single-label set is left
+            without an image, or has fewer than the shots.
     """
-    order = np.argsort(ids)  # the order of the records has no say
-    if card.multi_label:
-        positive = multi_hot(labels, len(card.classes)).astype(int)
-        total = sum(split.examples for split in card.splits.values())
-        count = max(1, int(total * fraction + 0.5))
-        return {ids[row] for row in _stratified_order(order, positive, seed)[:count]}
-    label_of = np.array([carried[0] for carried in labels])[order]
+    task_labels = (
+        multi_hot(labels, len(card.classes))
+        if card.multi_label
+        else np.array([carried[0] for carried in labels], int)
+    )
+    if size.shots is not None:
+        rows = shots(ids, task_labels, size.shots, draw, classes=card.classes, seed=seed)
+    else:
+        rows = share(ids, task_labels, _counts(card, size.fraction), draw, seed=seed)
+    return {ids[row] for row in rows}
+
+
+def _counts(card: Card, fraction: float) -> list[int]:
+    """How many training images a fraction is: of each class, or, multi-label, of all."""
+    is_whole(card, fraction)  # for its errors
     totals = np.sum([split.class_counts for split in card.splits.values()], axis=0)
-    chosen: set[str] = set()
-    for label, total in enumerate(totals):
-        count = int(total * fraction + 0.5)
+    if card.multi_label:
+        total = sum(split.examples for split in card.splits.values())
+        return [max(1, int(total * fraction + 0.5))]
+    counts = [int(total * fraction + 0.5) for total in totals]
+    for name, total, count in zip(card.classes, totals, counts, strict=True):
         if total and not count:
             raise RsscError(
-                f"class {card.classes[label]!r} ({total} images) has no training image at "
+                f"class {name!r} ({total} images) has no training image at "
                 f"`fractions={fraction:g}`: raise it"
             )
-        rows = order[label_of == label]
-        permuted = np.random.default_rng([seed, label]).permutation(rows)
-        chosen |= {ids[row] for row in permuted[:count]}
-    return chosen
-
-
-def _stratified_order(rows: np.ndarray, positive: np.ndarray, seed: int) -> np.ndarray:
-    """Rows in an order whose first half, quarter, eighth ... has each label's share."""
-    if len(rows) <= _SMALL:
-        return np.random.default_rng([seed, len(rows)]).permutation(rows)
-    first, second = iterative_cut(rows, positive, 0.5, seed)
-    halves = (_stratified_order(half, positive, seed) for half in (first, second))
-    return np.concatenate(list(halves))
+    return counts
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,11 +18,11 @@ import numpy as np
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.models.views import check_views
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
-from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.version import __version__
 from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.initial import initialise, open_weights

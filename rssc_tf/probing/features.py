@@ -15,11 +15,11 @@ import keras
 import numpy as np
 
 from pipelines.records import explain_damage
-from pipelines.stream import evaluation_batches
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.views import pooled
 from rssc_tf.probing.encoder import Encoder
+from rssc_tf.records import Records
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import DataError
@@ -41,8 +41,7 @@ class Features(NamedTuple):
 
 def extract_features(
     model: keras.Model,
-    records: Path,
-    card: Card,
+    records: Records,
     split: str,
     most: int | None = None,
     views: int = 1,
@@ -54,8 +53,7 @@ def extract_features(
 
     Args:
         model: a classifier, as `runs.load_model` or `build_classifier` returns it.
-        records: record folder.
-        card: its card.
+        records: the record folder.
         split: name of a split.
         most: stop after so many examples; records are shuffled, so that these are a sample.
         views: as of `pooled`.
@@ -64,11 +62,11 @@ def extract_features(
         DataError: no such split, damaged records, or a feature that is not finite.
     """
     features, batch = forward(pooled(model, views)), _BATCH // views
-    batches = evaluation_batches(records, card, split, batch)
-    examples = min(card.splits[split].examples, most or sys.maxsize)
+    batches = records.split(split, batch, ids=True)
+    examples = min(records.splits[split], most or sys.maxsize)
     batches = batches.take(-(-examples // batch))
     parts = []
-    with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
+    with explain_damage(records.path), progress_bar(f"features of {split}", examples) as advance:
         for images, labels, ids in batches:
             parts.append((ids.numpy(), labels.numpy(), features(images).numpy()))
             advance(len(parts[-1][0]))
@@ -84,18 +82,18 @@ def extract_features(
     return found
 
 
-def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Features:
+def kept_features(encoder: Encoder, records: Records, split: str) -> Features:
     """`extract_features`, from the cache where they are there; says which on standard error.
 
     A file that is damaged is computed again, with a warning.
     """
-    file = feature_file(encoder, card, split)
-    found = find(file, lambda file: _read(file, card.splits[split].examples))
+    file = feature_file(encoder, records.card, split)
+    found = find(file, lambda file: _read(file, records.splits[split]))
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
-    found = extract_features(encoder.model, records, card, split, views=encoder.views)
-    refuse_replaced(records, card)
+    found = extract_features(encoder.model, records, split, views=encoder.views)
+    refuse_replaced(records.path, records.card)
     keep(file, lambda aside: np.savez(aside, **found._asdict()))
     print(f"features of {split}: kept in {file}", file=sys.stderr)
     return found

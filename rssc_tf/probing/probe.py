@@ -110,16 +110,16 @@ def probe(
     if k is not None and k > examples:
         raise SettingError("k", f"is at most the {examples} training images", k)
 
-    train = kept_features(encoder, folder, card, "train")
+    train = kept_features(encoder, records, "train")
     linear_is_open = method != "knn" and protocol == "default" and c is None
     knn_is_open = method != "linear" and k is None
     val = folds = None
     if linear_is_open or knn_is_open:
         if "val" in card.splits and tested != "val":
-            val = kept_features(encoder, folder, card, "val")
+            val = kept_features(encoder, records, "val")
         else:
             folds = _folds(train, folder, seed)
-    test = kept_features(encoder, folder, card, tested)
+    test = kept_features(encoder, records, tested)
     data = _Data(train, val, folds, test, len(card.classes))
 
     found = {}
@@ -262,7 +262,7 @@ def write_probes(
     card = records.card
     with new_folder(out, overwrite) as folder:
         for each in found:
-            write_tables(each, each.probabilities, card, folder, f"{each.method}-")
+            write_tables(each, each.probabilities, card, folder, f"{each.method}-", encoder.views)
             metrics = {
                 "records": card.name,
                 "card_sha256": card.sha256,

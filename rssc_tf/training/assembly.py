@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -25,13 +24,14 @@ from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
 from rssc_tf.models.input_size import at_side
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.records import Records
 from rssc_tf.settings import Settings, definition
-from rssc_tf.tasks import task_of
-from rssc_tf.training.distribution import device_batches, dtype_policy, global_batch
+from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.distribution import device_batches, global_batch
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import Initial, initialise
-from tfrecords_tools.records.card import Card
 
 # Settings that decide the weights, and that a traced step does not know of: they are in the values
 # of its variables and in its batches.
@@ -39,7 +39,7 @@ _ASSIGNED = frozenset(
     (
         *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
         *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
-        *("augment", "exclude_leaks"),
+        *("augment", "exclude_leaks", "head_first", "recipe"),
     )
 )
 _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
@@ -55,6 +55,7 @@ class Assembly:
         schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
         forward: the model for inference.
+        average: of the weights, that takes their place in the end; `None`: they are what they are.
     """
 
     model: keras.Model
@@ -62,6 +63,7 @@ class Assembly:
     schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
     forward: Forward
+    average: WeightAverage | None
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
 
     def begin(self, initial: Initial, seed: int) -> None:
@@ -74,6 +76,16 @@ class Assembly:
         head.bias.assign(tf.zeros_like(head.bias))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
+        self.begin_average()
+
+    def begin_average(self) -> None:
+        """The average, if there is one, begins with the model's present weights."""
+        if self.average:
+            self.average.begin()
+
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """In the block, the model has the weights that count: the average, if there is one."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Training:
     Attributes:
         assembly: model, optimizer, step.
         config: settings; `epochs` and `learning_rate` are those of the stage.
-        card: of the records `config.target`.
+        records: of the stage, `config.target`.
         distribution: devices.
         exclude: ids of training examples that are left out.
         examples: how many there are without them.
@@ -93,7 +105,7 @@ class Training:
 
     assembly: Assembly
     config: Settings
-    card: Card
+    records: Records
     distribution: tf.distribute.Strategy
     exclude: Sequence[str]
     examples: int
@@ -118,8 +130,8 @@ class Training:
 
         def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(
-                Path(self.config.target),
-                self.card,
+                self.records.path,
+                self.records.card,
                 context.get_per_replica_batch_size(self.batch),
                 seed=self.config.seed,
                 start=step * self.batch,
@@ -158,7 +170,7 @@ def set_seed(seed: int) -> None:
 
 def build_training(
     config: Settings,
-    card: Card,
+    records: Records,
     initial: Initial,
     distribution: tf.distribute.Strategy,
     exclude: Sequence[str] = (),
@@ -166,8 +178,8 @@ def build_training(
     """Puts a stage together; within `shared_assemblies`, from what an earlier one has left.
 
     Args:
-        config: settings, resolved; `target` are the records of the stage.
-        card: of these records.
+        config: settings, resolved.
+        records: of the stage, `config.target`.
         initial: where the backbone starts. It becomes part of the model, or is copied into it.
         distribution: devices.
         exclude: ids of training examples to leave out.
@@ -175,22 +187,22 @@ def build_training(
     Raises:
         RsscError: the batch is too small for the devices.
     """
-    examples = count_kept(Path(config.target), card, "train", exclude)
+    examples = count_kept(records.path, records.card, "train", exclude)
     batch = global_batch(config.batch_size, examples, distribution)
     steps = math.ceil(config.epochs * examples / batch)
     rate = config.learning_rate or config.target_rate()
-    key = None if _kept is None else _shape(config, card, initial, distribution)
+    key = None if _kept is None else _shape(config, records, initial, distribution)
     assembly = None if key is None else _kept.pop(key, None)
     if assembly:
         assembly.begin(initial, config.seed)
         assembly.schedule.assign(rate, steps)
     else:
-        assembly = _assemble(config, card, initial, distribution, rate, steps)
+        assembly = _assemble(config, records, initial, distribution, rate, steps)
     if key is not None:
         _kept[key] = assembly
         while len(_kept) > _KEPT:  # the one that was not used for longest
             del _kept[next(iter(_kept))]
-    return Training(assembly, config, card, distribution, exclude, examples, batch, steps)
+    return Training(assembly, config, records, distribution, exclude, examples, batch, steps)
 
 
 _kept: dict[str, Assembly] | None = None
@@ -213,7 +225,7 @@ def shared_assemblies() -> Iterator[None]:
 
 def _assemble(
     config: Settings,
-    card: Card,
+    records: Records,
     initial: Initial,
     distribution: tf.distribute.Strategy,
     rate: float,
@@ -224,7 +236,7 @@ def _assemble(
         model = build_classifier(
             initial.backbone,
             initial.normalization,
-            len(card.classes),
+            len(records.classes),
             config.image_size,
             frozen=config.head == "linear",
             seed=config.seed,
@@ -237,11 +249,13 @@ def _assemble(
             weight_decay=config.weight_decay,
             precision=config.precision,
         )
-    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses)
+        momentum = config.ema_momentum
+        average = WeightAverage(model, momentum) if momentum else None
+    losses = partial(records.task.losses, label_smoothing=config.label_smoothing)
+    step = training_step(model, optimizer, distribution, losses, average)
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step, forward, fresh)
+    return Assembly(model, optimizer, schedule, step, forward, average, fresh)
 
 
 def _summary(variable) -> np.ndarray:
@@ -251,7 +265,7 @@ def _summary(variable) -> np.ndarray:
 
 
 def _shape(
-    config: Settings, card: Card, initial: Initial, distribution: tf.distribute.Strategy
+    config: Settings, records: Records, initial: Initial, distribution: tf.distribute.Strategy
 ) -> str:
     """All that a traced step depends on. Batches and images of another size are traced anew."""
     layer = initial.normalization
@@ -259,7 +273,7 @@ def _shape(
     facts = [
         _structure(initial.backbone),
         [layer.scale, layer.offset, layer.bgr],
-        [card.task, len(card.classes)],
+        [records.card.task, len(records.classes)],
         {name: value for name, value in settings.items() if name not in _ASSIGNED},
         id(distribution),
     ]

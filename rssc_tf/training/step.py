@@ -10,6 +10,7 @@ from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.embedding import deterministic_embedding
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
+from rssc_tf.training.average import WeightAverage
 from rssc_tf.training.distribution import on_one_device, synchronized
 
 
@@ -26,6 +27,7 @@ def training_step(
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
     losses: Callable,
+    average: WeightAverage | None = None,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
@@ -36,6 +38,7 @@ def training_step(
         optimizer: built for the model's trainable variables.
         distribution: devices.
         losses: `(labels, logits)` to the loss of each example; see `tasks.Task.losses`.
+        average: of the weights; it is updated too.
     """
     compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
 
@@ -57,6 +60,8 @@ def training_step(
     def step(inputs):
         with _as_trained(model, distribution, compiled):
             loss = distribution.run(replica_step, args=inputs)
+        if average:
+            average.update()
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
     return Compiled(step) if compiled else tf.function(step)

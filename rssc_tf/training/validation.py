@@ -7,13 +7,10 @@ and keeps its images where the training's are kept.
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.metrics import score
-from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.distribution import on_this_device
 
@@ -27,22 +24,14 @@ class Validation:
 
     def __init__(self, training: Training):
         self._training = training
-        card = training.card
+        records, config = training.records, training.config
         size = training.batch // training.distribution.num_replicas_in_sync
-        examples = card.splits["val"].examples if "val" in card.splits else 0
+        examples = records.splits.get("val", 0)
         self._count = -(-examples // size)
         self._batches: Iterator = iter(())
         if examples:
-            dataset = evaluation_batches(
-                Path(training.config.target),
-                card,
-                "val",
-                size,
-                training.config.workers,
-                training.config.cache,
-            )
-            dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
-            self._batches = iter(on_this_device(dataset))
+            dataset = records.split("val", size, cache=config.cache, threads=config.workers)
+            self._batches = iter(on_this_device(dataset.repeat()))
 
     def batches(self) -> Iterator:
         """`(images, labels)` of the split once, on the device."""
@@ -57,7 +46,7 @@ class Validation:
         Returns:
             Nothing in it if there is no such split; `None` if it was stopped, and is over then.
         """
-        task = task_of(self._training.card)
+        task = self._training.records.task
         found = []
         for images, labels in self.batches():
             if stopping():

@@ -8,7 +8,7 @@ from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
 from tfrecords_tools.records.card import open_records
 from tfrecords_tools.records.verify import verify
-from tfrecords_tools.subset import choose, is_whole, write_subset
+from tfrecords_tools.subset import Size, choose, is_whole, write_subset
 
 
 def _ids(records: Path, split: str = "train") -> list[str]:
@@ -64,7 +64,7 @@ def test_multi_label_subsets_are_nested_and_keep_the_labels_shares(whole):
     card = replace(card, splits={"train": split})
     ids = [f"{number:03d}" for number in range(400)]
     labels = [tuple(np.flatnonzero(row)) for row in positive]
-    parts = [choose(ids, labels, card, fraction, 0) for fraction in (0.125, 0.25, 0.5)]
+    parts = [choose(ids, labels, card, Size(fraction)) for fraction in (0.125, 0.25, 0.5)]
     assert [len(part) for part in parts] == [50, 100, 200]
     assert parts[0] < parts[1] < parts[2]
     for part in parts:
@@ -82,3 +82,26 @@ def test_whole_or_more_than_there_is(whole, tmp_path):
     with pytest.raises(RsscError, match=r"class 'a' .* has no training image"):
         write_subset(whole, tmp_path / "part", 0.02)
     assert not (tmp_path / "part").exists()
+
+
+def test_a_few_shot_subset(whole, tmp_path):
+    names = []
+    for draw in range(2):
+        for shots in (1, 5):
+            folder = tmp_path / f"{shots}-{draw}"
+            card = write_subset(whole, folder, Size(shots=shots), draw=draw)
+            assert verify(folder) == []
+            assert card.splits["train"].class_counts == (shots,) * 3
+            names.append(set(_ids(folder)))
+    assert names[0] < names[1] and names[2] < names[3] and not names[1] & names[3]
+    with pytest.raises(RsscError, match="class 'a' has 16 training images, `shots` asks for 17"):
+        write_subset(whole, tmp_path / "more", Size(shots=17))
+    assert not (tmp_path / "more").exists()
+
+
+def test_the_first_draw_is_what_subsets_were_when_there_were_no_others(whole, tmp_path):
+    """Their cards name no draw, so that a comparison that was begun then finds its own."""
+    card = write_subset(whole, tmp_path / "part", 0.2)
+    made = {"train_fraction": 0.2, "seed": 0}
+    assert card.made == {"subset_of": open_records(whole).sha256} | made
+    assert write_subset(whole, tmp_path / "other", 0.2, draw=1).made["draw"] == 1
