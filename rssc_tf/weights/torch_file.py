@@ -172,15 +172,19 @@ def _open_stream(file, size: int) -> tuple[Any, Callable[[_Storage], np.ndarray]
         length = count * np.dtype(dtype).itemsize
         if stored != count or not 0 <= length <= size or key in places:
             raise ValueError("a storage has another size than the pickle says")
-        places[key] = file.tell()
+        places[key] = file.tell(), length
         file.seek(length, os.SEEK_CUR)
     if file.tell() > size:
         raise EOFError
 
     def read(storage: _Storage) -> np.ndarray:
         width = np.dtype(storage.dtype).itemsize
-        file.seek(places[storage.key] + storage.offset * width)
-        data = np.frombuffer(file.read(storage.count * width), storage.dtype)
+        (start, length), first = places[storage.key], storage.offset * width
+        size = storage.count * width
+        if not 0 <= first <= first + size <= length:
+            raise ValueError("a view reaches outside its storage")
+        file.seek(start + first)
+        data = np.frombuffer(file.read(size), storage.dtype)
         if data.size != storage.count:
             raise EOFError
         return data if little else data.byteswap()
