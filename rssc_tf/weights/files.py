@@ -73,17 +73,18 @@ def check_file(path: Path) -> str:
             f"{path}: is a web page, not weights: the download was a login, error or "
             "confirmation page; fetch the file itself"
         )
+    if head.startswith(_HDF5_MAGIC):
+        return "hdf5"
+    if head.startswith(_ZIP_MAGIC):
+        return _zip_kind(path)
+    # The length of a header, which is at most 100 MB, and the header, in JSON.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 10**8:
+        return "safetensors"
     if head.lstrip().startswith(b"{"):
         raise DataError(
             f"{path}: is JSON, the index of a checkpoint in several pieces or a configuration: "
             "save the model in one piece, and give that file"
         )
-    if head.startswith(_HDF5_MAGIC):
-        return "hdf5"
-    if head.startswith(_ZIP_MAGIC):
-        return _zip_kind(path)
-    if len(head) > 8 and head[8:9] == b"{":  # after the length of a header in JSON
-        return "safetensors"
     if head[0] == 0x80:  # The PROTO opcode, with which every pickle since protocol 2 begins.
         return "torch"
     raise DataError(
