@@ -177,6 +177,12 @@ class Settings:
         help="Begin with the best linear head on the features of trained weights.",
         panel=TRAINING,
     )
+    freeze_statistics: bool = setting(
+        False,
+        help="BatchNormalization keeps the statistics of trained weights.",
+        panel=TRAINING,
+        timed=True,
+    )
     optimizer: str = setting(
         "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
     )
@@ -457,8 +463,9 @@ def resolve(config: Settings, image_size: int) -> Settings:
     return replace(
         config,
         augment=canonical(config.augment),
-        # Random features have no best head.
+        # Random features have no best head, and no statistics to keep.
         head_first=config.head_first and not config.from_random(),
+        freeze_statistics=config.freeze_statistics and not config.from_random(),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
@@ -476,6 +483,7 @@ def with_source_settings(config: Settings) -> Settings:
         source=None,
         head="finetune",
         head_first=False,
+        freeze_statistics=False,
         views=1,  # runs that look at several share it
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),

@@ -252,7 +252,8 @@ def _assemble(
         momentum = config.ema_momentum
         average = WeightAverage(model, momentum) if momentum else None
     losses = partial(records.task.losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses, average)
+    freeze = config.freeze_statistics
+    step = training_step(model, optimizer, distribution, losses, average, freeze)
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
     return Assembly(model, optimizer, schedule, step, forward, average, fresh)
