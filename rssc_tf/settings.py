@@ -110,7 +110,7 @@ class Settings:
         timed=True,
     )
     epochs: int = setting(
-        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
+        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5, tunable=True
     )
     source_epochs: int = setting(
         100, help="Of the source round.", panel=TRAINING, at_least=1, at_most=10**5
@@ -132,7 +132,12 @@ class Settings:
         timed=True,
     )
     optimizer: str = setting(
-        "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
+        "adam",
+        help="One of {choices}.",
+        panel=TRAINING,
+        choices=OPTIMIZERS,
+        timed=True,
+        tunable=True,
     )
     learning_rate: float | None = setting(
         None,
@@ -140,12 +145,13 @@ class Settings:
         panel=TRAINING,
         above=0,
         below=10,
+        tunable=True,
     )
     source_learning_rate: float | None = setting(
         None, help="Peak of the source round.", panel=TRAINING, above=0, below=10
     )
     schedule: str = setting(
-        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES
+        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES, tunable=True
     )
     weight_decay: float | None = setting(
         None,
@@ -154,9 +160,15 @@ class Settings:
         at_least=0,
         below=1,
         timed=True,
+        tunable=True,
     )
     label_smoothing: float = setting(
-        0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
+        0.0,
+        help="Share of a target that goes to all classes.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        tunable=True,
     )
     precision: str = setting(
         "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True

@@ -46,6 +46,14 @@ def command(
     head: Annotated[
         str, Option(help="finetune, linear or both: finetune,linear.", rich_help_panel=MODEL)
     ] = "finetune",
+    tune: Annotated[
+        list[str] | None,
+        Option(
+            help="Choose on the validation split, for each regime: learning-rate=1e-4,3e-4,1e-3; "
+            "several.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     seeds: Annotated[int, Option(help="How many, from 0.", rich_help_panel=TRAINING)] = 3,
     out: Annotated[Path, Option(help="Folder of the comparison.", rich_help_panel=RUN)] = Path(
         "comparison"
@@ -78,6 +86,7 @@ def command(
     )
     import_tensorflow()
     from rssc_tf.comparison.grid import Grid, load_grid
+    from rssc_tf.comparison.tuning import parse_tune
 
     content = load_grid(config) if config else {"settings": {}}
     flags = given(context)
@@ -98,6 +107,8 @@ def command(
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
+    if tune or "tune" not in content:
+        content["tune"] = parse_tune(tune or {})
     content["fractions"] = _numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
     content["shots"] = _numbers("shots", content["shots"], int, "1,5,10,20")
     check_regimes(flags, content["strategies"], refuse=False)

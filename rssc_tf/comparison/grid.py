@@ -5,12 +5,14 @@ Each seed is a draw of the training images too, see `begun.Begun.draws`.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pipelines.augment import crop_side
-from rssc_tf.comparison.begun import Begun, begin
+from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.training_sets import TrainingSet, training_sets
+from rssc_tf.comparison.tuning import Tuning, Values, candidates, parse_tune
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.runs import MODEL
@@ -46,6 +48,9 @@ class Grid:
         shots: numbers of training images a class, nested; multi-label, see `draws.shots`. Without
             fractions and shots: the training split as it is.
         heads: of `HEADS`.
+        tune: fields of `Settings` to the values of which one is chosen, on the validation split,
+            for each target, head, size and regime: `{"learning_rate": (1e-4, 1e-3)}`; see
+            `rssc_tf.comparison.tuning`.
         settings: fields of `Settings` that all runs share, without `decided_by_grid`.
         by_strategy, by_fraction, by_shots: fields that differ for a regime or a size, such as
             `{"scratch": {"learning_rate": 1e-3}}` or `{0.05: {"epochs": 40}}`.
@@ -58,6 +63,7 @@ class Grid:
     fractions: tuple[float, ...] = ()
     shots: tuple[int, ...] = ()
     heads: tuple[str, ...] = ("finetune",)
+    tune: dict[str, tuple] = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
     by_strategy: dict[str, dict] = field(default_factory=dict)
     by_fraction: dict[float, dict] = field(default_factory=dict)
@@ -88,6 +94,7 @@ class Grid:
         for number in self.by_shots:
             if number not in self.shots:
                 raise DataError(f"there are settings for {number} shots, not in the grid")
+        object.__setattr__(self, "tune", parse_tune(self.tune))
         known = {setting.name for setting in fields(Settings)} - set(decided_by_grid())
         overrides = [
             *(*self.by_strategy.values(), *self.by_fraction.values(), *self.by_shots.values()),
@@ -95,6 +102,9 @@ class Grid:
         for name in (name for settings in (self.settings, *overrides) for name in settings):
             if name not in known:
                 raise DataError(f"{name!r} is no setting that the runs of a grid can be given")
+            if name in self.tune:
+                what = f"tunes {name}, which has a value already: leave one of the two out"
+                raise SettingError("tune", what, name.replace("_", "-"))
 
 
 def load_grid(file: Path) -> dict:
@@ -130,9 +140,11 @@ class Cell:
             is the `fraction` of all images, or, where that is 0, `shots`.
         draw: of the training images; 0 where the training split is taken as it is.
         train_images: number of training images.
-        config: the settings, resolved.
+        config: the settings, resolved; without what is tuned.
         folder: the run folder, below the comparison's.
         key: hash of all that defines the run.
+        tuning: how the rest of the settings is chosen, if it is.
+        tuned: the settings with each of its candidates.
     """
 
     target: str
@@ -146,6 +158,8 @@ class Cell:
     config: Settings
     folder: Path
     key: str
+    tuning: Tuning | None = None
+    tuned: tuple[Settings, ...] = ()
 
     @property
     def place(self) -> tuple:
@@ -160,6 +174,11 @@ class Cell:
             return None
         source = with_source_settings(self.config)
         return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
+
+    @property
+    def shared(self) -> set:
+        """What the first run that needs it makes for others too: source round, tuned settings."""
+        return {self.source_round, self.tuning and self.tuning.folder} - {None}
 
     def __str__(self) -> str:
         return (
@@ -188,7 +207,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         DataError: bad records, or a size that the training split does not have.
         SettingError: `out` was begun otherwise.
     """
-    begun = begin(out, grid.seeds, grid.draws)
+    begun = begin(out, grid.seeds, grid.draws, grid.tune)
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source else None
     cells = []
@@ -199,7 +218,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         draws = [begun.draw_of(seed) for seed in range(grid.seeds)]
         sets = training_sets(records, card, sizes, draws, out, write)
         cells += [
-            _cell(grid, sets[size, draw], source_card, head, strategy, seed, begun)
+            _cell(grid, sets[size, draw], sets[size, 0], source_card, head, strategy, seed, begun)
             for seed, draw in enumerate(draws)
             for size in sizes
             for head in grid.heads
@@ -219,6 +238,11 @@ def _targets(grid: Grid) -> dict[str, Card]:
             raise DataError(
                 f"{records} has no test split, and a comparison without one says nothing: "
                 "convert with `train_fraction` and `val_fraction` that leave some images"
+            )
+        if grid.tune and "val" not in card.splits:
+            raise DataError(
+                f"{records} has no validation split, which `tune` chooses by: convert with "
+                "`val_fraction` above 0"
             )
         if card.name in {other.name for other in targets.values()}:
             raise DataError(f"two targets are called {card.name!r}: convert one with `dataset`")
@@ -241,19 +265,31 @@ def say_sizes(grid: Grid, cells: list[Cell]) -> None:
 def _cell(
     grid: Grid,
     training: TrainingSet,
+    first: TrainingSet,
     source: Card | None,
     head: str,
     strategy: str,
     seed: int,
     begun: Begun,
 ) -> Cell:
-    name, card, size = training.card.name, training.card, training.size
-    config = _config(grid, training, head, strategy, seed, begun)
-    defined = definition(config) | {"procedure": PROCEDURE}
-    defined |= {"records": card.sha256, "weights": _content(config.weights)}
-    if get_regime(strategy).source_round:
-        defined["source"] = source.sha256
-    text = json.dumps(defined, sort_keys=True)
+    """One run; `first` is its training set in the first draw, on which settings are tuned."""
+    name, size = training.card.name, training.size
+
+    def config(of: TrainingSet, seed: int, values: Values) -> Settings:
+        return _config(grid, of, head, strategy, seed, begun, values)
+
+    place, tuning, tuned = Path(name, f"{head}-{size.code}"), None, ()
+    own, tried = config(training, seed, {}), candidates(grid.tune)
+    source = source if get_regime(strategy).source_round else None
+    key = _key([own], training, source)
+    if grid.tune:
+        # The source round has the settings that are not tuned, whatever is chosen.
+        begins = {"source_round": definition(with_source_settings(own))} if source else {}
+        trials = tuple(config(first, 0, values) for values in tried)
+        folder = Path(TUNING, place, strategy)
+        tuning = Tuning(_key(trials, first, source, **begins), folder, tuple(tried), trials)
+        tuned = tuple(config(training, seed, values) for values in tried)
+        key = _key(tuned, training, source, tuning=tuning.key, **begins)
     return Cell(
         target=name,
         head=head,
@@ -263,17 +299,39 @@ def _cell(
         strategy=strategy,
         seed=seed,
         draw=training.draw,
-        config=config,
-        folder=Path("runs", name, f"{head}-{size.code}", f"{strategy}-{seed}"),
-        key=hashlib.sha256(text.encode()).hexdigest()[:16],
+        config=own,
+        folder=Path("runs", place, f"{strategy}-{seed}"),
+        key=key,
+        tuning=tuning,
+        tuned=tuned,
     )
 
 
+def _key(
+    settings: Sequence[Settings], training: TrainingSet, source: Card | None, **others: object
+) -> str:
+    """Hash of what defines a run, or several that one is chosen of."""
+    definitions = [definition(one) for one in settings]
+    defined = definitions[0] if len(definitions) == 1 else {"candidates": definitions}
+    defined |= {"procedure": PROCEDURE, "records": training.card.sha256}
+    defined |= {"weights": _content(settings[0].weights)} | others
+    if source:
+        defined["source"] = source.sha256
+    text = json.dumps(defined, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _config(
-    grid: Grid, training: TrainingSet, head: str, strategy: str, seed: int, begun: Begun
+    grid: Grid,
+    training: TrainingSet,
+    head: str,
+    strategy: str,
+    seed: int,
+    begun: Begun,
+    values: Values,
 ) -> Settings:
-    """The settings of a run, resolved."""
-    settings = _settings(grid, training.size, strategy)
+    """The settings of a run, resolved; `values` are those of a candidate."""
+    settings = _settings(grid, training.size, strategy) | values
     settings |= {"strategy": strategy, "target": training.records, "head": head}
     config = Settings(**settings, seed=seed, source_seed=0)
     size = config.image_size or crop_side(training.card.side)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rssc_tf.comparison.begun import TUNING
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
@@ -20,6 +21,7 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import check_regular
 from tfrecords_tools.records.card import Card, read_card
+from tfrecords_tools.subset import Size
 
 
 class Outcome:
@@ -116,6 +118,17 @@ class Group:
     def draws(self) -> int:
         """How many draws of the training images the runs have."""
         return len({run.draw for run in self.all_runs()})
+
+    def tuning_folder(self, target: str, strategy: str) -> Path:
+        """Where what was tuned for a regime is kept, below the comparison's folder."""
+        size = Size(None, self.shots) if self.shots else Size(self.fraction)
+        return Path(TUNING, target, f"{self.head}-{size.code}", strategy)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the training images are all that the target has, so that none were drawn."""
+        card = read_card(next(self.all_runs()).folder)
+        return "subset_of" not in card.made
 
     @property
     def strategies(self) -> list[str]:

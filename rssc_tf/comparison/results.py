@@ -23,6 +23,7 @@ COLUMNS = (
     "strategy",
     "seed",
     "draw",
+    "tuned",
     "status",
     "error",
     "run",
@@ -31,8 +32,19 @@ COLUMNS = (
     "headline",
 )
 # Columns that tables of older versions do not have, and what these runs had.
-ADDED = {"shots": 0, "draw": 0}
-_TEXT = ("key", "target", "head", "strategy", "status", "error", "run", "split", "headline")
+ADDED = {"shots": 0, "draw": 0, "tuned": ""}
+_TEXT = (
+    "key",
+    "target",
+    "head",
+    "strategy",
+    "tuned",
+    "status",
+    "error",
+    "run",
+    "split",
+    "headline",
+)
 
 
 def file_name(shard: tuple[int, int]) -> str:
@@ -115,8 +127,9 @@ def write_results(rows: list[dict], file: Path) -> None:
         write_csv(table, aside)
 
 
-def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
-    """The row of a finished run, or of one that failed with `error`."""
+def row_of(cell: Cell, metrics: dict | None, error: str = "", tuned: str = "") -> dict:
+    """The row of a finished run, or of one that failed with `error`; `tuned` is what was chosen for
+    it."""
     row = {
         "key": cell.key,
         "target": cell.target,
@@ -127,6 +140,7 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         "strategy": cell.strategy,
         "seed": cell.seed,
         "draw": cell.draw,
+        "tuned": tuned,
         "status": FAILED if error else DONE,
         "error": error,
         "run": cell.folder.as_posix(),
