@@ -8,6 +8,7 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_without_effect
+from rssc_tf.cli.numbers import parse_numbers
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -109,8 +110,8 @@ def command(
         content[name] = _names(content[name])
     if tune or "tune" not in content:
         content["tune"] = parse_tune(tune or {})
-    content["fractions"] = _numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
-    content["shots"] = _numbers("shots", content["shots"], int, "1,5,10,20")
+    content["fractions"] = parse_numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
+    content["shots"] = parse_numbers("shots", content["shots"], int, "1,5,10,20")
     check_regimes(flags, content["strategies"], refuse=False)
 
     from rssc_tf.weights.initial import backbone_of
@@ -141,18 +142,6 @@ def command(
 def _names(value) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else list(value)
     return tuple(str(part).strip() for part in parts)
-
-
-def _numbers(name: str, value, kind: type, example: str) -> tuple:
-    if value is None:
-        return ()
-    parts = value.split(",") if isinstance(value, str) else value
-    try:
-        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
-    except (TypeError, ValueError):
-        raise typer.BadParameter(
-            f"numbers such as {example}. Received: {value!r}", param_hint=f"--{name}"
-        ) from None
 
 
 def _shard(text: str) -> tuple[int, int]:

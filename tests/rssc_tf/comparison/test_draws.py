@@ -73,7 +73,7 @@ def test_one_draw_for_all_seeds_goes_on_as_it_was(words, compared, cli, tmp_path
     code, said, errors = cli(*words, *flags, "--shots", "1")
     assert code == 0, errors
     assert list(pd.read_csv(out / "results.csv")["draw"]) == [0] * 4
-    assert "same training images" in said
+    assert "are the same for all seeds" in said
     # The first seed trains on the first draw, whatever the number of draws.
     first = "runs/scenes/finetune-f0.2/scratch-0/metrics.json"
     assert (out / first).read_bytes() == (compared / first).read_bytes()
