@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.stream import evaluation_batches
-from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import epochs_of, rounds
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings, step_kind, with_source_settings

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from rssc_tf.comparison.cells import Cell
 from rssc_tf.comparison.display import Display
-from rssc_tf.comparison.grid import Cell
 from rssc_tf.comparison.runner import Made
 from rssc_tf.comparison.worker import READY, Fault, work
 from rssc_tf.training.interrupts import Interrupts, Stopped

@@ -21,7 +21,6 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import check_regular
 from tfrecords_tools.records.card import Card, read_card
-from tfrecords_tools.subset import Size
 
 
 class Outcome:
@@ -100,7 +99,7 @@ class Group:
     """The runs that differ in strategy and seed only.
 
     Attributes:
-        head, fraction, shots: what they have in common; see `grid.Cell`.
+        head, fraction, shots: what they have in common; see `cells.Cell`.
         runs: strategy to seed to run.
     """
 
@@ -119,10 +118,10 @@ class Group:
         """How many draws of the training images the runs have."""
         return len({run.draw for run in self.all_runs()})
 
-    def tuning_folder(self, target: str, strategy: str) -> Path:
+    def tuning_folder(self, strategy: str) -> Path:
         """Where what was tuned for a regime is kept, below the comparison's folder."""
-        size = Size(None, self.shots) if self.shots else Size(self.fraction)
-        return Path(TUNING, target, f"{self.head}-{size.code}", strategy)
+        run = next(iter(self.runs[strategy].values())).row["run"]
+        return Path(TUNING, *Path(run).parts[1:-1], strategy)
 
     @property
     def is_whole(self) -> bool:

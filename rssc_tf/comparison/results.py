@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.grid import Cell, place
+from rssc_tf.comparison.cells import Cell, place
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError

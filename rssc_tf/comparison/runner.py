@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rssc_tf.comparison.begun import COMMAND, TUNING, begin, note
-from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.results import (
     DONE,
     FAILED,

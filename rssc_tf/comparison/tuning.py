@@ -223,6 +223,8 @@ def read_tuning(folder: Path) -> dict | None:
     try:
         names = {"candidate", "values", "epochs", "score", "log_loss"}
         whole = isinstance(found["key"], str) and all(names <= set(one) for one in found["tried"])
+        chosen = found.get("chosen")
+        whole &= chosen is None or chosen in {one["candidate"] for one in found["tried"]}
     except (KeyError, TypeError):
         whole = False
     if not whole:

@@ -13,11 +13,12 @@ def tuning_table(study: Study) -> Table:
     for target in study.targets:
         for group in target.groups:
             for strategy in group.strategies:
-                found = read_tuning(study.out / group.tuning_folder(target.name, strategy))
+                found = read_tuning(study.out / group.tuning_folder(strategy))
                 if found and "chosen" in found:
                     place = [regime(strategy), target.name, group.head, f"{group.train_images:,}"]
-                    rows.append([*place, *_tuned(found)])
-    head = ["Regime", "Target", "Trained", "Images", left("Tried"), left("Chosen")]
+                    minutes = sum(trial.get("seconds", 0) for trial in found["tried"]) / 60
+                    rows.append([*place, *_tuned(found), f"{minutes:.1f}"])
+    head = ["Regime", "Target", "Trained", "Images", left("Tried"), left("Chosen"), "Minutes"]
     return Table(head, rows, "numbers")
 
 
