@@ -151,7 +151,7 @@ class Settings:
         of_grid=True,
     )
     epochs: int = setting(
-        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
+        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5, tunable=True
     )
     source_epochs: int = setting(
         100, help="Of the source round.", panel=TRAINING, at_least=1, at_most=10**5
@@ -184,7 +184,12 @@ class Settings:
         timed=True,
     )
     optimizer: str = setting(
-        "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
+        "adam",
+        help="One of {choices}.",
+        panel=TRAINING,
+        choices=OPTIMIZERS,
+        timed=True,
+        tunable=True,
     )
     learning_rate: float | None = setting(
         None,
@@ -192,12 +197,13 @@ class Settings:
         panel=TRAINING,
         above=0,
         below=10,
+        tunable=True,
     )
     source_learning_rate: float | None = setting(
         None, help="Peak of the source round.", panel=TRAINING, above=0, below=10
     )
     schedule: str = setting(
-        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES
+        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES, tunable=True
     )
     weight_decay: float | None = setting(
         None,
@@ -206,9 +212,15 @@ class Settings:
         at_least=0,
         below=1,
         timed=True,
+        tunable=True,
     )
     label_smoothing: float = setting(
-        0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
+        0.0,
+        help="Share of a target that goes to all classes.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        tunable=True,
     )
     ema_momentum: float = setting(
         0.0,
