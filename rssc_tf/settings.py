@@ -110,7 +110,7 @@ class Settings:
     )
     backbone: str = setting(
         "resnet50",
-        help="One of {choices}, or any KerasHub preset as hub:NAME.",
+        help="One of {choices}, a ViT by its name in timm, or a KerasHub preset as hub:NAME.",
         panel=MODEL,
         choices=BACKBONES,
         check=get_backbone,
