@@ -80,7 +80,7 @@ def write_novelty(run: Run, records: Path, folder: Path, views: int = 1) -> None
     Raises:
         RsscError: damaged records, or features that are not finite.
     """
-    from rssc_tf.probing.features import extract_features
+    from rssc_tf.evaluation.features import extract_features
 
     found = fit_novelty(
         *(

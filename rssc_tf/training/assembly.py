@@ -10,17 +10,18 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipelines.records import count_kept
-from pipelines.stream import training_batches
+from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
@@ -54,6 +55,7 @@ class Assembly:
         optimizer: built for its variables.
         schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
+        step_of: makes one of a part of the model.
         forward: the model for inference.
     """
 
@@ -61,8 +63,15 @@ class Assembly:
     optimizer: keras.optimizers.Optimizer
     schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
+    step_of: Callable[[keras.Model], Callable]
     forward: Forward
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
+
+    @cached_property
+    def head(self) -> "Head":
+        """The classifier without its backbone."""
+        model = keras.Model(self.model.get_layer("pool").output, self.model.output)
+        return Head(self.step_of(model), Forward(model, self.forward.compiled))
 
     def begin(self, initial: Initial, seed: int) -> None:
         """Gives all variables the values that they would have in a new assembly."""
@@ -74,6 +83,13 @@ class Assembly:
         head.bias.assign(tf.zeros_like(head.bias))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
+
+
+class Head(NamedTuple):
+    """A step on features, float32 `(batch, d)`, in place of images; and what gives their logits."""
+
+    step: Callable
+    forward: Forward
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,17 @@ class Training:
     def take_step(self, inputs) -> tf.Tensor:
         """One optimizer step on the next of `batches`; see `training_step`."""
         return self.assembly.step(inputs)
+
+    @property
+    def forward(self) -> Forward:
+        """From what `validation_batches` hold to logits."""
+        return self.assembly.forward
+
+    def validation_batches(self, size: int) -> tf.data.Dataset:
+        """The `val` split once, `(images, labels)`, kept where the training images are."""
+        records, config = Path(self.config.target), self.config
+        dataset = evaluation_batches(records, self.card, "val", size, config.workers, config.cache)
+        return dataset.map(lambda images, labels, _: (images, labels))
 
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
         """Endless batches for `take_step`, on the devices, from that of a step.
@@ -238,10 +265,10 @@ def _assemble(
             precision=config.precision,
         )
     losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses)
+    step_of = partial(training_step, optimizer=optimizer, distribution=distribution, losses=losses)
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step, forward, fresh)
+    return Assembly(model, optimizer, schedule, step_of(model), step_of, forward, fresh)
 
 
 def _summary(variable) -> np.ndarray:

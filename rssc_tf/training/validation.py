@@ -7,11 +7,9 @@ and keeps its images where the training's are kept.
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
@@ -33,16 +31,7 @@ class Validation:
         self._count = -(-examples // size)
         self._batches: Iterator = iter(())
         if examples:
-            dataset = evaluation_batches(
-                Path(training.config.target),
-                card,
-                "val",
-                size,
-                training.config.workers,
-                training.config.cache,
-            )
-            dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
-            self._batches = iter(on_this_device(dataset))
+            self._batches = iter(on_this_device(training.validation_batches(size).repeat()))
 
     def batches(self) -> Iterator:
         """`(images, labels)` of the split once, on the device."""
@@ -62,7 +51,7 @@ class Validation:
         for images, labels in self.batches():
             if stopping():
                 return None
-            logits = self._training.assembly.forward(images)
+            logits = self._training.forward(images)
             found.append((task.probabilities(logits), labels))
         if not found:
             return {}
