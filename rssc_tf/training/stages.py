@@ -36,6 +36,7 @@ from rssc_tf.settings import (
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
@@ -270,7 +271,7 @@ def _train_stage(
             save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
-    training = build_training(config, records, initial, cluster.distribution, excluded)
+    training = on_features(build_training(config, records, initial, cluster.distribution, excluded))
     title = f"{config.strategy} on {records.name}"
     progress = train(training, folder, cluster, title)
     if cluster.chief:
