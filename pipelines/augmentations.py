@@ -134,6 +134,11 @@ def chosen(augment: str) -> list[Augmentation]:
     return rows
 
 
+def only_symmetries(augment: str) -> bool:
+    """Whether the images of a training are their central crops in some of the eight symmetries."""
+    return all(row.symmetry for row in chosen(augment))
+
+
 def canonical(augment: str) -> str:
     """The same list in the order of `AUGMENTATIONS`, without spaces."""
     return ",".join(row.name for row in chosen(augment)) or NONE

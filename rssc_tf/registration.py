@@ -40,13 +40,13 @@ class _AfterKeras:
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
         if name != "keras":
             return None
-        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_register(module) -> None:
+            sys.meta_path.remove(self)  # not before: TensorFlow asks where Keras is, and waits
             execute(module)
             _import_all()
 

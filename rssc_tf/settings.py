@@ -151,7 +151,7 @@ class Settings:
         of_grid=True,
     )
     epochs: int = setting(
-        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
+        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5, tunable=True
     )
     source_epochs: int = setting(
         100, help="Of the source round.", panel=TRAINING, at_least=1, at_most=10**5
@@ -177,8 +177,19 @@ class Settings:
         help="Begin with the best linear head on the features of trained weights.",
         panel=TRAINING,
     )
+    freeze_statistics: bool = setting(
+        False,
+        help="BatchNormalization keeps the statistics of trained weights.",
+        panel=TRAINING,
+        timed=True,
+    )
     optimizer: str = setting(
-        "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
+        "adam",
+        help="One of {choices}.",
+        panel=TRAINING,
+        choices=OPTIMIZERS,
+        timed=True,
+        tunable=True,
     )
     learning_rate: float | None = setting(
         None,
@@ -186,12 +197,13 @@ class Settings:
         panel=TRAINING,
         above=0,
         below=10,
+        tunable=True,
     )
     source_learning_rate: float | None = setting(
         None, help="Peak of the source round.", panel=TRAINING, above=0, below=10
     )
     schedule: str = setting(
-        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES
+        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES, tunable=True
     )
     weight_decay: float | None = setting(
         None,
@@ -200,9 +212,15 @@ class Settings:
         at_least=0,
         below=1,
         timed=True,
+        tunable=True,
     )
     label_smoothing: float = setting(
-        0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
+        0.0,
+        help="Share of a target that goes to all classes.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        tunable=True,
     )
     ema_momentum: float = setting(
         0.0,
@@ -457,8 +475,9 @@ def resolve(config: Settings, image_size: int) -> Settings:
     return replace(
         config,
         augment=canonical(config.augment),
-        # Random features have no best head.
+        # Random features have no best head, and no statistics to keep.
         head_first=config.head_first and not config.from_random(),
+        freeze_statistics=config.freeze_statistics and not config.from_random(),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
@@ -476,6 +495,7 @@ def with_source_settings(config: Settings) -> Settings:
         source=None,
         head="finetune",
         head_first=False,
+        freeze_statistics=False,
         views=1,  # runs that look at several share it
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from rssc_tf.cli.numbers import parse_numbers
 from rssc_tf.cli.reading import (
     ClassLevel,
     Ignore,
@@ -54,6 +55,10 @@ def command(
     per_class: Annotated[
         int | None, Option(min=1, help="Few-shot: this many training images a class.")
     ] = None,
+    shots: Annotated[
+        str | None,
+        Option(help="Few-shot records beside these, nested, with the same test: 1,5,10,20."),
+    ] = None,
     folds: Annotated[
         int | None, Option(min=2, help="Cross-validation: one of this many parts is the test.")
     ] = None,
@@ -91,8 +96,9 @@ def command(
 
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
-    from tfrecords_tools.convert import convert
+    from tfrecords_tools.convert import convert, few_shot_folder
 
+    numbers = parse_numbers("shots", shots, int, "1,5,10,20")
     card = convert(
         images,
         out,
@@ -107,6 +113,7 @@ def command(
         train_fraction=train_fraction,
         val_fraction=val_fraction,
         per_class=per_class,
+        shots=numbers,
         folds=folds,
         fold=fold,
         group=group,
@@ -142,7 +149,8 @@ def command(
     if card.made["left_out"]:
         left = len(card.made["left_out"])
         print(printable(f"left out: {left} bad images, listed in {out}/dataset.json"))
-    print(printable(f"records: {out}"))
+    for folder in (out, *(few_shot_folder(out, number) for number in numbers)):
+        print(printable(f"records: {folder}"))
 
 
 def _print_classes(card, console) -> None:

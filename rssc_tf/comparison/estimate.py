@@ -2,13 +2,15 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.tuning import epochs_of, rounds
 from rssc_tf.records import Records
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings, step_kind, with_source_settings
@@ -48,6 +50,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
         counts = [cell.train_images for cell in members]
         missing = [cell for cell in members if cell.key not in done]
         seconds = sum(measured.run(cell) for cell in missing)
+        tuning = members[0].tuning
+        if tuning and missing and "chosen" not in tuning.read(out):
+            seconds += measured.tuning(members[0])
         total += seconds
         cost = f"{seconds / 60:.1f}"
         images = f"{min(counts)}-{max(counts)}" if len(set(counts)) > 1 else str(counts[0])
@@ -83,6 +88,17 @@ class _Measurements:
     def run(self, cell: Cell) -> float:
         """Seconds of a run, without its source round."""
         return self._stage(cell.config, Records(cell.config.target), cell.train_images)
+
+    def tuning(self, cell: Cell) -> float:
+        """Seconds of all trials of the settings that are tuned."""
+        records = Records(cell.config.target)
+        return sum(
+            self._stage(
+                replace(one, epochs=epochs_of(one.epochs, share)), records, cell.train_images
+            )
+            for count, share in rounds(len(cell.tuned))
+            for one in cell.tuned[:count]
+        )
 
     def source_round(self, cell: Cell) -> float:
         """Seconds of the source round of a run."""

@@ -39,7 +39,7 @@ By hand, because neither SciPy nor statsmodels has this analysis.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -192,6 +192,8 @@ class Estimate:
         draws: how many draws of the training images they have; with 1 the interval holds for that
             draw alone.
         parts: what its width is due to; `None` where there is no interval, or one run.
+        runs_error: standard error of the mean that is due to draws and seeds, widened for their
+            small number (t / z); NaN for one run.
     """
 
     value: float
@@ -201,6 +203,7 @@ class Estimate:
     seeds: int
     draws: int = 1
     parts: Parts | None = None
+    runs_error: float = float("nan")
 
     @property
     def differs(self) -> bool:
@@ -238,9 +241,13 @@ def estimate(values: np.ndarray, images: int, draws: Sequence[int] | None = None
     of_images, of_runs = max(shared, 1 / images**2), max(between, noise)
     # Of the noise that the bootstrap knows, or of what a few values say.
     freedom = count - 1 if between > noise else np.inf
-    half = np.sqrt(_quantile(freedom) ** 2 * of_runs + _quantile(np.inf) ** 2 * of_images)
-    parts = _parts(points, draw, of_images, of_runs) if number > 1 else None
-    return Estimate(value, sd, float(value - half), float(value + half), number, len(drawn), parts)
+    normal = _quantile(np.inf)
+    runs_error = float(_quantile(freedom) / normal * np.sqrt(of_runs))
+    half = normal * float(np.sqrt(runs_error**2 + of_images))
+    found = Estimate(value, sd, value - half, value + half, number, len(drawn))
+    if number == 1:
+        return found
+    return replace(found, parts=_parts(points, draw, of_images, of_runs), runs_error=runs_error)
 
 
 def _quantile(freedom: float) -> float:

@@ -81,7 +81,7 @@ def write_novelty(run: Run, records: Records, folder: Path, views: int = 1) -> N
     Raises:
         RsscError: damaged records, or features that are not finite.
     """
-    from rssc_tf.probing.features import extract_features
+    from rssc_tf.evaluation.features import extract_features
 
     splits = [split for split in ("train", "val") if split in records.splits]
     found = fit_novelty(

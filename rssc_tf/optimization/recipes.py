@@ -32,13 +32,13 @@ RECIPES = {
         Recipe("paper", "the study's: Adam, steps of the rate, the last word to validation", {}),
         Recipe(
             "strong",
-            "for few labels: head first, AdamW, cosine, smoothed labels, averaged weights",
+            "for few labels: head first, kept statistics, AdamW, cosine, smoothed labels, 8 views",
             {
                 "head_first": True,
+                "freeze_statistics": True,
                 "optimizer": "adamw",
                 "schedule": "cosine",
                 "label_smoothing": 0.1,
-                "ema_momentum": 0.99,
                 "views": 8,
             },
         ),

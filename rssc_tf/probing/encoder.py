@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder, find, keep
@@ -24,9 +23,9 @@ from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.version import __version__
+from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.initial import initialise, open_weights
-from rssc_tf.weights.padding import paddings
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
@@ -213,18 +212,3 @@ def _definition(model: keras.Model, backbone: str, image_size: int, precision: s
         "precision": precision,
         "weights_sha256": weights_sha256(model),
     }
-
-
-def weights_sha256(model: keras.Model) -> str:
-    """Hash of what turns a classifier's pixels into features: normalisation, padding, weights.
-
-    By value: a run, the weights file it began with (if nothing was trained) and a copy of either
-    under another name have the same.
-    """
-    layer, backbone = model.get_layer("normalization"), model.get_layer("backbone")
-    facts = [layer.scale, layer.offset, layer.bgr, paddings(backbone)]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    for value in backbone.get_weights():
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()

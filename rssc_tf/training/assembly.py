@@ -10,9 +10,10 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -54,6 +55,7 @@ class Assembly:
         optimizer: built for its variables.
         schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
+        step_of: makes one of a part of the model.
         forward: the model for inference.
         average: of the weights, that takes their place in the end; `None`: they are what they are.
     """
@@ -62,9 +64,16 @@ class Assembly:
     optimizer: keras.optimizers.Optimizer
     schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
+    step_of: Callable[[keras.Model], Callable]
     forward: Forward
     average: WeightAverage | None
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
+
+    @cached_property
+    def head(self) -> "Head":
+        """The classifier without its backbone."""
+        model = keras.Model(self.model.get_layer("pool").output, self.model.output)
+        return Head(self.step_of(model), Forward(model, self.forward.compiled))
 
     def begin(self, initial: Initial, seed: int) -> None:
         """Gives all variables the values that they would have in a new assembly."""
@@ -86,6 +95,13 @@ class Assembly:
     def averaged(self) -> contextlib.AbstractContextManager:
         """In the block, the model has the weights that count: the average, if there is one."""
         return self.average.in_place() if self.average else contextlib.nullcontext()
+
+
+class Head(NamedTuple):
+    """A step on features, float32 `(batch, d)`, in place of images; and what gives their logits."""
+
+    step: Callable
+    forward: Forward
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,16 @@ class Training:
     def take_step(self, inputs) -> tf.Tensor:
         """One optimizer step on the next of `batches`; see `training_step`."""
         return self.assembly.step(inputs)
+
+    @property
+    def forward(self) -> Forward:
+        """From what `validation_batches` hold to logits."""
+        return self.assembly.forward
+
+    def validation_batches(self, size: int) -> tf.data.Dataset:
+        """The `val` split once, `(images, labels)`, kept where the training images are."""
+        config = self.config
+        return self.records.split("val", size, cache=config.cache, threads=config.workers)
 
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
         """Endless batches for `take_step`, on the devices, from that of a step.
@@ -251,11 +277,17 @@ def _assemble(
         )
         momentum = config.ema_momentum
         average = WeightAverage(model, momentum) if momentum else None
-    losses = partial(records.task.losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses, average)
+    step_of = partial(
+        training_step,
+        optimizer=optimizer,
+        distribution=distribution,
+        losses=partial(records.task.losses, label_smoothing=config.label_smoothing),
+        average=average,
+        freeze_statistics=config.freeze_statistics,
+    )
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step, forward, average, fresh)
+    return Assembly(model, optimizer, schedule, step_of(model), step_of, forward, average, fresh)
 
 
 def _summary(variable) -> np.ndarray:

@@ -36,6 +36,7 @@ from rssc_tf.settings import (
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
@@ -51,13 +52,23 @@ from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_repl
 from tfrecords_tools.records.shards import check_shards
 
 
-def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
+def run_regime(
+    config: Settings,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    source_round: Settings | None = None,
+    split: str | None = None,
+) -> dict:
     """Trains one regime and evaluates it on the target's test split.
 
     Args:
         config: the settings.
         out: run folder. One that the same settings left unfinished is continued.
         overwrite: replace what is there.
+        source_round: the settings, resolved, whose source round it starts from, where those of the
+            target round are others.
+        split: evaluate on this one instead; the test split is then not read.
 
     Returns:
         The content of `out/metrics.json`.
@@ -88,24 +99,28 @@ def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
             _check_out(out, config, target.card, overwrite)
             if not asked.image_size:
                 say_size(config.image_size, crop_side(target.card.side))
-        return _run_stages(config, out, overwrite, target, source, cluster)
+        source_config = None
+        if source is not None:
+            source_config = with_source_settings(source_round or config)
+        trained = _run_stages(config, source_config, out, overwrite, target, source, cluster)
+        return _evaluate(trained, config, target, out, cluster, split)
 
 
 def _run_stages(
     config: Settings,
+    source_config: Settings | None,
     out: Path,
     overwrite: bool,
     target: Records,
     source: Records | None,
     cluster: Cluster,
-) -> dict:
+) -> Forward | None:
     # --- before anything is written ---
     cluster.same(
         [definition(config), target.card.sha256, None if source is None else source.card.sha256],
         "worker {worker} has other settings or records than the chief: start all with one command",
     )
     regime = get_regime(config.strategy)
-    source_config = None if source is None else with_source_settings(config)
     initial = initial_backbone(source_config or config, regime.pretraining, cluster.distribution)
     stages = [{"stage": "initial", **initial.provenance}]
     if source is not None:
@@ -124,8 +139,7 @@ def _run_stages(
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)
-    trained = _train_stage(config, target, initial, out, cluster, stages)
-    return _evaluate(trained, config, target, out, cluster)
+    return _train_stage(config, target, initial, out, cluster, stages)
 
 
 def _open(path: str) -> Records:
@@ -257,7 +271,7 @@ def _train_stage(
             save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
-    training = build_training(config, records, initial, cluster.distribution, excluded)
+    training = on_features(build_training(config, records, initial, cluster.distribution, excluded))
     title = f"{config.strategy} on {records.name}"
     progress = train(training, folder, cluster, title)
     if cluster.chief:
@@ -270,12 +284,17 @@ def _train_stage(
 
 
 def _evaluate(
-    trained: Forward | None, config: Settings, records: Records, folder: Path, cluster: Cluster
+    trained: Forward | None,
+    config: Settings,
+    records: Records,
+    folder: Path,
+    cluster: Cluster,
+    split: str | None = None,
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        split, model = _test_split(records), trained or load_model(folder)
+        split, model = split or _test_split(records), trained or load_model(folder)
         metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.embedding import deterministic_embedding
+from rssc_tf.models.frozen_statistics import frozen_statistics
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
 from rssc_tf.training.average import WeightAverage
@@ -28,6 +29,7 @@ def training_step(
     distribution: tf.distribute.Strategy,
     losses: Callable,
     average: WeightAverage | None = None,
+    freeze_statistics: bool = False,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
@@ -39,6 +41,7 @@ def training_step(
         distribution: devices.
         losses: `(labels, logits)` to the loss of each example; see `tasks.Task.losses`.
         average: of the weights; it is updated too.
+        freeze_statistics: whether BatchNormalization keeps its statistics.
     """
     compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
 
@@ -58,7 +61,7 @@ def training_step(
     # The whole step is compiled, never the replica's alone: inside `run` of several GPUs
     # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
     def step(inputs):
-        with _as_trained(model, distribution, compiled):
+        with _as_trained(model, distribution, compiled, freeze_statistics):
             loss = distribution.run(replica_step, args=inputs)
         if average:
             average.update()
@@ -69,12 +72,15 @@ def training_step(
 
 @contextlib.contextmanager
 def _as_trained(
-    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool
+    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool, freeze: bool
 ) -> Iterator[None]:
     """Layers do in the block what they do in a training step on these devices."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(synchronized(model, distribution))
-        stack.enter_context(fused_batch_normalization(model))
+        if freeze:
+            stack.enter_context(frozen_statistics(model))
+        else:
+            stack.enter_context(synchronized(model, distribution))
+            stack.enter_context(fused_batch_normalization(model))
         if compiled:
             stack.enter_context(deterministic_max_pooling(model))
             stack.enter_context(deterministic_embedding(model))

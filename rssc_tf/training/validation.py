@@ -24,14 +24,12 @@ class Validation:
 
     def __init__(self, training: Training):
         self._training = training
-        records, config = training.records, training.config
         size = training.batch // training.distribution.num_replicas_in_sync
-        examples = records.splits.get("val", 0)
+        examples = training.records.splits.get("val", 0)
         self._count = -(-examples // size)
         self._batches: Iterator = iter(())
         if examples:
-            dataset = records.split("val", size, cache=config.cache, threads=config.workers)
-            self._batches = iter(on_this_device(dataset.repeat()))
+            self._batches = iter(on_this_device(training.validation_batches(size).repeat()))
 
     def batches(self) -> Iterator:
         """`(images, labels)` of the split once, on the device."""
@@ -51,7 +49,7 @@ class Validation:
         for images, labels in self.batches():
             if stopping():
                 return None
-            logits = self._training.assembly.forward(images)
+            logits = self._training.forward(images)
             found.append((task.probabilities(logits), labels))
         if not found:
             return {}

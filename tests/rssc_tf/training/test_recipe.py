@@ -33,7 +33,7 @@ def test_a_recipe_is_the_settings_that_it_stands_for():
     assert Settings("imagenet", "x", recipe="paper") == plain
     # What is given wins, and what is all given stays.
     own = Settings("imagenet", "x", recipe="strong", label_smoothing=0.0)
-    assert (own.label_smoothing, own.ema_momentum) == (0.0, STRONG["ema_momentum"])
+    assert (own.label_smoothing, own.optimizer) == (0.0, "adamw")
     assert Settings(**asdict(own)) == replace(own) == own
     assert declared(Settings.__dataclass_fields__["recipe"]).affects == NOTHING
 
@@ -138,3 +138,16 @@ def test_the_whole_recipe_survives_a_stop(trained, records, cli, tmp_path, monke
     assert compare_runs(tmp_path / "run", tmp_path / "whole") == []
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert list(history["step"]) == [3, 5]
+
+
+def test_statistics_stay_where_they_are_frozen(trained, records, cli, tmp_path):
+    words = ("train", "--strategy", "imagenet", "--weights", trained, "--target", records, *SMALL)
+    code, _, err = cli(*words, "--freeze-statistics", "--out", tmp_path / "run")
+    assert code == 0, err
+    before, after = load_model(trained), load_model(tmp_path / "run")
+    moved = {"moving_mean": 0, "moving_variance": 0, "gamma": 0, "beta": 0}
+    for old, new in zip(before.variables, after.variables, strict=True):
+        name = new.path.split("/")[-1]
+        if name in moved:
+            moved[name] += not np.array_equal(old, new)
+    assert moved == {"moving_mean": 0, "moving_variance": 0, "gamma": 2, "beta": 2}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rssc_tf.comparison.grid import Grid, plan
+from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.weights import table
 from rssc_tf.weights.files import save_weights, sha256_of
