@@ -20,7 +20,7 @@ from rssc_tf.fields import (
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
-from rssc_tf.optimization.recipes import RECIPES, get_recipe
+from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -142,7 +142,7 @@ class Settings:
         timed=True,
     )
     recipe: str = setting(
-        "paper",
+        PAPER,
         help="Defaults of the settings below: one of {choices}.",
         panel=TRAINING,
         choices=RECIPES,

@@ -10,6 +10,7 @@ from typer import Option
 from rssc_tf.cli.effects import check_regimes, refuse_without_effect
 from rssc_tf.cli.numbers import parse_numbers
 from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.optimization.recipes import PAPER
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -47,6 +48,9 @@ def command(
     head: Annotated[
         str, Option(help="finetune, linear or both: finetune,linear.", rich_help_panel=MODEL)
     ] = "finetune",
+    recipes: Annotated[
+        str, Option(help="Comma-separated, of those of train.", rich_help_panel=TRAINING)
+    ] = PAPER,
     tune: Annotated[
         list[str] | None,
         Option(
@@ -99,6 +103,7 @@ def command(
         ("shots", shots),
         ("draws", draws),
         ("head", head),
+        ("recipes", recipes),
         ("seeds", seeds),
     ):
         field = {"target": "targets", "head": "heads"}.get(name, name)
@@ -106,7 +111,7 @@ def command(
             content[field] = default
     if not content["targets"]:
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
-    for name in ("targets", "strategies", "heads"):
+    for name in ("targets", "strategies", "heads", "recipes"):
         content[name] = _names(content[name])
     if tune or "tune" not in content:
         content["tune"] = parse_tune(tune or {})

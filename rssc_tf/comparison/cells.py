@@ -1,4 +1,4 @@
-"""The runs of a grid: targets x seeds x sizes of the training set x heads x regimes.
+"""The runs of a grid: targets x seeds x sizes of the training set x heads x recipes x regimes.
 
 Each seed is a draw of the training images too, see `begun.Begun.draws`.
 """
@@ -17,6 +17,7 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.training_sets import TrainingSet, training_sets
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
+from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.settings import (
     HEADS,
@@ -40,8 +41,8 @@ class Cell:
 
     Attributes:
         target: name of the target, from its card.
-        head, fraction, shots, strategy, seed: its place in the grid; the size of the training set
-            is the `fraction` of all images, or, where that is 0, `shots`.
+        head, recipe, fraction, shots, strategy, seed: its place in the grid; the size of the
+            training set is the `fraction` of all images, or, where that is 0, `shots`.
         draw: of the training images; 0 where the training split is taken as it is.
         train_images: number of training images.
         config: the settings, resolved; without what is tuned.
@@ -53,6 +54,7 @@ class Cell:
 
     target: str
     head: str
+    recipe: str
     fraction: float
     shots: int
     train_images: int
@@ -68,7 +70,8 @@ class Cell:
     @property
     def place(self) -> tuple:
         """What identifies the cell in a table, and sorts it."""
-        return place(self.target, self.head, self.fraction, self.shots, self.strategy, self.seed)
+        size = self.fraction, self.shots
+        return place(self.target, self.head, self.recipe, *size, self.strategy, self.seed)
 
     @property
     def source_round(self) -> tuple | None:
@@ -87,14 +90,21 @@ class Cell:
     def __str__(self) -> str:
         return (
             f"{self.strategy} on {self.train_images} images of {self.target} "
-            f"({self.head}, seed {self.seed})"
+            f"({way(self.head, self.recipe)}, seed {self.seed})"
         )
 
 
-def place(target: str, head: str, fraction: float, shots: int, strategy: str, seed: int) -> tuple:
-    """The order of a table of runs: target, head, size, strategy as in `REGIMES`, seed."""
-    order = HEADS.index(head), round(fraction, 6), shots, list(REGIMES).index(strategy), seed
-    return target, *order
+def way(head: str, recipe: str) -> str:
+    """How a run is trained, in words: what of it, and the recipe where that is not the paper's."""
+    return head if recipe == PAPER else f"{head}, {recipe}"
+
+
+def place(
+    target: str, head: str, recipe: str, fraction: float, shots: int, strategy: str, seed: int
+) -> tuple:
+    """The order of a table of runs: target, head, recipe, size, strategy as in `REGIMES`, seed."""
+    ways = HEADS.index(head), list(RECIPES).index(recipe)
+    return target, *ways, round(fraction, 6), shots, list(REGIMES).index(strategy), seed
 
 
 class _Kind(NamedTuple):
@@ -102,11 +112,13 @@ class _Kind(NamedTuple):
 
     size: Size
     head: str
+    recipe: str
     strategy: str
 
     @property
     def folder(self) -> str:
-        return f"{self.head}-{self.size.code}"
+        recipe = "" if self.recipe == PAPER else f"{self.recipe}-"
+        return f"{self.head}-{recipe}{self.size.code}"
 
 
 def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
@@ -133,7 +145,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         sizes = sizes or [Size(fraction=training_share(card))]
         draws = [begun.draw_of(seed) for seed in range(grid.seeds)]
         sets = training_sets(records, card, sizes, draws, out, write)
-        kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.strategies)]
+        kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.recipes, grid.strategies)]
         cells += [
             _cell(grid, kind, sets, source_card, seed, begun)
             for seed in range(grid.seeds)
@@ -170,7 +182,8 @@ def say_sizes(grid: Grid, cells: list[Cell]) -> None:
     said: dict[tuple, list[str]] = {}
     for cell in cells:
         size = Size(cell.fraction or None, cell.shots or None)
-        if not _settings(grid, _Kind(size, cell.head, cell.strategy)).get("image_size"):
+        kind = _Kind(size, cell.head, cell.recipe, cell.strategy)
+        if not _settings(grid, kind).get("image_size"):
             size = cell.config.image_size, crop_side(open_records(Path(cell.config.target)).side)
             said.setdefault(size, []).append(cell.strategy)
     for (size, crop), strategies in said.items():
@@ -201,6 +214,7 @@ def _cell(
     return Cell(
         target=name,
         head=kind.head,
+        recipe=kind.recipe,
         fraction=kind.size.fraction or 0.0,
         shots=kind.size.shots or 0,
         train_images=training.examples,
@@ -240,7 +254,7 @@ def _config(
     """The settings of a run, resolved; `values` are those of a candidate."""
     settings = _settings(grid, kind) | (values or {})
     settings |= {"strategy": kind.strategy, "target": training.records, "head": kind.head}
-    config = Settings(**settings, seed=seed, source_seed=0)
+    config = Settings(**settings, recipe=kind.recipe, seed=seed, source_seed=0)
     size = config.image_size or crop_side(training.card.side)
     if not config.image_size and not begun.at_crop:
         regime = get_regime(kind.strategy)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import epochs_of, rounds
 from rssc_tf.records import Records
@@ -42,9 +42,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
     rows: dict[tuple, list[Cell]] = {}
     for cell in cells:
         size = f"{cell.shots} shots" if cell.shots else f"{cell.fraction:g}"
-        where = (cell.target, cell.head, size, cell.strategy)
+        where = (cell.target, way(cell.head, cell.recipe), size, cell.strategy)
         rows.setdefault(where, []).append(cell)
-    names = ("target", "head", "size", "strategy", "images", "runs", "to do", "minutes")
+    names = ("target", "trained", "size", "strategy", "images", "runs", "to do", "minutes")
     table, total = Table(*names), 0.0
     for where, members in rows.items():
         counts = [cell.train_images for cell in members]

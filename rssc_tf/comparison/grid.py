@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rssc_tf.comparison.tuning import parse_tune
+from rssc_tf.optimization.recipes import PAPER, get_recipe
 from rssc_tf.regimes import get_regime
 from rssc_tf.settings import HEADS, Settings, decided_by_grid, load_yaml
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -24,6 +25,7 @@ class Grid:
         shots: numbers of training images a class, nested; multi-label, see `draws.shots`. Without
             fractions and shots: the training split as it is.
         heads: of `HEADS`.
+        recipes: of `rssc_tf.optimization.recipes.RECIPES`.
         tune: fields of `Settings` to the values of which one is chosen, on the validation split,
             for each target, head, size and regime: `{"learning_rate": (1e-4, 1e-3)}`; see
             `rssc_tf.comparison.tuning`.
@@ -39,6 +41,7 @@ class Grid:
     fractions: tuple[float, ...] = ()
     shots: tuple[int, ...] = ()
     heads: tuple[str, ...] = ("finetune",)
+    recipes: tuple[str, ...] = (PAPER,)
     tune: dict[str, tuple] = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
     by_strategy: dict[str, dict] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class Grid:
     by_shots: dict[int, dict] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("targets", "strategies", "fractions", "shots", "heads"):
+        for name in ("targets", "strategies", "fractions", "shots", "heads", "recipes"):
             values = getattr(self, name)
             if len(set(values)) < len(values) or not (values or name in ("fractions", "shots")):
                 raise SettingError(name, "holds at least one, and none twice", values)
@@ -55,6 +58,8 @@ class Grid:
         for name in self.heads:
             if name not in HEADS:
                 raise SettingError("head", f"is one of {', '.join(HEADS)}", name)
+        for name in self.recipes:
+            get_recipe(name)
         if self.seeds < 1:
             raise SettingError("seeds", "is how many, at least 1", self.seeds)
         if self.draws is not None and not 1 <= self.draws <= self.seeds:

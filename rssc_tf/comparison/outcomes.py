@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from rssc_tf.comparison.begun import TUNING
+from rssc_tf.comparison.cells import way
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
+from rssc_tf.optimization.recipes import RECIPES
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
 from rssc_tf.settings import HEADS, load_yaml
@@ -99,14 +101,20 @@ class Group:
     """The runs that differ in strategy and seed only.
 
     Attributes:
-        head, fraction, shots: what they have in common; see `cells.Cell`.
+        head, recipe, fraction, shots: what they have in common; see `cells.Cell`.
         runs: strategy to seed to run.
     """
 
     head: str
+    recipe: str
     fraction: float
     shots: int = 0
     runs: dict[str, dict[int, Outcome]] = field(default_factory=dict)
+
+    @property
+    def way(self) -> str:
+        """How the runs are trained, in words; see `cells.way`."""
+        return way(self.head, self.recipe)
 
     @property
     def train_images(self) -> int:
@@ -162,13 +170,14 @@ class Group:
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
-        row = intervals(self.task)[metric or self.metric]
-        pairs = self.pairs(strategy, against)
-        if not pairs:
-            return None
-        values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
-        images = len(pairs[0][0].labels)
-        return _within(estimate(values, images, [one.draw for one, _ in pairs]), -1, 1)
+        return _gain(self.pairs(strategy, against), metric or self.metric)
+
+    def gain_over(self, other: "Group", strategy: str, metric: str | None = None):
+        """Mean of a strategy's scores here minus those in another group, of the same images, over
+        the seeds that both have: an `Estimate`, or `None` if there is none."""
+        ours, theirs = self.runs.get(strategy, {}), other.runs.get(strategy, {})
+        pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+        return _gain(pairs, metric or self.metric)
 
     def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
         """Difference in F1 of every class; `None` where the test split has none of it."""
@@ -209,6 +218,16 @@ class Group:
         return (known or others or [None])[0]
 
 
+def _gain(pairs: list[tuple[Outcome, Outcome]], metric: str) -> Estimate | None:
+    """Mean difference in a metric, the first minus the second of each pair."""
+    if not pairs:
+        return None
+    row = intervals(pairs[0][0].task)[metric]
+    values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
+    images = len(pairs[0][0].labels)
+    return _within(estimate(values, images, [one.draw for one, _ in pairs]), -1, 1)
+
+
 def _within(found: Estimate, low: float, high: float) -> Estimate:
     """The same with an interval that stays where the metric can be."""
     ends = np.clip((found.low, found.high), low, high)
@@ -217,7 +236,7 @@ def _within(found: Estimate, low: float, high: float) -> Estimate:
 
 @dataclass
 class Target:
-    """A target set and its groups: by head, then by number of training images."""
+    """A target set and its groups: by head and recipe, then by number of training images."""
 
     name: str
     card: Card
@@ -226,17 +245,24 @@ class Target:
     split: str
     groups: list[Group] = field(default_factory=list)
 
-    def of_head(self, head: str) -> list[Group]:
-        return [group for group in self.groups if group.head == head]
+    def of_way(self, way: str) -> list[Group]:
+        return [group for group in self.groups if group.way == way]
 
     @property
-    def heads(self) -> list[str]:
-        return list(dict.fromkeys(group.head for group in self.groups))
+    def ways(self) -> list[str]:
+        return list(dict.fromkeys(group.way for group in self.groups))
+
+    def by_recipe(self) -> list[list[Group]]:
+        """Groups that differ in their recipe only, where there are several, the paper's first."""
+        alike: dict[tuple, list[Group]] = {}
+        for group in self.groups:
+            alike.setdefault((group.head, group.fraction, group.shots), []).append(group)
+        return [groups for groups in alike.values() if len(groups) > 1]
 
     @property
     def main(self) -> Group:
         """The group that is shown in detail: fine-tuned, with the most images."""
-        return self.of_head(self.heads[0])[-1]
+        return self.of_way(self.ways[0])[-1]
 
 
 @dataclass
@@ -281,8 +307,12 @@ def read_study(out: Path) -> Study:
         except _Unusable as error:
             unusable.append((row, str(error)))
     for target in targets.values():
-        target.groups.sort(key=lambda group: (HEADS.index(group.head), group.train_images))
+        target.groups.sort(key=_order)
     return Study(out, table, list(targets.values()), unusable)
+
+
+def _order(group: Group) -> tuple:
+    return HEADS.index(group.head), list(RECIPES).index(group.recipe), group.train_images
 
 
 class _Unusable(Exception):
@@ -308,8 +338,9 @@ def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
         np.array_equal(ids, target.ids) and np.array_equal(labels, target.labels)
     ):
         raise _Unusable(f"{folder} was tested on other images than the first run of its target")
-    place = row["head"], row["fraction"], row["shots"]
-    group = next((g for g in target.groups if (g.head, g.fraction, g.shots) == place), None)
+    place = row["head"], row["recipe"], row["fraction"], row["shots"]
+    alike = (g for g in target.groups if (g.head, g.recipe, g.fraction, g.shots) == place)
+    group = next(alike, None)
     if group is None:
         group = Group(*place)
         target.groups.append(group)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.cells import Cell, place
+from rssc_tf.comparison.cells import Cell, place, way
+from rssc_tf.optimization.recipes import PAPER
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
@@ -17,6 +18,7 @@ COLUMNS = (
     "key",
     "target",
     "head",
+    "recipe",
     "fraction",
     "shots",
     "train_images",
@@ -33,11 +35,12 @@ COLUMNS = (
     "headline",
 )
 # Columns that tables of older versions do not have, and what these runs had.
-ADDED = {"shots": 0, "draw": 0, "tuned": "", "views": 1}
+ADDED = {"recipe": PAPER, "shots": 0, "draw": 0, "tuned": "", "views": 1}
 _TEXT = (
     "key",
     "target",
     "head",
+    "recipe",
     "strategy",
     "tuned",
     "status",
@@ -105,13 +108,13 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def _place(row: dict) -> tuple:
-    names = ("target", "head", "fraction", "shots", "strategy", "seed")
+    names = ("target", "head", "recipe", "fraction", "shots", "strategy", "seed")
     return place(*(row[name] for name in names))
 
 
 def _name(row: dict) -> str:
     size = f"{row['shots']} shots" if row["shots"] else f"fraction {row['fraction']:g}"
-    return f"{row['strategy']}, {row['head']}, {size}, seed {row['seed']}"
+    return f"{row['strategy']}, {way(row['head'], row['recipe'])}, {size}, seed {row['seed']}"
 
 
 def _in_order(rows: list[dict]) -> pd.DataFrame:
@@ -135,6 +138,7 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "", tuned: str = "") -
         "key": cell.key,
         "target": cell.target,
         "head": cell.head,
+        "recipe": cell.recipe,
         "fraction": cell.fraction,
         "shots": cell.shots,
         "train_images": cell.train_images,

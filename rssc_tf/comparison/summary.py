@@ -1,10 +1,11 @@
 """The tables of a comparison: every score and every difference with its interval."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.outcomes import Group, Study
+from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.statistics import Estimate
@@ -14,7 +15,7 @@ from tfrecords_tools.common.csv_files import write_csv
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
-PLACE = ("target", "head", "fraction", "shots", "train_images")
+PLACE = ("target", "head", "recipe", "fraction", "shots", "train_images")
 # How sure a figure is: how many draws it has, its interval, and what that is due to.
 _SURE = ("draws", "low", "high", "of_images", "of_draws", "of_seeds")
 
@@ -65,15 +66,25 @@ def summarise(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def recipe_gains(target: Target) -> Iterator[tuple[Group, Group, str]]:
+    """`(group, other, strategy)`: what a recipe gives a regime over the first of the recipes."""
+    for other, *groups in target.by_recipe():
+        for group in groups:
+            for strategy in group.strategies:
+                if group.gain_over(other, strategy):
+                    yield group, other, strategy
+
+
 def differences(study: Study) -> pd.DataFrame:
-    """Differences between regimes, each with its 95% interval.
+    """Differences between regimes, and of a regime between recipes, each with its 95% interval.
 
     Returns:
         One row for each of `comparisons` and metric: `difference` (`strategy` minus `against`,
         over the `seeds` that both have), its interval as in `summarise`, `differs` (zero is not in
         it),
         and of McNemar's test on images, run against run of the same seed: `mcnemar_p` (one a
-        pair, separated by spaces).
+        pair, separated by spaces). Then one for each of `recipe_gains`: `strategy` and `against`
+        are the same, `recipe` and `against_recipe` are not.
     """
     rows = []
     for target in study.targets:
@@ -83,16 +94,25 @@ def differences(study: Study) -> pd.DataFrame:
                 for metric in intervals(group.task):
                     found = group.difference(strategy, against, metric)
                     row = {**_place(target.name, group), "strategy": strategy, "against": against}
-                    row |= {"metric": metric, "seeds": found.seeds, "difference": found.value}
-                    row |= {**_sure(found), "differs": found.differs, "mcnemar_p": tests}
-                    rows.append(row)
-    columns = [*PLACE, "strategy", "against", "metric", "seeds", "difference", *_SURE]
-    return pd.DataFrame(rows, columns=[*columns, "differs", "mcnemar_p"])
+                    row |= {"against_recipe": group.recipe, "metric": metric}
+                    rows.append(row | _difference(found) | {"mcnemar_p": tests})
+        for group, other, strategy in recipe_gains(target):
+            for metric in intervals(group.task):
+                row = {**_place(target.name, group), "strategy": strategy, "against": strategy}
+                row |= {"against_recipe": other.recipe, "metric": metric}
+                rows.append(row | _difference(group.gain_over(other, strategy, metric)))
+    columns = [*PLACE, "strategy", "against", "against_recipe", "metric", "seeds", "difference"]
+    return pd.DataFrame(rows, columns=[*columns, *_SURE, "differs", "mcnemar_p"])
+
+
+def _difference(found: Estimate) -> dict:
+    facts = {"seeds": found.seeds, "difference": found.value, "differs": found.differs}
+    return facts | _sure(found)
 
 
 def _place(target: str, group: Group) -> dict:
     fraction = group.fraction or float("nan")
-    place = target, group.head, fraction, group.shots, group.train_images
+    place = target, group.head, group.recipe, fraction, group.shots, group.train_images
     return dict(zip(PLACE, place, strict=True))
 
 

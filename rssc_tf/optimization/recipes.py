@@ -26,10 +26,11 @@ class Recipe:
     settings: Mapping[str, object]
 
 
+PAPER = "paper"
 RECIPES = {
     row.name: row
     for row in (
-        Recipe("paper", "the study's: Adam, steps of the rate, the last word to validation", {}),
+        Recipe(PAPER, "the study's: Adam, steps of the rate, the last word to validation", {}),
         Recipe(
             "strong",
             "for few labels: head first, kept statistics, AdamW, cosine, smoothed labels, 8 views",

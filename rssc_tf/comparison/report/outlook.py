@@ -13,9 +13,9 @@ from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.regimes import in_order
 
 
-def forecasts(target: Target, head: str) -> dict[str, Forecast]:
+def forecasts(target: Target, way: str) -> dict[str, Forecast]:
     """Regime to its learning curve, continued; without those that have too few sizes."""
-    groups = target.of_head(head)
+    groups = target.of_way(way)
     names = dict.fromkeys(name for group in groups for name in group.strategies)
     found = {name: forecast(_curve(groups, name)) for name in names}
     return {name: one for name, one in found.items() if one}
@@ -36,9 +36,9 @@ def _curve(groups: list[Group], strategy: str) -> list[Point]:
 def outlook(target: Target) -> str:
     """The forecast of the best regime, and how good it was where that can be said."""
     group = target.main
-    found = forecasts(target, group.head).get(group.best)
+    found = forecasts(target, group.way).get(group.best)
     if not found:
-        sizes = len({one.train_images for one in target.of_head(group.head)})
+        sizes = len({one.train_images for one in target.of_way(group.way)})
         return (
             f"Nothing can be said: a forecast needs {FEWEST} numbers of labelled images or more, "
             f"here {'is one' if sizes == 1 else f'are {sizes}'} (give more of --fractions or "
@@ -64,10 +64,10 @@ def _checked(found: Forecast) -> str:
     )
 
 
-def forecasts_table(target: Target, head: str) -> Table:
+def forecasts_table(target: Target, way: str) -> Table:
     """What twice the labels may bring to each regime; no rows where there are too few sizes."""
     rows = []
-    found = forecasts(target, head)
+    found = forecasts(target, way)
     for strategy in in_order(found):
         one = found[strategy]
         row = [regime(strategy), f"{one.images:,}"]

@@ -100,9 +100,9 @@ def headlines(study: Study) -> str:
 
 def where_of(group: Group, target: Target) -> str:
     """What the runs of a group have in common, in words."""
-    head = f", {group.head}" if len(target.heads) > 1 else ""
+    way = f", {group.way}" if len(target.ways) > 1 else ""
     size = size_name(group.fraction, group.shots) + (" a class" if group.shots else " of the set")
-    return f"{group.train_images:,} labelled images ({size}){head}"
+    return f"{group.train_images:,} labelled images ({size}){way}"
 
 
 def without_images(group: Group, classes: tuple[str, ...]) -> list[str]:
@@ -111,22 +111,22 @@ def without_images(group: Group, classes: tuple[str, ...]) -> list[str]:
 
 
 def curves(target: Target) -> dict[str, Markup]:
-    """What is trained (`head`) to the chart of its scores against labelled images."""
+    """How runs are trained (`Group.way`) to the chart of their scores against labelled images."""
     every = [group.score(one) for group in target.groups for one in group.strategies]
     low, high = limits_of(every)
     limits = max(low, 0.0), min(high, 1.0)
     charts = {}
-    for head in target.heads:
+    for way in target.ways:
         lines: dict[str, list] = {}
-        for group in target.of_head(head):
+        for group in target.of_way(way):
             share = size_name(group.fraction, group.shots)
             for one in group.strategies:
                 point = (group.train_images, share, group.score(one))
                 lines.setdefault(one, []).append(point)
         lines = {one: lines[one] for one in in_order(lines)}
         metric = metric_name(target.main.metric)
-        title = f"{metric} against labelled images, {head}; the numbers are in the table of scores"
-        charts[head] = label_curves(lines, limits, title)
+        title = f"{metric} against labelled images, {way}; the numbers are in the table of scores"
+        charts[way] = label_curves(lines, limits, title)
     return charts
 
 
@@ -149,7 +149,12 @@ _FUNCTIONS = (
     *(shown, comparisons, capitalised, metric_name),
     *(tables.scores_table, tables.metrics_table, tables.scores_chart, tables.differences_table),
     *(tables.class_table, tables.confusion, tables.shares_matrix, tables.change_matrix),
-    *(tables.worst_confusions, tables.label_scores_table, tables.calibration_table),
+    *(
+        tables.recipes_table,
+        tables.worst_confusions,
+        tables.label_scores_table,
+        tables.calibration_table,
+    ),
     *(tables.left_out_table, forecasts_table, tuning_table),
     *(provenance.command_of, provenance.records_table),
     *(provenance.sources_table, provenance.weights_table, provenance.settings_table),

@@ -15,7 +15,7 @@ from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
-_PLACES = ("strategy", "size", "head", "target")
+_PLACES = ("recipe", "strategy", "size", "head", "target")
 
 
 def command_of(study: Study) -> str:
@@ -100,7 +100,7 @@ def settings_table(study: Study) -> Table:
 
 
 def _value(values: list[tuple[str, Outcome]]) -> str:
-    """One value for all runs, or which regime, size, head or target has which."""
+    """One value for all runs, or which recipe, regime, size, head or target has which."""
     if len({value for value, _ in values}) == 1:
         return values[0][0]
     for place in _PLACES:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from rssc_tf.comparison.outcomes import Group, Study
+from rssc_tf.comparison.cells import way
+from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
 from rssc_tf.comparison.report.wording import (
     MINUS,
@@ -19,7 +20,7 @@ from rssc_tf.comparison.report.wording import (
     score,
     size_name,
 )
-from rssc_tf.comparison.summary import PLACE, comparisons
+from rssc_tf.comparison.summary import PLACE, comparisons, recipe_gains
 from rssc_tf.evaluation.metrics import METRICS, NATS, describe
 from rssc_tf.evaluation.statistics import Estimate, class_f1
 from rssc_tf.regimes import in_order
@@ -62,18 +63,18 @@ def name(strategy: str) -> Markup:
 def scores_table(study: Study) -> Table:
     """The paper's layout: a row for a target and a share of labels, a column for a regime."""
     strategies = in_order({run.row["strategy"] for run in study.runs})
-    heads = {group.head for target in study.targets for group in target.groups}
+    ways = {group.way for target in study.targets for group in target.groups}
     rows = []
     for target in study.targets:
         for group in target.groups:
-            row = [target.name, *([group.head] if len(heads) > 1 else [])]
+            row = [target.name, *([group.way] if len(ways) > 1 else [])]
             images = Markup("{:,} <span>{}</span>")
             size = size_name(group.fraction, group.shots)
             row.append(images.format(group.train_images, size))
             best = group.best
             row += [_score_cell(group, one, one == best) for one in strategies]
             rows.append(row)
-    head = ["Target", *(["Trained"] if len(heads) > 1 else []), "Labelled images"]
+    head = ["Target", *(["Trained"] if len(ways) > 1 else []), "Labelled images"]
     return Table([*head, *map(name, strategies)], rows, "numbers scores")
 
 
@@ -100,9 +101,9 @@ def metrics_table(summary: pd.DataFrame) -> Table:
     metrics = list(dict.fromkeys(summary["metric"]))
     rows = []
     for place, cell in summary.groupby([*PLACE, "strategy"], sort=False, dropna=False):
-        target, head, *_, images, strategy = place
+        target, head, recipe, *_, images, strategy = place
         values = cell.set_index("metric")["mean"]
-        row = [name(strategy), target, head, f"{images:,}"]
+        row = [name(strategy), target, way(head, recipe), f"{images:,}"]
         for metric in metrics:
             value = values.get(metric, np.nan)
             row.append(metric_value(describe(metric), value))
@@ -147,6 +148,27 @@ def differences_table(group: Group) -> Table:
         "Due to",
         "McNemar p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.05",
     ]
+    return Table(head, rows, "numbers")
+
+
+def recipes_table(target: Target) -> Table:
+    """What another recipe gives each regime, with its interval."""
+    rows = []
+    for group, other, strategy in recipe_gains(target):
+        gain = group.gain_over(other, strategy)
+        rows.append(
+            [
+                name(strategy),
+                group.head,
+                f"{group.train_images:,}",
+                Markup('{} <span class="muted">over</span> {}').format(group.recipe, other.recipe),
+                f"{score(other.score(strategy).value)} → {score(group.score(strategy).value)}",
+                points(gain.value),
+                interval(gain, points),
+                parts_in_words(gain.parts) if gain.parts else "test images",
+            ]
+        )
+    head = ["Regime", "Trained", "Images", "Recipe", "Percent", "Points", "95% interval", "Due to"]
     return Table(head, rows, "numbers")
 
 
@@ -354,6 +376,6 @@ def left_out_table(study: Study) -> Table:
     rows = []
     for row, reason in study.unusable:
         size = size_name(row["fraction"], row["shots"])
-        place = [row["target"], row["head"], size, row["seed"]]
+        place = [row["target"], way(row["head"], row["recipe"]), size, row["seed"]]
         rows.append([str(part) for part in (row["strategy"], *place, reason)])
     return Table(["Regime", "Target", "Trained", "Labels", "Seed", "Why"], rows, "words")

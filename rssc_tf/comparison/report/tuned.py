@@ -13,7 +13,7 @@ def tuning_table(study: Study) -> Table:
     """What was tried for each place of the grid, and chosen; no rows where nothing was."""
     rows = []
     for target, group, strategy, found in _tuned(study):
-        place = [regime(strategy), target.name, group.head, f"{group.train_images:,}"]
+        place = [regime(strategy), target.name, group.way, f"{group.train_images:,}"]
         minutes = sum(trial.get("seconds", 0) for trial in found["tried"]) / 60
         rows.append([*place, *_choice(found), f"{minutes:.1f}"])
     head = ["Regime", "Target", "Trained", "Images", left("Tried"), left("Chosen"), "Minutes"]

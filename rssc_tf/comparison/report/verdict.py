@@ -35,7 +35,7 @@ def _has_one_seed(group: Group) -> bool:
 
 def shown(target: Target) -> list[Group]:
     """The groups that the verdict is about: fewest and most images, fine-tuned if any."""
-    groups = target.of_head(target.heads[0])
+    groups = target.of_way(target.ways[0])
     return groups if len(groups) < 2 else [groups[0], groups[-1]]
 
 
