@@ -280,3 +280,60 @@ def test_other_numbers_are_one_line(trained, exported, records, cli, tmp_path):
         assert code in (1, 2) and err.count("\n") == 1, err
         assert "--views is 1 (the image as it lies) or 8 (its symmetries)" in err
     assert not list(tmp_path.glob("new/*"))
+
+
+def test_a_comparison_says_which(records, cli, tmp_path):
+    words = ["compare", "--strategies", "scratch", "--target", records, "--out", tmp_path / "grid"]
+    small = [*SMALL, "--seeds", 1, "--backbone", "tiny_without_dropout"]
+    assert cli(*words, *small, "--views", 8)[0] == 0
+    table = pd.read_csv(tmp_path / "grid" / "results.csv")
+    assert table["views"].tolist() == [8]
+    run = tmp_path / "grid" / table["run"][0]
+    assert json.loads((run / "metrics.json").read_text())["views"] == 8
+    code, _, err = cli(*words, *small)
+    assert code == 1 and "`views` was 8, is 1".replace("`views`", "--views") in err, err
+    # A table of before there were views is of images as they lie.
+    table.drop(columns="views").to_csv(tmp_path / "grid" / "results.csv", index=False)
+    from rssc_tf.comparison.results import read_results
+
+    assert read_results(tmp_path / "grid")["views"].tolist() == [1]
+
+
+@pytest.mark.parametrize("evaluated", ["records"], indirect=True)
+def test_a_map_is_of_the_views_of_its_windows(evaluated, eight, cli, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    scene = np.random.default_rng(2).integers(0, 256, (48, 48, 3), np.uint8)  # one window
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    words = ["map", eight, tmp_path / "scene.png", "--out", tmp_path / "map.tif", "--unknown"]
+    code, _, err = cli(*words, "--probabilities", tmp_path / "p.tif", "--views", 8)
+    assert code == 0, err
+    with rasterio.open(tmp_path / "p.tif") as dataset:
+        found = dataset.read().reshape(dataset.count, -1).T[:, :4]
+    expected = load_run(evaluated).predict([scene], views=8)
+    np.testing.assert_allclose(found, np.repeat(expected, len(found), 0), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("evaluated", ["records"], indirect=True)
+def test_a_server_answers_so(evaluated, eight):
+    import base64
+    import io
+    import urllib.request
+
+    pytest.importorskip("fastapi")
+    from rssc_tf.bench.serve import running_server
+
+    picture = np.random.default_rng(3).integers(0, 256, (48, 48, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    row = {"image_bytes": {"b64": base64.b64encode(file.getvalue()).decode()}}
+    with running_server(eight, "--views", "8") as server:
+        with urllib.request.urlopen(f"{server.address}/info") as answer:
+            assert json.load(answer)["views"] == 8
+        for signature in ("serving_default", "eight_views"):
+            body = json.dumps({"signature_name": signature, "instances": [row]}).encode()
+            asked = urllib.request.Request(f"{server.address}/v1/models/eight:predict", body)
+            with urllib.request.urlopen(asked) as answer:
+                found = json.load(answer)["predictions"][0]["probabilities"]
+            expected = load_run(evaluated).predict([picture], views=8)[0]
+            np.testing.assert_allclose(found, expected, atol=CLOSE)
