@@ -14,8 +14,7 @@ from rssc_tf.records import Records
 from rssc_tf.runs import Run, default_folder, load_run
 from rssc_tf.settings import Settings
 from rssc_tf.training.stages import run_regime
-from rssc_tf.weights.importer import import_file
-from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.size import default_size
 from tfrecords_tools.common.errors import SettingError
 
@@ -44,9 +43,9 @@ def build_classifier(
         backbone: a name of `rssc_tf.BACKBONES`, or `hub:<preset>` for one of KerasHub.
         records: the records that it is for: their number of classes, and the size of their images.
         weights: initial weights of the backbone: `"imagenet"` (supervised) or `"ssl"`
-            (self-supervised), which are downloaded where they are not in the cache; a weights file
-            or the folder of a run; `None` for random ones. A file of such a name is
-            `"./imagenet"`.
+            (self-supervised), which are downloaded where they are not in the cache; a name of
+            `rssc-tf weights list`, an address, a weights file or the folder of a run; `None` for
+            random ones. A file of such a name is `"./imagenet"`.
         image_size: side at which the backbone sees images, in pixels, at least 8. Defaults to that
             of the crops, for trained weights to theirs where that is larger.
         normalization: overrides what the weights say of their normalisation; a name of
@@ -74,7 +73,7 @@ def build_classifier(
             network, layer, _ = initialise(backbone, pretraining, None, normalization)
         else:
             pretraining, file = "imagenet", weights
-            imported = import_file(Path(weights), backbone, normalization)
+            imported = open_weights(weights, backbone, normalization)
             network, layer = prepare(imported.model), imported.normalization
         crop = crop_side(records.card.side)
         return classifier.build_classifier(

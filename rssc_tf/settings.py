@@ -86,7 +86,7 @@ class Settings:
     )
     weights: str | None = setting(
         None,
-        help="Initial weights: our, Keras's or PyTorch's file, or a run folder.",
+        help="Initial weights: a name of `weights list`, https://..., a file, or a run folder.",
         panel=MODEL,
         affects=NOTHING,
     )

@@ -88,7 +88,7 @@ def command(
     content["fractions"] = _fractions(content["fractions"])
     check_regimes(flags, content["strategies"], refuse=False)
 
-    from rssc_tf.weights.initial import backbone_of
+    from rssc_tf.weights.source import backbone_of
 
     settings = content["settings"]
     if "backbone" not in settings and settings.get("weights"):

@@ -19,7 +19,8 @@ def command(
         str,
         Argument(
             metavar="RUN_OR_WEIGHTS",
-            help="Run folder, weights file, or imagenet, ssl, random: a backbone's own.",
+            help="Run folder; a name of `weights list`, https://... or a file; or imagenet, ssl, "
+            "random: a backbone's own.",
         ),
     ],
     target: Annotated[Path, Option(help="Record folder to classify.")],

@@ -56,7 +56,7 @@ def command(
     from rssc_tf.runs import default_folder
     from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
-    from rssc_tf.weights.initial import backbone_of
+    from rssc_tf.weights.source import backbone_of
 
     if "target" not in settings and "source" not in settings:
         settings = demo_settings() | settings

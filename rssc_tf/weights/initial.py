@@ -10,11 +10,10 @@ import keras
 from rssc_tf.models.backbones import Backbone, get_backbone, prepare
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.regimes import REGIMES, SUPERVISION
-from rssc_tf.weights.fetch import fetch
-from rssc_tf.weights.files import check_file, read_metadata, sha256_of
-from rssc_tf.weights.importer import backbone_of_run, build, import_file, reason_of
-from rssc_tf.weights.packaged import PACKAGED
-from rssc_tf.weights.table import TABLE, Weights, by_sha256, default_for
+from rssc_tf.weights.importer import Imported, build, import_file, mode_of, reason_of
+from rssc_tf.weights.row import Weights
+from rssc_tf.weights.source import Source, find_source
+from rssc_tf.weights.table import TABLE, default_for
 from tfrecords_tools.common.errors import RsscError
 
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
@@ -43,13 +42,12 @@ def initialise(
     Args:
         name: str. A name of `BACKBONES` or `hub:<preset>`.
         pretraining: str. As in `regimes.Regime`.
-        weights: optional str. A weights file (ours, Keras's or PyTorch's) or the folder of a
-            run; replaces the download. Ignored for `"random"`.
+        weights: optional str. As of `find_source`; replaces the backbone's own. Ignored for
+            `"random"`.
         normalization: optional str. One of `normalization.MODES`; overrides what the file says.
 
     Raises:
-        RsscError: the file is missing, damaged or of another architecture; or there is neither
-            a file nor a download.
+        RsscError: the weights are missing, damaged or of another architecture; or there are none.
     """
     backbone = get_backbone(name)
     if normalization is not None and normalization not in MODES:
@@ -62,35 +60,59 @@ def initialise(
         provenance = {"pretraining": "random", "origin": None, "sha256": None}
         return _finish(build(backbone), layer, provenance)
     if weights is not None:
-        return _from_file(backbone, pretraining, Path(weights), normalization)
-    entry = default_for(name, pretraining)
-    if entry is not None and entry.url:
-        return _from_file(backbone, pretraining, fetch(entry), normalization, entry)
-    if entry is None:
-        _refuse_kind(name, pretraining)
-    model = _download(backbone)
-    layer = Normalization.from_mode(normalization) if normalization else backbone.normalization()
+        imported = open_weights(weights, name, normalization)
+        _warn_of_kind(imported.metadata["pretraining"], pretraining, weights)
+    else:
+        row = default_for(name, pretraining)
+        if row is None:
+            _refuse_kind(name, pretraining)
+        imported = _of_row(row, name, normalization) if row else _download(backbone, normalization)
     provenance = {
         "pretraining": pretraining,
-        "origin": backbone.origin,
-        "sha256": entry.sha256 if entry else None,
+        "origin": imported.metadata["origin"],
+        "sha256": imported.sha256,
     }
-    return _finish(model, layer, provenance)
+    return _finish(imported.model, imported.normalization, provenance)
 
 
-def backbone_of(weights: str) -> str | None:
-    """The backbone of a weights file (by its metadata or hash) or a run; `None` if unknown.
+def open_weights(
+    weights: str | Path, name: str | None = None, normalization: str | None = None
+) -> Imported:
+    """The backbone with the weights that are called so.
 
-    For a caller who was given `weights` and no `backbone`. `RsscError` for a bad file.
+    Args:
+        weights: as of `find_source`.
+        name: the backbone; not needed where the table, the file or the run says it.
+        normalization: one of `normalization.MODES`; overrides what these say.
+
+    Raises:
+        RsscError: they are not there, cannot be fetched, are damaged or of another architecture.
     """
-    path = Path(weights)
-    if path.is_dir() or path.name == "model.keras":
-        return backbone_of_run(path if path.is_dir() else path.parent)
-    metadata = read_metadata(path) if check_file(path) == "hdf5" else None
-    if metadata:
-        return metadata.get("backbone")
-    entry = by_sha256(sha256_of(path))
-    return entry.backbone if entry else None
+    source = find_source(weights)
+    if source.row:
+        return _of_row(source.row, name, normalization)
+    return import_file(source.file(), name, normalization)
+
+
+def _of_row(row: Weights, name: str | None, normalization: str | None) -> Imported:
+    if name not in (None, row.backbone):
+        raise RsscError(
+            f"{row.name} are weights of {row.backbone}, not of {name}: use "
+            f"`backbone='{row.backbone}'`"
+        )
+    file = Source(row.name, row=row).file()
+    if file is None:
+        return _download(get_backbone(row.backbone), normalization, row)
+    return import_file(file, row.backbone, normalization, known=row)
+
+
+def _warn_of_kind(said: str | None, wanted: str, weights: str) -> None:
+    if said in SUPERVISION and said != wanted:
+        warnings.warn(
+            f"{weights} holds {SUPERVISION[said]} weights; the regime is for "
+            f"{SUPERVISION.get(wanted, wanted)} ones",
+            stacklevel=3,
+        )
 
 
 def _refuse_kind(name: str, pretraining: str) -> None:
@@ -110,17 +132,17 @@ def _refuse_kind(name: str, pretraining: str) -> None:
         )
 
 
-def _download(backbone: Backbone) -> keras.Model:
+def _download(
+    backbone: Backbone, normalization: str | None, row: Weights | None = None
+) -> Imported:
+    """The weights that a library has of its own for a backbone."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)  # urllib alone would wait for minutes behind a firewall.
     try:
         with warnings.catch_warnings():
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
-            model = backbone.build(backbone.name not in PACKAGED)
-        if backbone.name in PACKAGED:
-            PACKAGED[backbone.name](model)
-        return model
+            model = backbone.build(True)
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
@@ -131,29 +153,18 @@ def _download(backbone: Backbone) -> keras.Model:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _from_file(
-    backbone: Backbone,
-    pretraining: str,
-    path: Path,
-    normalization: str | None,
-    entry: Weights | None = None,
-) -> Initial:
-    imported = import_file(path, backbone.name, normalization, known=entry)
-    said = imported.metadata["pretraining"]
-    if said in SUPERVISION and said != pretraining:
-        wanted = SUPERVISION.get(pretraining, pretraining)
-        warnings.warn(
-            f"{path} holds {SUPERVISION[said]} weights; the regime is for {wanted} ones",
-            stacklevel=2,
-        )
-    provenance = {
-        "pretraining": pretraining,
-        "origin": imported.metadata["origin"],
-        "sha256": imported.sha256,
+    layer = Normalization.from_mode(normalization) if normalization else backbone.normalization()
+    metadata = {
+        "backbone": backbone.name,
+        "pretraining": row.pretraining if row else None,
+        "normalization": mode_of(layer),
+        "padding": None,
+        "origin": backbone.origin,
+        "licence": row.licence if row else None,
+        "image_size": row.image_size if row else None,
+        "sha256": None,
     }
-    return _finish(imported.model, imported.normalization, provenance)
+    return Imported(model, layer, metadata, [], None)
 
 
 def _finish(model: keras.Model, layer: Normalization, provenance: dict) -> Initial:

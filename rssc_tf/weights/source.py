@@ -1,0 +1,164 @@
+"""What `weights` means: a name of the table, an address, a file, or the folder of a run."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlparse
+
+from rssc_tf.settings import load_config
+from rssc_tf.weights.fetch import fetch
+from rssc_tf.weights.files import check_file, read_metadata, sha256_of
+from rssc_tf.weights.packaged import package_file
+from rssc_tf.weights.row import Weights
+from rssc_tf.weights.table import TABLE, by_name, by_sha256, is_name
+from tfrecords_tools.common.errors import DataError
+
+MODEL = "model.keras"  # of a run
+# Of PyTorch's hub: the first digits of a file's sha256 stand at the end of its name. Eight digits
+# without a letter are rather a date.
+_HASHED = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8}|[0-9a-f]{64})\.\w+(\.\w+)?$")
+_LIKE_A_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class Address(NamedTuple):
+    """Weights of which nothing is known but where they are.
+
+    Attributes:
+        name: for people, and of the file in the cache.
+        url: `https://...`.
+        sha256: its first digits, where the file's name has them.
+    """
+
+    name: str
+    url: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights come from.
+
+    Attributes:
+        given: as the user has written it.
+        row: of the table, where it was named.
+        address: where it is to be downloaded from, and nothing else is known.
+        path: a file, or the folder of a run, where that was given.
+    """
+
+    given: str
+    row: Weights | None = None
+    address: Address | None = None
+    path: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """A short name, for people and for folders."""
+        if self.row:
+            return self.row.name.replace("/", "-")
+        name = self.address.name if self.address else self.path.resolve().name
+        return name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the run that it is; `None` if it is none."""
+        if self.path is None or not (self.path.is_dir() or self.path.name == MODEL):
+            return None
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def file(self) -> Path | None:
+        """The file (of a run, its model), downloaded where it must be; `None`: a library has it.
+
+        Raises:
+            DataError: it is not there, cannot be fetched, or is not what the table says.
+        """
+        if self.path:
+            return model_of_run(self.path) if self.path.is_dir() else self.path
+        if self.address:
+            return fetch(self.address)
+        if self.row.provider == "download":
+            return fetch(self.row)
+        if self.row.provider == "package":
+            return package_file(self.row)
+        if self.row.provider == "library":
+            return None
+        raise DataError(
+            f"{self.row.name} is fetched by hand ({self.row.origin}): give its file with `weights`"
+        )
+
+    def content(self) -> str:
+        """What the weights are, for a key: a hash where there is one, else the name."""
+        if self.row:
+            return self.row.sha256 or self.row.name
+        file = self.file()
+        if not file.is_file():
+            raise DataError(f"weights {file} does not exist")
+        return sha256_of(file)
+
+
+def find_source(weights: str | Path) -> Source:
+    """Says what `weights` means, without fetching anything.
+
+    Args:
+        weights: a name of `rssc-tf weights list`, an address (`https://...`), a weights file (ours,
+            Keras's or PyTorch's) or the folder of a run. A file that has the name of a row is
+            `./imagenet/resnet50`.
+
+    Raises:
+        DataError: it is like a name, there is none such, and no file of that path.
+    """
+    given = str(weights)
+    if is_name(given):
+        return Source(given, row=by_name(given))
+    if "://" in given:
+        return Source(given, address=_address(given))
+    path = Path(weights)
+    if _LIKE_A_NAME.fullmatch(given) and not path.exists():
+        near = difflib.get_close_matches(given, [row.name for row in TABLE], 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise DataError(
+            f"weights {given}: no such file, and no name of `rssc-tf weights list`{hint}"
+        )
+    return Source(given, path=path)
+
+
+def backbone_of(weights: str | Path) -> str | None:
+    """The backbone of weights: what the table, the file or the run says; `None` if none does.
+
+    For a caller who was given `weights` and no `backbone`. `RsscError` for a bad file.
+    """
+    source = find_source(weights)
+    if source.row:
+        return source.row.backbone
+    if source.run:
+        return backbone_of_run(source.run)
+    path = source.file()
+    metadata = read_metadata(path) if check_file(path) == "hdf5" else None
+    if metadata:
+        return metadata.get("backbone")
+    row = by_sha256(sha256_of(path))
+    return row.backbone if row else None
+
+
+def backbone_of_run(folder: Path) -> str | None:
+    """What a run's `config.yaml` says; `None` where there is none."""
+    file = folder / "config.yaml"
+    return load_config(file).get("backbone") if file.is_file() else None
+
+
+def model_of_run(folder: Path) -> Path:
+    """The model's file in the folder of a finished run; `DataError` if there is none."""
+    path = folder / MODEL
+    if not path.is_file():
+        raise DataError(f"{folder}: is a folder without {MODEL}, so no finished run")
+    return path
+
+
+def _address(url: str) -> Address:
+    parts = urlparse(url)
+    name = unquote(parts.path).rpartition("/")[2]
+    if parts.scheme != "https" or not parts.hostname or not name:
+        raise DataError(f"weights {url}: an address is https://HOST/.../FILE")
+    match = _HASHED.search(name)
+    return Address(name, url, match and match[1])
