@@ -24,7 +24,7 @@ s^2 of a few seeds comes out below it by chance, the noise is taken in its place
 By hand, because neither SciPy nor statsmodels has this analysis.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,7 +173,14 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def estimate(values: np.ndarray, images: int) -> Estimate:
+def estimate(
+    values: np.ndarray,
+    images: int,
+    draws: Sequence[int] | None = None,
+    *,
+    overlap: float = 0.0,
+    level: float = LEVEL,
+) -> Estimate:
     """Mean over seeds and its interval, for a score or for a difference of two (see the module).
 
     Args:
@@ -182,6 +189,9 @@ def estimate(values: np.ndarray, images: int) -> Estimate:
         images: how many test images the metric rests on. The images' part of the standard error
             is never taken to be below `1 / images`, one image's worth: a strategy without a
             mistake on 50 images is not certain.
+        overlap: share of the training images that two draws have in common, on average, in [0, 1):
+            they are then not independent, and their mean varies more than their spread shows.
+        level: of the interval.
     """
     points, draws = values[:, 0], values[:, 1:]
     seeds = len(points)
@@ -193,12 +203,13 @@ def estimate(values: np.ndarray, images: int) -> Estimate:
     if seeds == 1:
         between, shared, noise = 0.0, covariance[0, 0], 0.0
     else:
-        between = sd**2 / seeds
+        of_mean = 1 / seeds + overlap / (1 - overlap)
+        between = sd**2 * of_mean
         shared = (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
-        noise = (np.trace(covariance) / seeds - shared) / seeds
+        noise = (np.trace(covariance) / seeds - shared) * of_mean
     variance = max(between, noise) + max(shared, 1 / images**2)
     freedom = (seeds - 1) * (variance / between) ** 2 if between > noise else np.inf
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance))
+    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
     return Estimate(value, sd, value - half, value + half, seeds)
 
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from pipelines.augment import crop_side
 from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.classifier import build_classifier
-from rssc_tf.models.views import check_views
+from rssc_tf.models.views import check_views, pooled
+from rssc_tf.probing.features import Features, extract_features
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
@@ -31,6 +33,7 @@ from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.records.card import Card
 
 WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
 
@@ -57,6 +60,19 @@ class Encoder:
     def model(self) -> keras.Model:
         """Images to logits, as `build_classifier` makes it; built when it is first asked for."""
         return self.build()
+
+    @property
+    def weights(self) -> list:
+        """The variables of the backbone."""
+        return self.model.get_layer("backbone").variables
+
+    def apply(self) -> Callable:
+        """A function of uint8 images `(n, crop, crop, 3)` to their features, one view each."""
+        return forward(pooled(self.model))
+
+    def extract(self, records: Path, card: Card, split: str) -> Features:
+        """The features of a split, see `extract_features`."""
+        return extract_features(self.model, records, card, split, views=self.views)
 
 
 def open_encoder(

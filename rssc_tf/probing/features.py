@@ -9,22 +9,19 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import keras
 import numpy as np
 
-from pipelines.records import explain_damage
-from pipelines.stream import evaluation_batches
 from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.evaluation.prediction import forward
-from rssc_tf.models.views import pooled
-from rssc_tf.probing.encoder import Encoder
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, refuse_replaced
+
+if TYPE_CHECKING:
+    import keras
 
 _BATCH = 64  # views
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
@@ -39,8 +36,16 @@ class Features(NamedTuple):
     values: np.ndarray
 
 
+class Extractor(Protocol):
+    """What has features: `encoder.Encoder`, or an export. Attributes as of the former."""
+
+    definition: dict
+
+    def extract(self, records: Path, card: Card, split: str) -> Features: ...
+
+
 def extract_features(
-    model: keras.Model,
+    model: "keras.Model",
     records: Path,
     card: Card,
     split: str,
@@ -63,6 +68,11 @@ def extract_features(
     Raises:
         DataError: no such split, damaged records, or a feature that is not finite.
     """
+    from pipelines.records import explain_damage
+    from pipelines.stream import evaluation_batches
+    from rssc_tf.evaluation.prediction import forward
+    from rssc_tf.models.views import pooled
+
     features, batch = forward(pooled(model, views)), _BATCH // views
     batches = evaluation_batches(records, card, split, batch)
     examples = min(card.splits[split].examples, most or sys.maxsize)
@@ -75,33 +85,38 @@ def extract_features(
     columns = zip(*parts, strict=True)
     ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
     found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
-    bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
-    if len(bad):
-        raise DataError(
-            f"the features of {len(bad)} of {len(ids)} {split} images are not finite (first: "
-            f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
-        )
+    refuse_not_finite(found, split)
     return found
 
 
-def kept_features(encoder: Encoder, records: Path, card: Card, split: str) -> Features:
-    """`extract_features`, from the cache where they are there; says which on standard error.
+def refuse_not_finite(found: Features, split: str) -> None:
+    """Raises `DataError` for features of a split that are not finite."""
+    bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"the features of {len(bad)} of {len(found.ids)} {split} images are not finite (first: "
+            f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
+        )
+
+
+def kept_features(encoder: Extractor, records: Path, card: Card, split: str) -> Features:
+    """Features of a split, from the cache where they are there; says which on standard error.
 
     A file that is damaged is computed again, with a warning.
     """
     file = feature_file(encoder, card, split)
-    found = find(file, lambda file: _read(file, card.splits[split].examples))
+    found = find(file, lambda file: read_features(file, card.splits[split].examples))
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
-    found = extract_features(encoder.model, records, card, split, views=encoder.views)
+    found = encoder.extract(records, card, split)
     refuse_replaced(records, card)
     keep(file, lambda aside: np.savez(aside, **found._asdict()))
     print(f"features of {split}: kept in {file}", file=sys.stderr)
     return found
 
 
-def feature_file(encoder: Encoder, card: Card, split: str) -> Path:
+def feature_file(encoder: Extractor, card: Card, split: str) -> Path:
     """Where the features of a split are kept; the file need not be there."""
     if split not in card.splits:
         raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
@@ -114,7 +129,7 @@ def feature_file(encoder: Encoder, card: Card, split: str) -> Path:
     return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
 
 
-def _read(file: Path, examples: int) -> Features:
+def read_features(file: Path, examples: int) -> Features:
     """Features from a file; `DataError` says what is wrong with its content."""
     content = read_npz(file, _MOST_BYTES)  # checks the checksum of every array
     if set(content) != set(Features._fields):
