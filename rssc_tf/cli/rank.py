@@ -71,7 +71,7 @@ def command(
     from rssc_tf.ranking.going_on import comparisons_of
     from rssc_tf.ranking.page import write_ranking
     from rssc_tf.ranking.rank import rank
-    from rssc_tf.ranking.text import table_of, verdict
+    from rssc_tf.ranking.text import caveats, table_of, verdict
     from rssc_tf.records import Records
     from tfrecords_tools.common.atomic import refuse_existing
 
@@ -96,7 +96,9 @@ def command(
         typer.echo(json.dumps(ranking.content(), indent=1))
         return
     Console(width=None if sys.stdout.isatty() else 140).print(table_of(ranking))
-    print("*", *verdict(ranking))
+    for entry in ranking.failed:
+        print(f"-   {entry.candidate.name}: {entry.error}")
+    print("*", *verdict(ranking), *caveats(ranking))
     for line in comparisons_of(ranking):
         print(line)
     print(f"report: {out}/report.html")

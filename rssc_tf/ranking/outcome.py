@@ -88,6 +88,11 @@ class Ranking:
         return tuple(entry for entry in self.entries if not entry.error)
 
     @property
+    def failed(self) -> tuple[Entry, ...]:
+        """Those that could not."""
+        return tuple(entry for entry in self.entries if entry.error)
+
+    @property
     def best(self) -> tuple[Entry, ...]:
         """Those that cannot be told from the first, with it."""
         return tuple(entry for entry in self.placed if entry.may_be_best)

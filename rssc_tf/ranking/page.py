@@ -158,5 +158,5 @@ def _score_cell(ranking: Ranking, entry: Entry, size: int, method: str) -> Marku
 
 
 def _failed(ranking: Ranking) -> Table:
-    rows = [[entry.candidate.text, entry.error] for entry in ranking.entries if entry.error]
+    rows = [[entry.candidate.text, entry.error] for entry in ranking.failed]
     return Table(["Weights", "Why"], rows, "words")

@@ -60,16 +60,16 @@ def size_names(ranking: Ranking) -> list[str]:
 
 def table_of(ranking: Ranking) -> Table:
     """The candidates in order, for a terminal."""
-    table = Table(box=None, pad_edge=False)
     method, *others = ranking.methods
-    last = len(ranking.sets) - 1
-    for title in ("", "weights"):
-        table.add_column(title, overflow="fold")
-    sizes = size_names(ranking)
-    titles = [f"{method}, {sizes[0]}", *sizes[1:], "95%", "behind"]
-    titles += [f"{other}, {sizes[-1]}" for other in others]
-    for title in (*titles, "10^6 par.", "MB", "img/s", "s"):
+    last, metric = len(ranking.sets) - 1, metric_name(ranking.metric)
+    title = f"{metric} of {method} probes in percent, mean of {ranking.how['draws']} draws"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
+    table.add_column("")
+    table.add_column("weights", overflow="fold", min_width=20)
+    for title in (*size_names(ranking), "95% interval", "behind the first", *others):
         table.add_column(title, justify="right")
+    for title in ("par. M", "MB", "img/s", "s"):
+        table.add_column(title, justify="right", no_wrap=True)
     for entry in ranking.placed:
         scores = [ranking.score(entry, size, method) for size in range(last + 1)]
         row = [f"{entry.place}{'*' if entry.may_be_best else ''}", entry.candidate.name]
@@ -77,8 +77,6 @@ def table_of(ranking: Ranking) -> Table:
         row += [interval(scores[-1], score), behind_of(entry)]
         row += [score(ranking.score(entry, last, other).value) for other in others]
         table.add_row(*(Text(cell) for cell in (*row, *costs_of(entry))))
-    for entry in ranking.entries[len(ranking.placed) :]:
-        table.add_row("-", Text(f"{entry.candidate.name}: {entry.error}"))
     return table
 
 
