@@ -12,8 +12,10 @@ from typing import Any
 from tfrecords_tools.common.errors import SettingError
 
 # What a setting affects: the weights of every round that is trained with it; only which source
-# round a regime starts from, whose own key says that in another way; or neither.
-WEIGHTS, SOURCE_ROUND, NOTHING = "weights", "source round", "nothing"
+# round a regime starts from, whose own key says that in another way; only how a run is evaluated;
+# or nothing of all these.
+WEIGHTS, SOURCE_ROUND = "weights", "source round"
+EVALUATION, NOTHING = "evaluation", "nothing"
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -28,7 +30,9 @@ class Declaration:
         choices: the values that it takes; a table is read anew each time, so that it may grow.
         at_least, at_most, above, below: the range of a number.
         check: raises `RsscError` for a value that it cannot be.
-        affects: `WEIGHTS`, `SOURCE_ROUND` or `NOTHING`. The last may change in a run that goes on.
+        affects: `WEIGHTS`, `SOURCE_ROUND`, `EVALUATION` or `NOTHING`. The last may change in a run
+            that goes on.
+        absent: what a run was made with whose file does not say, if that is not the default.
         of_grid: whether a comparison decides it for each of its runs.
         timed: whether the time of a training step depends on it.
     """
@@ -42,6 +46,7 @@ class Declaration:
     below: float | None = None
     check: Callable[[Any], object] | None = None
     affects: str = WEIGHTS
+    absent: Any = None
     of_grid: bool = False
     timed: bool = False
 

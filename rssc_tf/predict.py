@@ -10,7 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.exporting import VERSION
+from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
+from rssc_tf.models.view_count import check_views, in_words
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import check_regular, check_regular_tree, is_there
@@ -23,7 +25,7 @@ from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
 from tfrecords_tools.sources.readers import list_images
 
-_BATCH = 32
+_BATCH = 32  # views
 _MOST_GRAPH = 1 << 31  # bytes, of any protobuf
 
 
@@ -33,6 +35,7 @@ def predict_files(
     bands: Sequence[Band] = (),
     limits: Sequence[Limit] = (),
     nodata: float | None = None,
+    views: int | None = None,
     trust: bool = False,
 ) -> pd.DataFrame:
     """Classifies image files, read as those were that the model was trained on.
@@ -42,26 +45,26 @@ def predict_files(
         images: files of any format that `imaging` reads, and folders of them.
         bands, limits, nodata: of these files, as for `convert`, where they are others than the
             training images'.
-        trust: see `load_saved_model`.
+        views, trust: see `load_saved_model`.
 
     Returns:
         One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
         valid, or empty), and `p_<class>` in 0..1 for every class.
 
     Raises:
-        RsscError: no export there, a path that does not exist, or bands, limits or nodata for
-            which no file has a use.
+        RsscError: no export there, one with other views, a path that does not exist, or bands,
+            limits or nodata for which no file has a use.
     """
     files = _expand(images)
     refuse_idle(files, PLAIN.override(bands, limits, nodata))
     rule = read_rule(export).override(bands, limits, nodata)
-    model = load_saved_model(Path(export), trust)
-    serve = model.signatures["serving_default"]
+    model = load_saved_model(Path(export), trust, views)
+    serve, batch = model.signatures["serving_default"], _BATCH // views_of(model)
     rows = []
     with progress_bar("classifying", len(files)) as advance:
-        for start in range(0, len(files), _BATCH):
-            rows += _predict_batch(serve, files[start : start + _BATCH], rule)
-            advance(min(_BATCH, len(files) - start))
+        for start in range(0, len(files), batch):
+            rows += _predict_batch(serve, files[start : start + batch], rule)
+            advance(min(batch, len(files) - start))
     return pd.DataFrame(rows)
 
 
@@ -80,20 +83,25 @@ def _expand(images: list[Path]) -> list[Path]:
     return files
 
 
-def load_saved_model(export: Path, trust: bool = False):
+def load_saved_model(export: Path, trust: bool = False, views: int | None = None):
     """Loads the SavedModel of an export folder.
 
     Args:
         export: export folder (or the SavedModel in it).
         trust: also one whose graph does more than computing, such as reading files or calling
             Python: that is as much as running a program of whoever made it.
+        views: refuse an export that looks at another number of views of an image.
 
     Returns:
         What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
 
     Raises:
-        DataError: no export there, it cannot be loaded, or it does more than computing.
+        SettingError: no such number of views.
+        DataError: no export there, it cannot be loaded, does more than computing, or has other
+            views.
     """
+    if views is not None:
+        check_views(views)
     folder = export / VERSION if (export / VERSION).is_dir() else export
     for file in (export / "model.tflite", export / "model.onnx"):
         if file.is_file():
@@ -111,10 +119,20 @@ def load_saved_model(export: Path, trust: bool = False):
         with quiet_logger():  # it logs the traceback of a damaged fingerprint, and goes on
             loaded = tf.saved_model.load(str(folder))
         loaded.signatures["serving_default"]
-        return loaded
     except Exception as error:  # TensorFlow raises nearly anything on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+    if views not in (None, own := views_of(loaded)):
+        raise DataError(
+            f"{export} was exported with {in_words(own)} of an image, not with {views}: leave "
+            f"`views` out, or make another one with rssc-tf export RUN --views {views}"
+        )
+    return loaded
+
+
+def views_of(model) -> int:
+    """How many views of an image a loaded SavedModel looks at."""
+    return 8 if EIGHT_VIEWS in model.signatures else 1
 
 
 def read_rule(export: Path) -> Rule:

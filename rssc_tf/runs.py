@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rssc_tf.settings import Settings, load_yaml, unknown_settings
+from rssc_tf.models.view_count import check_views, in_words
+from rssc_tf.settings import Settings, completed, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -66,15 +68,53 @@ class Run:
         """The content of `metrics.json`; empty where the run was not evaluated."""
         return read_metrics(self.folder) or {}
 
+    def metrics_of(self, views: int) -> dict:
+        """The metrics of the test split with these views; empty where they were not evaluated."""
+        if views == self.views:
+            return self.metrics
+        file = self.folder / f"{self.stem(views)}{METRICS}"
+        return read_json(file) if is_there(file) else {}
+
+    def stem(self, views: int) -> str:
+        """What the names of the files of an evaluation begin with: nothing for the run's views."""
+        return "" if views == self.views else f"{in_words(views).replace(' ', '-')}-"
+
+    @property
+    def views(self) -> int:
+        """Of an image, that `metrics.json` is of: 1, or 8, the mean over its symmetries."""
+        return self.config["views"]
+
     @property
     def temperature(self) -> float:
-        """What the logits are divided by; 1 where it was not fitted."""
-        from rssc_tf.evaluation.calibration import read_calibration
-
-        calibration = read_calibration(self.folder, self.card.classes)
+        """What the logits of `views` are divided by; 1 where it was not fitted."""
+        calibration = self.calibration(self.views)
         return calibration.temperature if calibration else 1.0
 
-    def predict(self, images, batch_size: int = 32) -> np.ndarray:
+    def calibration(self, views: int):
+        """The `evaluation.calibration.Calibration` for these views; `None` where the run has none,
+        because its records have no validation split.
+
+        Raises:
+            SettingError: no such number of views.
+            DataError: it, or its thresholds, were fitted for the run's own views only; or it is
+                damaged.
+        """
+        from rssc_tf.evaluation.calibration import read_calibration
+
+        check_views(views)
+        own, found = (
+            read_calibration(self.folder, self.classes, count) for count in (self.views, views)
+        )
+        tuned = [bool(one and one.thresholds) for one in (own, found)]
+        if (own and not found) or tuned == [True, False]:
+            raise DataError(
+                f"{self.folder} is calibrated for {in_words(self.views)} of an image, not for "
+                f"{views}: run rssc-tf evaluate {self.folder} --views {views}"
+                + (" --tune-thresholds" if tuned[0] else "")
+            )
+        return found
+
+    def predict(self, images, batch_size: int = 32, *, views: int | None = None) -> np.ndarray:
         """Calibrated probabilities, those of the run's export.
 
         Args:
@@ -83,21 +123,29 @@ class Run:
                 of stored images: the central crop of the picture, reduced to the size of the
                 records. Or a `tf.data.Dataset` of batches of such crops, with or without labels,
                 as `Records.split` has them.
-            batch_size: pictures that are classified at once.
+            batch_size: views of pictures that the model sees at once.
+            views: 1, or 8 for the mean of the probabilities of a picture's turns and flips, in
+                eight times the time. Defaults to the run's `views`.
 
         Returns:
             float32 `(n, classes)`: rows sum to 1, or each is in 0..1 for a multi-label run.
 
         Raises:
-            DataError: a picture of another shape.
+            SettingError: no such number of views.
+            DataError: a picture of another shape, or a run that is not calibrated for these views.
         """
         import tensorflow as tf
 
-        batches = images if isinstance(images, tf.data.Dataset) else self._views(images, batch_size)
-        logits = [self._forward(_images_of(batch)) for batch in batches]
+        views = self.views if views is None else views
+        calibration = self.calibration(views)
+        forward, batches = self._forward.in_views(views, self.task.exclusive), images
+        if not isinstance(images, tf.data.Dataset):
+            batches = self._crops(images, max(1, batch_size // views))
+        logits = [forward(_images_of(batch)) for batch in batches]
         if not logits:
             return np.zeros((0, len(self.classes)), np.float32)
-        return self.task.probabilities(tf.concat(logits, 0), self.temperature).numpy()
+        temperature = calibration.temperature if calibration else 1.0
+        return self.task.probabilities(tf.concat(logits, 0), temperature).numpy()
 
     @cached_property
     def _forward(self):
@@ -105,14 +153,14 @@ class Run:
 
         return forward(self.model)
 
-    def _views(self, images: Sequence, batch_size: int):
+    def _crops(self, images: Sequence, batch_size: int):
         """What the model is shown of pictures: uint8 `(n, crop, crop, 3)`, batch by batch."""
         import tensorflow as tf
 
         from pipelines.augment import crop_side
         from pipelines.images import evaluation_view
 
-        crop, views = crop_side(self.card.side), []
+        crop, crops = crop_side(self.card.side), []
         for number, image in enumerate(images):
             image = np.asarray(image)
             if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
@@ -121,12 +169,12 @@ class Run:
                     "in 0..255"
                 )
             pixels = tf.constant(np.clip(np.rint(image), 0, 255).astype(np.uint8))
-            views.append(evaluation_view(pixels, self.card.size, crop))
-            if len(views) == batch_size:
-                yield tf.stack(views)
-                views = []
-        if views:
-            yield tf.stack(views)
+            crops.append(evaluation_view(pixels, self.card.size, crop))
+            if len(crops) == batch_size:
+                yield tf.stack(crops)
+                crops = []
+        if crops:
+            yield tf.stack(crops)
 
 
 def _images_of(batch):
@@ -175,13 +223,12 @@ def read_metrics(folder: Path, mend: str = "") -> dict | None:
 def read_settings(folder: Path) -> dict:
     """The settings in a run folder's `config.yaml`; `DataError` if it is damaged.
 
-    One that it lacks, because its version of this project did not have it, is at its default; one
-    that this version does not have stands as it is.
+    It is `completed`; a setting that this version does not have stands as it is.
     """
     content = load_yaml(Path(folder) / CONFIG)
     unknown = {name: content.pop(name) for name in unknown_settings(content)}
     try:
-        return asdict(Settings(**content)) | unknown
+        return asdict(Settings(**completed(content))) | unknown
     except (RsscError, TypeError) as error:
         raise DataError(f"{Path(folder) / CONFIG}: {error}") from error
 

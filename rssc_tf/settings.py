@@ -1,12 +1,13 @@
 """Settings of a training run: what was asked, and what it resolves to."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
 
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical
 from rssc_tf.fields import (
+    EVALUATION,
     NOTHING,
     SOURCE_ROUND,
     WEIGHTS,
@@ -16,6 +17,7 @@ from rssc_tf.fields import (
     setting,
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
+from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -179,6 +181,14 @@ class Settings:
         of_grid=True,
     )
     deterministic: bool = setting(True, help="Same seed, same weights.", panel=TRAINING)
+    views: int = setting(
+        CLASSIFIER_VIEWS,
+        help="Of an image in an evaluation: 1, or 8: mean probability of its turns and flips.",
+        panel=RUN,
+        check=check_views,
+        affects=EVALUATION,
+        absent=1,
+    )
     distribute: str = setting(
         "auto",
         help="auto, none, mirrored or multiworker (with TF_CONFIG).",
@@ -332,19 +342,29 @@ def definition(config: Settings, affects: tuple[str, ...] = (WEIGHTS, SOURCE_ROU
     }
 
 
+def completed(old: dict) -> dict:
+    """A run's `config.yaml` with the settings that it lacks, because the version that wrote it had
+    none: they were at their defaults, or as their declarations say."""
+    lacking = {
+        one.name: one.default if declared(one).absent is None else declared(one).absent
+        for one in fields(Settings)
+    }
+    return {name: value for name, value in lacking.items() if value is not MISSING} | old
+
+
 def changed_setting(old: dict, new: Settings) -> str | None:
     """The first setting in which a run that goes on differs, or `None`.
 
     Args:
-        old: the content of its `config.yaml`; a setting that it lacks, because the version that
-            wrote it had none, was at its default.
+        old: the content of its `config.yaml`, which `completed` completes.
         new: the settings now.
     """
+    old = completed(old)
     for name in unknown_settings(old):
         return f"`{name}` was {old[name]}, and this version has no such setting"
     for one in fields(new):
         if declared(one).affects != NOTHING:
-            before, value = old.get(one.name, one.default), getattr(new, one.name)
+            before, value = old.get(one.name), getattr(new, one.name)
             if before != value:
                 return f"`{one.name}` was {before}, is {value}"
     return None
@@ -391,6 +411,7 @@ def with_source_settings(config: Settings) -> Settings:
         target=config.source,
         source=None,
         head="finetune",
+        views=1,  # runs that look at several share it
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),
         seed=config.seed if config.source_seed is None else config.source_seed,

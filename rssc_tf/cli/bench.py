@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from rssc_tf.cli.trust import Trust
+from rssc_tf.cli.export_flags import Trust
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(help="Measure the input stream, the training step, the conversion, a server.")

@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from rssc_tf.cli.effects import refuse_without_effect
+from rssc_tf.models.view_count import check_views
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -24,6 +25,13 @@ def command(
             help="Multi-label: choose each label's threshold on val, and keep them with the run.",
         ),
     ] = False,
+    views: Annotated[
+        int | None,
+        Option(
+            help="8: mean probability of an image's turns and flips; 1: as it lies. "
+            "Those of the run by default.",
+        ),
+    ] = None,
     explain: Annotated[
         int | None,
         Option(
@@ -39,6 +47,8 @@ def command(
 ) -> None:
     why = "has no effect beside `images`, which names those to explain"
     refuse_without_effect(("explain", explain, not images, why))
+    if views is not None:
+        check_views(views)
     import_tensorflow()
     from rssc_tf.evaluation.evaluate import evaluate_run, same_classes
     from rssc_tf.records import Records
@@ -51,14 +61,16 @@ def command(
     same_classes(card, opened.card, tested.path)
     check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})
     own = card.sha256 == opened.card.sha256
-    stem = "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
+    views = opened.views if views is None else views
+    stem = opened.stem(views)
+    stem += "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
     where = (opened.model, tested, split, run, stem)
     if explain or images:
         from rssc_tf.evaluation.explanations import explain as draw_explanations
         from rssc_tf.evaluation.grad_cam import feature_extractor
 
         feature_extractor(opened.model)  # a backbone that cannot be explained is told at once
-    metrics = evaluate_run(*where, tune_thresholds=tune_thresholds)
+    metrics = evaluate_run(*where, views=views, tune_thresholds=tune_thresholds)
     for name, value in metrics.items():
         print(f"{name:21} {value:.4f}" if isinstance(value, float) else f"{name:21} {value}")
     print(f"files: {run}/{stem}metrics.json, ...")

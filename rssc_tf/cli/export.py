@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from rssc_tf.models.view_count import check_views
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "export"
@@ -34,6 +35,13 @@ def command(
         Quantization,
         Option(help="int8: 8 bits for weights and activations; for tflite and onnx."),
     ] = Quantization.none,
+    views: Annotated[
+        int | None,
+        Option(
+            help="8: answers are mean probabilities of an image's turns and flips, in eight times "
+            "the time; 1: of it as it lies. Those of the run by default.",
+        ),
+    ] = None,
     records: Annotated[
         Path | None, Option(help="Where the run's records are now, if they were moved.")
     ] = None,
@@ -41,18 +49,21 @@ def command(
 ) -> None:
     if format_ is Format.savedmodel and quantize is not Quantization.none:
         raise typer.BadParameter("--quantize int8 goes with --format tflite or onnx")
+    if views is not None:
+        check_views(views)
     import_tensorflow()
     from rssc_tf.runs import load_run
 
     if format_ is Format.savedmodel:
         from rssc_tf.exporting import export
 
-        export(load_run(run), out, overwrite, records)
+        export(load_run(run), out, overwrite, records, views=views)
         print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")
         return
     from rssc_tf.exporting.portable import export_portable
 
-    found = export_portable(load_run(run), out, format_, quantize, overwrite, records)
+    opened = load_run(run)
+    found = export_portable(opened, out, format_, quantize, overwrite, records, views=views)
     print(f"export: {out}/model.{format_} (how to use it: {out}/model_card.md)")
     if found:
         print(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.trust import Trust
+from rssc_tf.cli.export_flags import Trust, Views
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -64,6 +64,7 @@ def command(
         Path | None, Option(help="GeoTIFF to make, too: a band of probabilities for each class.")
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing files.")] = False,
+    views: Views = None,
     trust: Trust = False,
 ) -> None:
     try:
@@ -89,6 +90,7 @@ def command(
         polygons=polygons,
         probabilities=probabilities,
         overwrite=overwrite,
+        views=views,
         trust=trust,
     )
     scene_, across = made.scene, made.across

@@ -7,7 +7,7 @@ import typer
 from typer import Argument, Option
 
 from rssc_tf.cli.effects import refuse_without_effect
-from rssc_tf.cli.trust import Trust
+from rssc_tf.cli.export_flags import Trust, Views
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -36,6 +36,7 @@ def command(
         float | None, Option(help="A value that means no data, beside what the files say.")
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing CSV.")] = False,
+    views: Views = None,
     trust: Trust = False,
 ) -> None:
     refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
@@ -56,6 +57,7 @@ def command(
         bands=parse_bands(bands) if bands is not None else (),
         limits=parse_range(range_) if range_ is not None else (),
         nodata=nodata,
+        views=views,
         trust=trust,
     )
     if out:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.trust import Trust
+from rssc_tf.cli.export_flags import Trust, Views
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -21,7 +21,7 @@ def command(
     ] = "127.0.0.1",
     port: Annotated[int, Option(min=0, max=65535, help="0: any that is free.")] = 8501,
     max_batch: Annotated[
-        int, Option(min=1, help="Images that the model is given at a time, at most.")
+        int, Option(min=1, help="Views of images that the model sees at a time, at most.")
     ] = 32,
     max_wait_ms: Annotated[
         float, Option(min=0, help="How long an image waits for others to share a batch.")
@@ -58,6 +58,7 @@ def command(
         list[str] | None,
         Option(help="Name that requests may give this server, besides its address; several."),
     ] = None,
+    views: Views = None,
     trust: Trust = False,
 ) -> None:
     require_serving()
@@ -83,7 +84,7 @@ def command(
         min_rate=1e3 * min_rate_kb,
         connections=connections,
     )
-    serve(export, host, port, limits, tuple(allow_host or ()), trust)
+    serve(export, host, port, limits, tuple(allow_host or ()), trust, views)
 
 
 def require_serving() -> None:

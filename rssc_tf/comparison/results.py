@@ -26,6 +26,7 @@ COLUMNS = (
     "run",
     "split",
     "examples",
+    "views",
     "headline",
 )
 _TEXT = ("key", "target", "head", "strategy", "status", "error", "run", "split", "headline")
@@ -68,6 +69,8 @@ def _read(file: Path) -> pd.DataFrame:
         table = read_csv(file, dict.fromkeys(_TEXT, str))
     except DataError as error:
         raise DataError(f"{error}: move it away") from error
+    if "views" not in table.columns:  # older ones are of images as they lie
+        table["views"] = 1
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise DataError(
@@ -119,6 +122,7 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         "run": cell.folder.as_posix(),
         "split": "",
         "examples": 0,
+        "views": cell.config.views,
         "headline": "",
     }
     for name, value in (metrics or {}).items():

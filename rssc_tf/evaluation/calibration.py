@@ -1,4 +1,6 @@
-"""Temperature scaling, and the file of a run that holds what was fitted on validation.
+"""Temperature scaling, and the files of a run that hold what was fitted on validation.
+
+What a classifier says of one view of an image has one temperature, of eight another, each its file.
 
 By hand: scikit-learn's `CalibratedClassifierCV(method="temperature")` takes its own classifiers
 and one class an image only, and its T may be anything from e^-10 to e^10.
@@ -17,7 +19,7 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.common.regular_files import MOST_JSON, is_there, read_regular
 
-CALIBRATION = "calibration.json"
+CALIBRATION = {1: "calibration.json", 8: "calibration-8-views.json"}
 BOUNDS = (0.05, 20.0)
 
 
@@ -67,24 +69,25 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(temperature, len(labels), *losses)
 
 
-def write_calibration(calibration: Calibration, run: Path) -> None:
-    """Writes `run/calibration.json`."""
+def write_calibration(calibration: Calibration, run: Path, views: int = 1) -> None:
+    """Writes `run/calibration.json`, for eight views `run/calibration-8-views.json`."""
     content = {name: value for name, value in asdict(calibration).items() if value is not None}
-    with new_file(run / CALIBRATION) as aside:
+    with new_file(run / CALIBRATION[views]) as aside:
         aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
-    """Reads `run/calibration.json`, or `None` where there is none.
+def read_calibration(run: Path, classes: tuple[str, ...], views: int = 1) -> Calibration | None:
+    """Reads what `write_calibration` wrote, or `None` where there is none.
 
     Args:
         run: run folder.
         classes: of the run; thresholds must name exactly these.
+        views: of an image that the calibration is for.
 
     Raises:
         DataError: the file is damaged.
     """
-    path = Path(run) / CALIBRATION
+    path = Path(run) / CALIBRATION[views]
     try:
         if not is_there(path):
             return None
@@ -97,7 +100,6 @@ def read_calibration(run: Path, classes: tuple[str, ...]) -> Calibration | None:
             if not all(0 <= value <= 1 for value in found.thresholds.values()):
                 raise ValueError("a threshold is outside 0..1")
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}): delete it, then run rssc-tf evaluate {run}"
-        ) from error
+        again = f"rssc-tf evaluate {run}" + ("" if views == 1 else f" --views {views}")
+        raise DataError(f"{path} is damaged ({error}): delete it, then run {again}") from error
     return found

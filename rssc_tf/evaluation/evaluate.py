@@ -17,16 +17,19 @@ from rssc_tf.evaluation.calibration import (
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
 from rssc_tf.evaluation.metrics import METRICS, score
 from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predict
+from rssc_tf.models.view_count import check_views
 from rssc_tf.records import Records
 from rssc_tf.tasks import task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
-_BATCH = 64
+_BATCH = 64  # views
 
 
-def evaluate(model, dataset: tf.data.Dataset, *, temperature: float = 1.0) -> dict[str, float]:
+def evaluate(
+    model, dataset: tf.data.Dataset, *, temperature: float = 1.0, views: int = 1
+) -> dict[str, float]:
     """The scores of a classifier; writes nothing.
 
     Args:
@@ -35,19 +38,24 @@ def evaluate(model, dataset: tf.data.Dataset, *, temperature: float = 1.0) -> di
             not looked at. Labels are int `(batch,)` class indices, or 0 and 1 `(batch, classes)`:
             then the scores are those of the multi-label task.
         temperature: the logits are divided by it, above 0.
+        views: 8 for the mean probability of an image's eight symmetries, of which the logits are
+            then; the model is one of `build_classifier`.
 
     Returns:
         Name to value of every row of `rssc_tf.METRICS` for the task; NaN where it is undefined.
 
     Raises:
-        SettingError: no batch in `dataset`, or a temperature of 0 or below.
+        SettingError: no batch in `dataset`, a temperature of 0 or below, or other views than 1 and
+            8.
         NotFinite: a logit is not finite.
     """
     if not temperature > 0:
         raise SettingError("temperature", "is above 0", temperature)
+    check_views(views)
     apply, logits, labels = forward(model), [], []
     for images, truth, *_ in dataset:
-        logits.append(apply(images).numpy())
+        seen = apply.in_views(views, task_of_labels(truth).exclusive)
+        logits.append(seen(images).numpy())
         labels.append(truth.numpy())
     if not logits:
         raise SettingError("dataset", "has one batch or more", 0)
@@ -65,30 +73,33 @@ def evaluate_run(
     folder: Path,
     stem: str = "",
     *,
+    views: int = 1,
     tune_thresholds: bool = False,
 ) -> dict:
     """Evaluates the classifier of a run on every example of a split, and writes what it found.
 
     The first evaluation of a run on its own records, where these have a `val` split, fits the
-    temperature on it and keeps it in `calibration.json`. Later ones, on any records, apply that.
+    temperature on it and keeps it in `calibration.json` (for eight views in one of their own).
+    Later ones, on any records, apply that.
 
     Files in `folder`, each with `stem` before its name: `metrics.json`, `predictions.parquet`
-    (id, calibrated probabilities, label or labels), `per_class.csv`, `confusion.csv`,
+    (id, label or labels, views, calibrated probabilities), `per_class.csv`, `confusion.csv`,
     `confusion.png`, and the reliability diagram `calibration.png`.
 
     Args:
-        model: images to logits.
+        model: of `build_classifier`, images to logits.
         records: that the split is of.
         split: which split.
         folder: run folder. The files go there; its `dataset.json` says which records are its own.
-        stem: prefix of the file names, for splits and records other than the run's own test.
+        stem: prefix of the file names, for splits, records and views other than the run's own.
+        views: 1, or 8 for the mean probability of an image's eight symmetries.
         tune_thresholds: choose each label's threshold on `val`, anew where there are some, and
             keep them in `calibration.json`.
 
     Returns:
-        The content of `metrics.json`: `split`, `examples`, `records`, `card_sha256` and the
-        metrics of `metrics.score`. With a calibration also `temperature`, `ece_uncalibrated` and
-        `log_loss_uncalibrated`: `log_loss`, `ece` and `brier` are then of the calibrated
+        The content of `metrics.json`: `split`, `examples`, `views`, `records`, `card_sha256` and
+        the metrics of `metrics.score`. With a calibration also `temperature`, `ece_uncalibrated`
+        and `log_loss_uncalibrated`: `log_loss`, `ece` and `brier` are then of the calibrated
         probabilities. With tuned thresholds also `tuned_micro_f1`, `tuned_macro_f1` and
         `tuned_example_f1`. A metric that is undefined is NaN here and null in the file.
 
@@ -102,18 +113,19 @@ def evaluate_run(
     own = is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
     if tune_thresholds:
         _check_tunable(records, own)
-    calibration = read_calibration(folder, card.classes)
-    apply = forward(model)
-    found = _predict(apply, records, split)
+    calibration = read_calibration(folder, card.classes, views)
+    apply = forward(model).in_views(views, records.task.exclusive)
+    found = _predict(apply, records, split, views)
     if own and "val" in card.splits and (calibration is None or tune_thresholds):
-        val = found if split == "val" else _predict(apply, records, "val")
+        val = found if split == "val" else _predict(apply, records, "val", views)
         calibration = _fit(calibration, val, card, tune_thresholds)
-        write_calibration(calibration, folder)
+        write_calibration(calibration, folder, views)
     metrics = {
         "records": card.name,
         "card_sha256": card.sha256,
         "split": split,
         "examples": len(found.ids),
+        "views": views,
         "headline": task_of(card).headline,
         **score(found.probabilities, found.labels),
     }
@@ -121,7 +133,7 @@ def evaluate_run(
     if calibration:
         probabilities = _calibrated(found, card, calibration)
         metrics |= _calibrated_scores(metrics, probabilities, found.labels, card, calibration)
-    write_tables(found, probabilities, card, folder, stem)
+    write_tables(found, probabilities, card, folder, stem, views)
     draw(found, probabilities, card, folder, stem, metrics)
     # The metrics come last: where they are, the other files are whole.
     write_metrics(metrics, folder / f"{stem}metrics.json")
@@ -147,8 +159,8 @@ def _check_tunable(records: Records, own: bool) -> None:
         )
 
 
-def _predict(apply, records: Records, split: str) -> Predictions:
-    batches, task = records.split(split, _BATCH, ids=True), records.task
+def _predict(apply, records: Records, split: str, views: int) -> Predictions:
+    batches, task = records.split(split, _BATCH // views, ids=True), records.task
     with explain_damage(records.path):
         found = predict(apply, batches, task, f"evaluating {split}", records.splits[split])
     odd = ~np.isfinite(found.logits).all(axis=1)

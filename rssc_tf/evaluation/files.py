@@ -27,7 +27,12 @@ def write_metrics(metrics: dict, path: Path) -> None:
 
 
 def write_tables(
-    found: Predictions, probabilities: np.ndarray, card: Card, folder: Path, stem: str
+    found: Predictions,
+    probabilities: np.ndarray,
+    card: Card,
+    folder: Path,
+    stem: str,
+    views: int,
 ) -> None:
     """Writes `predictions.parquet`, `per_class.csv` and `confusion.csv`.
 
@@ -37,11 +42,13 @@ def write_tables(
         card: of the records.
         folder: where the files go.
         stem: prefix of their names.
+        views: of an image, that this is said of.
     """
     classes = list(card.classes)
     table = pd.DataFrame({"id": found.ids})
     task = task_of(card)
     table[task.column] = task.to_column(found.labels)
+    table["views"] = views
     for number, name in enumerate(classes):
         table[f"p_{name}"] = probabilities[:, number]
     with new_file(folder / f"{stem}predictions.parquet") as aside:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
+from rssc_tf.models.views import seen_in_views
 from rssc_tf.tasks import Task
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
@@ -32,25 +33,40 @@ class Forward:
         model: keras.Model, images to logits.
         compiled: whether XLA compiles it. Smaller batches are then filled up to the largest one
             so far, because XLA would compile another program for every size.
+
+    Attributes:
+        model, compiled: as given.
     """
 
     def __init__(self, model, compiled: bool = False):
+        self.model, self.compiled = model, compiled
+
         def function(images):
             return model(images, training=False)
 
         self._function = Compiled(function) if compiled else tf.function(function)
-        self._compiled, self._largest = compiled, 0
+        self._largest = 0
         self._graphs: dict = {}
+        self._in_views: dict[bool, Forward] = {}
 
     def __call__(self, images) -> tf.Tensor:
         images = tf.convert_to_tensor(images)
-        if self._compiled:
+        if self.compiled:
             return self._filled_up(images)
         kind = (images.dtype, *images.shape[1:])
         if kind not in self._graphs:
             spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
             self._graphs[kind] = self._function.get_concrete_function(spec)
         return self._graphs[kind](images)
+
+    def in_views(self, views: int, exclusive: bool) -> "Forward":
+        """The `Forward` of `seen_in_views`; it is made once."""
+        if views == 1:
+            return self
+        if exclusive not in self._in_views:
+            model = seen_in_views(self.model, views, exclusive)
+            self._in_views[exclusive] = Forward(model, self.compiled)
+        return self._in_views[exclusive]
 
     def _filled_up(self, images: tf.Tensor) -> tf.Tensor:
         count = images.shape[0]

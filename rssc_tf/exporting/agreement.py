@@ -4,19 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from rssc_tf.evaluation.metrics import score
-from rssc_tf.evaluation.prediction import forward
-from rssc_tf.exporting.records import views
+from rssc_tf.exporting.records import first_images
 from rssc_tf.runs import Run
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import SPLITS
 
-_BATCH = 32
+_BATCH = 32  # views
 
 
 def compare(
-    run: Run, classify: Callable[[np.ndarray], np.ndarray], records: Path, most: int
+    run: Run,
+    classify: Callable[[np.ndarray], np.ndarray],
+    records: Path,
+    most: int,
+    views: int = 1,
 ) -> dict:
     """Both models on the same images of the test split (or of the last split there is).
 
@@ -25,6 +29,7 @@ def compare(
         classify: uint8 `(n, side, side, 3)` to probabilities float32 `(n, classes)`.
         records: of the run.
         most: images at most; the first, which are a random sample, for records are shuffled.
+        views: of an image, that the file looks at.
 
     Returns:
         A dict: `split`, `examples`, `of` (how many the split has), `agreement` (share of images
@@ -34,14 +39,12 @@ def compare(
     """
     card = run.card
     split = max(card.splits, key=SPLITS.index)
-    images, labels = views(records, run, split, most)
-    apply, temperature = forward(run.model), run.temperature
+    images, labels = first_images(records, run, split, most)
     ours, theirs = [], []
     with progress_bar("comparing", len(images)) as advance:
-        for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            logits = apply(batch)
-            ours.append(run.task.probabilities(logits, temperature).numpy())
+        for start in range(0, len(images), _BATCH // views):
+            batch = images[start : start + _BATCH // views]
+            ours.append(run.predict(tf.data.Dataset.from_tensors(batch), views=views))
             theirs.append(classify(batch))
             advance(len(batch))
     ours, theirs = np.concatenate(ours), np.concatenate(theirs)

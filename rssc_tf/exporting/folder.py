@@ -22,7 +22,12 @@ VERSION = "1"
 
 @writes_to("out")
 def export(
-    run: Run, out: str | Path, overwrite: bool = False, records: str | Path | None = None
+    run: Run,
+    out: str | Path,
+    overwrite: bool = False,
+    records: str | Path | None = None,
+    *,
+    views: int | None = None,
 ) -> None:
     """Writes `OUT/1/` (the SavedModel, in TensorFlow Serving's layout, with warm-up requests),
     `OUT/labels.txt`, `OUT/dataset.json`, `OUT/model_card.md` and `OUT/novelty.npz` (features of
@@ -36,25 +41,30 @@ def export(
         out: export folder; appears when it is whole. Its name is the model's when it is served.
         overwrite: replace an existing one.
         records: where the run's records are now, if they were moved.
+        views: 8: the export answers with the mean probability of an image's turns and flips, in
+            eight times the time; 1: of the image as it lies. Defaults to the run's `views`.
 
     Raises:
-        RsscError: `out` exists or cannot be written, or `records` are not the run's.
+        SettingError: no such number of views.
+        RsscError: `out` exists or cannot be written, `records` are not the run's, or it is not
+            calibrated for these views.
     """
-    out = Path(out)
+    out, views = Path(out), run.views if views is None else views
+    run.calibration(views)
     with new_folder(out, overwrite) as folder:
         try:
             own = own_records(run, records)
             images = image_files(own, run, max(BATCHES))
-            write_novelty(run, own, folder)
+            write_novelty(run, own, folder, views)
         except RsscError as error:
             if records:
                 raise
             warnings.warn(f"exporting without the run's records: {error}", stacklevel=2)
             images = []
         with writing(out):
-            saved_model.save(run, folder / VERSION)
+            saved_model.save(run, folder / VERSION, views)
             write_warmup(folder / VERSION, Path(os.path.abspath(out)).name, images)
-        describe(run, folder, model_card(run, has_feature_map(run.model)))
+        describe(run, folder, model_card(run, views, has_feature_map(run.model)))
 
 
 def describe(run: Run, folder: Path, card: str) -> None:

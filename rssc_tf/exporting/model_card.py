@@ -1,8 +1,8 @@
 """The model card: what a user of an exported model has to know, as Markdown."""
 
 from pipelines.augment import crop_side
-from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.models.view_count import in_words
 from rssc_tf.runs import Run
 from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
 from tfrecords_tools.imaging.images import MAX_PIXELS
@@ -57,12 +57,21 @@ _LABELS = """print([name for name, p in zip(names, probabilities) if p >= 0.5])
 """
 
 
-def model_card(run: Run, explains: bool) -> str:
+_EIGHT_VIEWS = """
+- Eight views: probabilities and features are the means over the turns and flips of an image. An
+  answer takes eight times the time and memory of one view (`rssc-tf export --views 1`)"""
+
+_SIGNATURE = """.
+  The signature `eight_views` is `serving_default` under a name that other exports do not have"""
+
+
+def model_card(run: Run, views: int, explains: bool) -> str:
     """The card of a SavedModel; `explains`: it has the signature `explain`."""
-    return _card(run, _SAVED_MODEL + (_EXPLAIN if explains else ""))
+    many = _EIGHT_VIEWS + _SIGNATURE if views == 8 else ""
+    return _card(run, views, _SAVED_MODEL + many + (_EXPLAIN if explains else ""))
 
 
-def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str:
+def portable_card(run: Run, views: int, kind: str, quantize: str, found: dict | None) -> str:
     """The card of a `model.tflite` or `model.onnx`; `found` is what `agreement.json` holds."""
     side = crop_side(run.card.side)
     batch = "1" if kind == "tflite" else "n"
@@ -74,17 +83,19 @@ def portable_card(run: Run, kind: str, quantize: str, found: dict | None) -> str
 - Input: `images`, uint8 RGB `({batch}, {side}, {side}, 3)`, decoded and cut as below. The resize
   to the backbone's size, the normalisation and the temperature are inside.
 - Output: `probabilities`, float32 `({batch}, {classes})`, in the order of `labels.txt`"""
-    return _card(run, usage, f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n")
+    usage += _EIGHT_VIEWS if views == 8 else ""
+    return _card(run, views, usage, f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n")
 
 
-def _card(run: Run, usage: str, more: str = "") -> str:
+def _card(run: Run, views: int, usage: str, more: str = "") -> str:
     config, card = run.config, run.card
-    metrics = run.metrics
+    metrics = run.metrics_of(views)
     scores = "\n".join(
         f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
     )
     trained = f"{config['strategy']}; head: {config['head']}; {config['epochs']} epochs"
     measured = f"{metrics.get('examples', 0)} images of the {metrics.get('split', 'test')} split"
+    measured += f" ({in_words(views)} of each)"
     sizes = ", ".join(f"{split.examples} {name}" for name, split in card.splits.items())
     return f"""# {card.name}: {config["backbone"]}, {config["strategy"]}
 
@@ -101,7 +112,7 @@ The run's own model, on {measured}:
 | --- | --- |
 {scores}
 
-{_describe_calibration(run)}
+{_describe_calibration(run, views)}
 
 Photographs from another sensor, season or region than the training images may be classified worse
 than these figures say.
@@ -127,8 +138,8 @@ def _describe_agreement(found: dict | None) -> str:
 | mean difference of a probability | {found["mean_difference"]:.2g} |"""
 
 
-def _describe_calibration(run: Run) -> str:
-    found = read_calibration(run.folder, run.card.classes)
+def _describe_calibration(run: Run, views: int) -> str:
+    found = run.calibration(views)
     if found is None:
         return "The probabilities are not calibrated."
     text = (

@@ -65,7 +65,7 @@ def fit_novelty(training: np.ndarray, validation: np.ndarray | None = None) -> N
     return Novelty(kept, k, float(np.quantile(distances, 1 - _SHARE)))
 
 
-def write_novelty(run: Run, records: Path, folder: Path) -> None:
+def write_novelty(run: Run, records: Path, folder: Path, views: int = 1) -> None:
     """Writes `novelty.npz` from the features of a run's training images.
 
     Arrays: `features` float16 `(n, d)`, of the first 4,096 at most (records are shuffled), `k`
@@ -75,15 +75,19 @@ def write_novelty(run: Run, records: Path, folder: Path) -> None:
         run: a finished run.
         records: those that it was trained on.
         folder: export folder.
+        views: of an image, whose mean feature counts.
 
     Raises:
         RsscError: damaged records, or features that are not finite.
     """
     from rssc_tf.probing.features import extract_features
 
-    splits = [split for split in ("train", "val") if split in run.card.splits]
     found = fit_novelty(
-        *(extract_features(run.model, records, run.card, split, _MOST).values for split in splits)
+        *(
+            extract_features(run.model, records, run.card, split, _MOST, views).values
+            for split in ("train", "val")
+            if split in run.card.splits
+        )
     )
     np.savez_compressed(
         folder / NOVELTY,

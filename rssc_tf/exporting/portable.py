@@ -15,7 +15,8 @@ from rssc_tf.evaluation.files import write_metrics
 from rssc_tf.exporting import agreement, to_onnx, to_tflite
 from rssc_tf.exporting.folder import describe
 from rssc_tf.exporting.model_card import portable_card
-from rssc_tf.exporting.records import own_records, views
+from rssc_tf.exporting.records import first_images, own_records
+from rssc_tf.models.views import seen_in_views
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
@@ -31,16 +32,17 @@ _POOR = 0.9  # agreement below which an export is warned about
 
 
 class Portable(tf.Module):
-    """A run's model from decoded views to probabilities, in float32 throughout.
+    """A run's model from decoded images to probabilities, in float32 throughout.
 
     Args:
         run: a finished run.
+        views: 1, or 8 for the mean probability of an image's symmetries.
 
     Attributes:
         side: int. Height and width of the images that it takes, in pixels.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, views: int = 1):
         super().__init__("rssc_tf")
         self.side = crop_side(run.card.side)
         # A copy: a run trained in mixed precision keeps its own.
@@ -48,7 +50,9 @@ class Portable(tf.Module):
         for layer in all_layers(model):
             layer.dtype_policy = "float32"
         self.weights = [variable.value for variable in model.variables]
-        temperature = run.temperature
+        model = seen_in_views(model, views, run.task.exclusive)
+        calibration = run.calibration(views)
+        temperature = calibration.temperature if calibration else 1.0
         self._call = lambda images: run.task.probabilities(
             model(images, training=False), temperature
         )
@@ -70,6 +74,8 @@ def export_portable(
     quantize: str = "none",
     overwrite: bool = False,
     records: str | Path | None = None,
+    *,
+    views: int | None = None,
 ) -> dict | None:
     """Writes `OUT/model.tflite` or `OUT/model.onnx`, and what describes it.
 
@@ -85,40 +91,43 @@ def export_portable(
             taken from training images.
         overwrite: replace an existing folder.
         records: where the run's records are now, if they were moved.
+        views: as for `folder.export`.
 
     Returns:
         The content of `agreement.json`, or `None` where the records cannot be read.
 
     Raises:
-        RsscError: no such kind or quantization, `out` exists or cannot be written, a package is
-            missing, the model cannot be converted, or int8 is wanted and the records cannot be
-            read.
+        RsscError: no such kind, quantization or number of views, `out` exists or cannot be
+            written, a package is missing, the run is not calibrated for these views, the model
+            cannot be converted, or int8 is wanted and the records cannot be read.
     """
     if kind not in FORMATS or quantize not in QUANTIZATIONS:
         raise RsscError(
             f"an export is one of {', '.join(FORMATS)}, quantized {' or '.join(QUANTIZATIONS)}. "
             f"Received: {kind!r}, {quantize!r}"
         )
-    format_ = FORMATS[kind]
+    format_, views = FORMATS[kind], run.views if views is None else views
     format_.require()
+    run.calibration(views)
     with new_folder(out, overwrite) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
-            samples, _ = views(own, run, "train", REPRESENTATIVE)
+            samples, _ = first_images(own, run, "train", REPRESENTATIVE)
         path = folder / f"model.{kind}"
-        portable = Portable(run)
+        portable = Portable(run, views)
         classify = _convert(portable, format_, path, samples)
         if own:
-            found = agreement.compare(run, classify, own, COMPARED)
+            found = agreement.compare(run, classify, own, COMPARED, views)
             found = {
                 "format": kind,
                 "quantize": quantize,
+                "views": views,
                 "bytes": path.stat().st_size,
                 "runtime": format_.runtime(),
                 **found,
             }
             write_metrics(found, folder / AGREEMENT)
-        describe(run, folder, portable_card(run, kind, quantize, found))
+        describe(run, folder, portable_card(run, views, kind, quantize, found))
     if found and found["agreement"] < _POOR:
         instead = "`quantize='none'`" if quantize == "int8" else "the SavedModel"
         warnings.warn(

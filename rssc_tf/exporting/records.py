@@ -44,7 +44,7 @@ def image_files(records: Path, run: Run, count: int) -> list[bytes]:
     return [example["image"].numpy() for example in examples]
 
 
-def views(records: Path, run: Run, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def first_images(records: Path, run: Run, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """What the model is shown of the first images of a split, and their labels.
 
     Returns:

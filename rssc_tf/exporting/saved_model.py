@@ -7,11 +7,13 @@ import tensorflow as tf
 
 from pipelines.augment import central_window, crop_side
 from pipelines.images import evaluation_view
-from rssc_tf.evaluation.calibration import read_calibration
 from rssc_tf.evaluation.grad_cam import evidence, has_feature_map
+from rssc_tf.models.views import LogitsOfMean, MeanOfViews, Symmetries
 from rssc_tf.runs import Run
 from rssc_tf.tasks import THRESHOLD
 from tfrecords_tools.imaging.graph import decode
+
+EIGHT_VIEWS = "eight_views"  # the signature `serving_default` of an export that looks at eight
 
 _FILES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
@@ -49,40 +51,52 @@ class Server(tf.Module):
 
     Args:
         run: a finished run.
+        views: 1, or 8: probabilities and features are the means over an image's symmetries.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, views: int = 1):
         super().__init__("rssc_tf")
         card = run.card
         # The Keras model itself is not tracked: each weight is stored once.
         self.weights = _Weights(run.model)
         self._names = tf.constant(card.classes)
         self._task = run.task
-        calibration = read_calibration(run.folder, card.classes)
+        self._views = views
+        calibration = run.calibration(views)
         self._temperature = calibration.temperature if calibration else 1.0
         tuned = (calibration and calibration.thresholds) or {}
         self._thresholds = tf.constant([tuned.get(name, THRESHOLD) for name in card.classes])
         self._size, self._crop = card.size, crop_side(card.side)
         self._explains = has_feature_map(run.model)
-        pool = run.model.get_layer("pool")
-        model = keras.Model(run.model.input, [pool.input, pool.output, run.model.output])
+        pool, resize = run.model.get_layer("pool"), run.model.get_layer("resize")
+        network = keras.Model(resize.output, [pool.input, pool.output, run.model.output])
 
         def call(images):
             with self.weights.in_place():
-                return model(images, training=False)
+                return network(images, training=False)
+
+        # Closures: layers in an attribute would be stored too.
+        self._resize = lambda images: resize(images)
+        self._turned = lambda images: Symmetries()(images)
+        self._merged = lambda features, logits: (
+            MeanOfViews()(features),
+            LogitsOfMean(run.task.exclusive)(logits),
+        )
 
         def evidence_of(features, classes):
             with self.weights.in_place():
                 return evidence(run.model, features, classes)
 
         # One function that all signatures call, or each of them would store the network's graph.
-        views = tf.TensorSpec([None, self._crop, self._crop, 3], tf.uint8)
-        self._call, self._evidence = tf.function(call, [views]), evidence_of
+        resized = tf.TensorSpec([None, resize.size, resize.size, 3], tf.float32)
+        self._call, self._evidence = tf.function(call, [resized]), evidence_of
 
     @property
     def signatures(self) -> dict:
         """Name to function, as `tf.saved_model.save` takes them."""
         found = {"serving_default": self.serve_bytes, "serve_images": self.serve_images}
+        if self._views == 8:  # says so to whoever looks, and to a client that wants no less
+            found[EIGHT_VIEWS] = self.serve_bytes
         if self._explains:
             asked = [_FILES, tf.TensorSpec([None], tf.int32, name="class_index")]
             found["explain"] = tf.function(self.explain, asked)
@@ -99,12 +113,13 @@ class Server(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serve_images(self, images):
         """Decoded images of any size, uint8 `(n, height, width, 3)`."""
-        views = tf.map_fn(lambda image: evaluation_view(image, self._size, self._crop), images)
-        return self._classify(views, tf.ones(tf.shape(images)[:1], tf.bool))
+        crops = tf.map_fn(lambda image: evaluation_view(image, self._size, self._crop), images)
+        return self._classify(crops, tf.ones(tf.shape(images)[:1], tf.bool))
 
     # No tf.function, which would be saved for backbones of tokens too.
     def explain(self, image_bytes, class_index):
-        """Where the model sees the evidence for a class: Grad-CAM as in `evaluation.explain`.
+        """Where the model sees the evidence for a class in the image as it lies: Grad-CAM as in
+        `evaluation.explain`.
 
         Args:
             image_bytes: string `(n,)`, as for `serve_bytes`.
@@ -118,11 +133,11 @@ class Server(tf.Module):
             map covers) as shares 0..1 of the original picture's width and height. `valid` bool
             `(n,)`.
         """
-        images, views, valid = self._read(image_bytes)
-        features, _, _ = self._call(images)
+        images, shown, valid = self._read(image_bytes)
+        features, _, _ = self._call(self._resize(images))
         heat = self._evidence(features, class_index)
         heat = tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
-        return {"heat": tf.where(valid[:, None, None], heat, 0.0), "view": views, "valid": valid}
+        return {"heat": tf.where(valid[:, None, None], heat, 0.0), "view": shown, "valid": valid}
 
     def _read(self, image_bytes):
         """What the model is shown: uint8 `(n, crop, crop, 3)`; which share of the picture that
@@ -155,7 +170,12 @@ class Server(tf.Module):
         return tf.gather(shares, [1, 0, 3, 2])
 
     def _classify(self, images, valid):
-        _, features, logits = self._call(images)
+        images = self._resize(images)
+        if self._views == 1:
+            _, features, logits = self._call(images)
+        else:
+            _, features, logits = self._call(self._turned(images))
+            features, logits = self._merged(features, logits)
         probabilities = self._task.probabilities(logits, self._temperature)
         if self._task.exclusive:
             predicted = tf.gather(self._names, tf.argmax(probabilities, axis=1))
@@ -175,7 +195,7 @@ class Server(tf.Module):
         }
 
 
-def save(run: Run, folder: Path) -> None:
-    """Writes the SavedModel of a run to `folder`."""
-    server = Server(run)
+def save(run: Run, folder: Path, views: int = 1) -> None:
+    """Writes the SavedModel of a run to `folder`; see `Server`."""
+    server = Server(run, views)
     tf.saved_model.save(server, str(folder), signatures=server.signatures)

@@ -1,23 +1,27 @@
 """The eight symmetries of an image: an overhead photograph has no up.
 
-A feature that is the mean over all quarter turns and mirrorings does not depend on how an image
-lies. One batch of views goes through the network on its device. No file holds these layers, so they
-are not registered.
+A feature or a probability that is the mean over all quarter turns and mirrorings does not depend on
+how an image lies. One batch of views goes through the network on its device. No file holds these
+layers, so they are not registered.
 """
+
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
-from rssc_tf.models.classifier import call_backbone
+from rssc_tf.models.view_count import VIEWS, check_views
 from tfrecords_tools.common.errors import SettingError
 
-VIEWS = (1, 8)
-
-
-def check_views(views: int) -> None:
-    """Raises `SettingError` for a number of views other than 1 and 8."""
-    if views not in VIEWS:
-        raise SettingError("views", "is 1 (the image as it lies) or 8 (its symmetries)", views)
+__all__ = [
+    "VIEWS",
+    "LogitsOfMean",
+    "MeanOfViews",
+    "Symmetries",
+    "check_views",
+    "pooled",
+    "seen_in_views",
+]
 
 
 class Symmetries(keras.layers.Layer):
@@ -44,10 +48,41 @@ class MeanOfViews(keras.layers.Layer):
     """The mean of what a network makes of `Symmetries`: `(8 n, d)` to `(n, d)`."""
 
     def call(self, values):
-        return ops.mean(ops.reshape(values, (8, -1, values.shape[-1])), axis=0)
+        return ops.mean(_by_view(values), axis=0)
 
     def compute_output_spec(self, values):
         return keras.KerasTensor((None, values.shape[-1]), values.dtype)
+
+
+class LogitsOfMean(keras.layers.Layer):
+    """The logits of the mean probability over `Symmetries`: `(8 n, classes)` to `(n, classes)`.
+
+    Their softmax (or sigmoid) is the mean of the softmax (sigmoid) of every view, so that whatever
+    takes a classifier's logits takes these. A temperature is fitted on them, after the mean
+    (Rahaman and Thiery, "Uncertainty Quantification and Deep Ensembles", 2021).
+
+    Args:
+        exclusive: whether an image has exactly one class.
+    """
+
+    def __init__(self, exclusive: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.exclusive = exclusive
+
+    def call(self, logits):
+        logits = _by_view(logits)
+        # Sums of probabilities as logarithms: none of them underflows.
+        if self.exclusive:
+            return ops.logsumexp(ops.log_softmax(logits, axis=-1), axis=0) - ops.log(8.0)
+        yes, no = (ops.logsumexp(ops.log_sigmoid(one), axis=0) for one in (logits, -logits))
+        return yes - no
+
+    def compute_output_spec(self, logits):
+        return keras.KerasTensor((None, logits.shape[-1]), logits.dtype)
+
+
+def _by_view(values):
+    return ops.reshape(values, (8, -1, values.shape[-1]))
 
 
 def pooled(classifier: keras.Model, views: int = 1) -> keras.Model:
@@ -60,11 +95,40 @@ def pooled(classifier: keras.Model, views: int = 1) -> keras.Model:
     Returns:
         keras.Model: images as of the classifier to float32 `(batch, d)`. For inference.
     """
+    features = classifier.get_layer("pool").output
     if views == 1:
-        return keras.Model(classifier.input, classifier.get_layer("pool").output)
-    images = keras.Input(classifier.input.shape[1:], dtype=classifier.input.dtype)
+        return keras.Model(classifier.input, features)
+    return _over_views(classifier, features, MeanOfViews(dtype="float32"))
+
+
+def seen_in_views(classifier: keras.Model, views: int, exclusive: bool) -> keras.Model:
+    """A classifier that looks at several views of an image, with the same layers.
+
+    Args:
+        classifier: as `build_classifier` makes it.
+        views: 1, or 8 for the mean of the probabilities of all symmetries.
+        exclusive: whether an image has exactly one class.
+
+    Returns:
+        keras.Model: images as of the classifier to logits, float32 `(batch, classes)`; see
+        `LogitsOfMean`. For inference.
+
+    Raises:
+        SettingError: another number of views, or a model that is no such classifier.
+    """
+    check_views(views)
+    if views == 1:
+        return classifier
+    return _over_views(classifier, classifier.output, LogitsOfMean(exclusive, dtype="float32"))
+
+
+def _over_views(classifier: keras.Model, output, merge: Callable) -> keras.Model:
+    """Images to what `merge` makes of an output of the classifier for all views."""
+    if not {"resize", "pool", "logits"} <= {layer.name for layer in classifier.layers}:
+        raise SettingError("views", "is 1 for a model that `build_classifier` did not make", 8)
+    resize = classifier.get_layer("resize")
+    rest = keras.Model(resize.output, output)
+    images = keras.Input(classifier.input.shape[1:], dtype=classifier.input.dtype, name="images")
     # After resizing: it is done once, and what it gives is square.
-    x = Symmetries(dtype="float32")(classifier.get_layer("resize")(images))
-    x = classifier.get_layer("normalization")(x)
-    x = call_backbone(classifier.get_layer("backbone"), x, training=False)
-    return keras.Model(images, MeanOfViews(dtype="float32")(classifier.get_layer("pool")(x)))
+    views = Symmetries(dtype="float32")(resize(images))
+    return keras.Model(images, merge(rest(views, training=False)))

@@ -183,7 +183,7 @@ def write_probes(
     card = records.card
     with new_folder(out, overwrite) as folder:
         for each in found:
-            write_tables(each, each.probabilities, card, folder, f"{each.method}-")
+            write_tables(each, each.probabilities, card, folder, f"{each.method}-", encoder.views)
             metrics = {
                 "records": card.name,
                 "card_sha256": card.sha256,

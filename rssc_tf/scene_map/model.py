@@ -35,11 +35,13 @@ class Export:
     rule: Rule
     novelty: Novelty | None
 
-    def load(self, trust: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+    def load(
+        self, trust: bool = False, views: int | None = None
+    ) -> Callable[[np.ndarray], np.ndarray]:
         """Loads the model.
 
         Args:
-            trust: see `load_saved_model`.
+            trust, views: see `load_saved_model`.
 
         Returns:
             A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
@@ -47,18 +49,22 @@ class Export:
         """
         import tensorflow as tf
 
-        from rssc_tf.predict import load_saved_model
+        from rssc_tf.predict import load_saved_model, views_of
 
-        model = load_saved_model(self.folder, trust)
+        model = load_saved_model(self.folder, trust, views)
         serve = model.signatures["serve_images"]
 
-        def classify(windows: np.ndarray) -> np.ndarray:
+        def classify_some(windows: np.ndarray) -> np.ndarray:
             answer = serve(images=tf.constant(windows))
             probabilities = answer["probabilities"].numpy()
             unknown = np.zeros(len(windows), bool)
             if self.novelty:
                 unknown = self.novelty.is_unknown(answer["features"].numpy())
             return np.column_stack([probabilities, unknown]).astype(np.float32)
+
+        def classify(windows: np.ndarray) -> np.ndarray:
+            calls = min(views_of(model), len(windows))  # all views of a batch are there at once
+            return np.concatenate([classify_some(part) for part in np.array_split(windows, calls)])
 
         classify.model = model  # the signature holds its weights only while the model lives
         return classify

@@ -64,6 +64,7 @@ def map_scene(
     polygons: Path | None = None,
     probabilities: Path | None = None,
     overwrite: bool = False,
+    views: int | None = None,
     trust: bool = False,
 ) -> SceneMap:
     """Maps the classes of a scene of any size. Memory grows with its width, not with its height.
@@ -86,6 +87,7 @@ def map_scene(
         probabilities: GeoTIFF to write, too, with a band a class. The map of a multi-label model
             shows the most probable label of each cell; its others are here.
         overwrite: replace what exists.
+        views: refuse an export that looks at another number of views of a window.
         trust: run a graph that does more than computing; see `load_saved_model`.
 
     Raises:
@@ -110,7 +112,7 @@ def map_scene(
         rasters = aside["classes"], aside.get("probabilities")
         counts: Counter = Counter()
         with map_files(source, shape, across.cell, legend, tags, *rasters) as write:
-            classify = model.load(trust)
+            classify = model.load(trust, views)
             for values, valid in rows_of_cells(source, classify, across, down, len(legend.classes)):
                 counts.update(write(values[:, :-1], values[:, -1] >= 0.5, valid).tolist())
         shares = _shares(counts, legend)

@@ -153,6 +153,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
                 "version": model.version,
                 "classes": model.classes,
                 "explain": EXPLAIN in model.signatures,
+                "views": model.views,
                 "max_bytes": service.limits.max_bytes,
                 "rssc_tf": __version__,
             }

@@ -47,6 +47,10 @@ class Limits:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return replace(self, connections=max(1, min(self.connections, files // 2)))
 
+    def for_views(self, views: int) -> "Limits":
+        """For a model that looks at several views of an image: rows of a batch are fewer."""
+        return replace(self, max_rows=max(1, self.max_rows // views))
+
     def __str__(self) -> str:
         return (
             f"{self.max_bytes / 1e6:g} MB, {self.max_queue:,} images, "

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.trust import read_saved_model
-from rssc_tf.predict import load_saved_model, read_rule
+from rssc_tf.predict import load_saved_model, read_rule, views_of
 
 DEFAULT = "serving_default"
 EXPLAIN = "explain"
@@ -23,7 +23,7 @@ class ServedModel:
 
     Args:
         export: export folder, or the version folder in it.
-        trust: see `load_saved_model`.
+        trust, views: see `load_saved_model`.
 
     Attributes:
         name: of the export folder, which is the model's name in every address.
@@ -31,14 +31,16 @@ class ServedModel:
         classes: names, in the order of `probabilities`.
         signatures: name to function.
         rule: how its training images became 8-bit RGB.
+        views: of an image, that it looks at.
 
     Raises:
-        DataError: no export there, it cannot be loaded, or it is not trusted.
+        DataError: no export there, it cannot be loaded, is not trusted, or has other views.
     """
 
-    def __init__(self, export: Path, trust: bool = False):
+    def __init__(self, export: Path, trust: bool = False, views: int | None = None):
         export = Path(os.path.abspath(export))  # a link has the name that it was given
-        self._loaded = load_saved_model(export, trust)
+        self._loaded = load_saved_model(export, trust, views)
+        self.views = views_of(self._loaded)
         self.rule = read_rule(export)
         versioned = (export / VERSION).is_dir() or not export.name.isdigit()
         self.name = export.name if versioned else export.parent.name

@@ -29,6 +29,7 @@ def serve(
     limits: Limits,
     hosts: tuple[str, ...] = (),
     trust: bool = False,
+    views: int | None = None,
 ) -> None:
     """Serves an export until SIGTERM or Ctrl-C; then it takes no more connections, answers the
     requests it has, and returns.
@@ -41,17 +42,18 @@ def serve(
         hosts: names that requests may give this server, besides its address; see
             `hosts.trusted_hosts`.
         trust: run a graph that does more than computing; see `load_saved_model`.
+        views: refuse an export that looks at another number of views of an image.
 
     Raises:
-        DataError: no export there, or one that is not trusted.
+        DataError: no export there, one that is not trusted, or one with other views.
         SettingError: the address cannot be used.
     """
     # Bound before the model is loaded, so that a port in use is told at once; nobody can connect
     # before uvicorn listens, with the model loaded.
     with _bind(host, port) as bound:
-        model = ServedModel(export, trust)
+        model = ServedModel(export, trust, views)
         gc.freeze()  # TensorFlow's million objects stay; collections need not look at them
-        limits = limits.within_this_process()
+        limits = limits.within_this_process().for_views(model.views)
         app = build_app(Service(model, limits), trusted_hosts(host, hosts))
         address = f"http://{_show_host(host)}:{bound.getsockname()[1]}"
         hello = f"serve: {model.name} at {address} (Ctrl-C stops)\nlimits: {limits}"

@@ -281,7 +281,8 @@ def _evaluate(
     if cluster.chief:
         refuse_replaced(Path(config.target), card)
         split, model = _test_split(card), trained or load_model(folder)
-        metrics = evaluate_run(model, Records(config.target, card), split, folder)
+        records = Records(config.target, card)
+        metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics
     cluster.barrier()

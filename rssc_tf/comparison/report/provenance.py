@@ -1,7 +1,6 @@
 """How a comparison was made: command, versions, settings, records, leaks, time."""
 
 from collections.abc import Iterable
-from dataclasses import fields
 
 from markupsafe import Markup
 
@@ -9,7 +8,7 @@ from rssc_tf.comparison.outcomes import Outcome, Study
 from rssc_tf.comparison.report.tables import Cell, Table
 from rssc_tf.comparison.report.wording import fraction_name
 from rssc_tf.fields import NOTHING, names_where
-from rssc_tf.settings import Settings
+from rssc_tf.settings import Settings, completed
 from tfrecords_tools.common.csv_files import read_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
@@ -91,12 +90,11 @@ def settings_table(study: Study) -> Table:
     """Without those that the grid decides, and those that do not change the weights."""
     rows = []
     hidden = names_where(Settings, lambda facts: facts.of_grid or facts.affects == NOTHING)
-    defaults = {one.name: one.default for one in fields(Settings)}
+    settings = [(completed(run.settings), run) for run in study.runs]
     names = dict.fromkeys(name for run in study.runs for name in run.settings)
     for name in names:
         if name not in hidden:
-            default = defaults.get(name)  # of a run whose version did not have the setting
-            values = [(str(run.settings.get(name, default)), run) for run in study.runs]
+            values = [(str(found.get(name)), run) for found, run in settings]
             rows.append([_code(name), _value(values)])
     return Table(["Setting", "Value"], rows, "words")
 

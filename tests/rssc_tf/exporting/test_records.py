@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.stream import evaluation_batches
-from rssc_tf.exporting.records import image_files, own_records, views
+from rssc_tf.exporting.records import first_images, image_files, own_records
 from rssc_tf.runs import load_run
 from tfrecords_tools.common.errors import RsscError
 
@@ -22,7 +22,7 @@ def test_the_first_images_and_no_more(run, records):
     files = image_files(records, run, 5)
     assert files == image_files(records, run, 99)[:5]
     assert len(image_files(records, run, 99)) == run.card.splits["train"].examples
-    images, labels = views(records, run, "test", 7)
+    images, labels = first_images(records, run, "test", 7)
     expected, classes, _ = next(iter(evaluation_batches(records, run.card, "test", 7)))
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, classes)

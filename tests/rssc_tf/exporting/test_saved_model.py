@@ -166,10 +166,10 @@ def test_array_signature_resizes_inside(loaded, scenes):
 
 def test_explain_is_the_grad_cam_of_the_evaluation(loaded, trained, records):
     from rssc_tf.evaluation.grad_cam import class_evidence
-    from rssc_tf.exporting.records import image_files, views
+    from rssc_tf.exporting.records import first_images, image_files
 
     run = load_run(trained)
-    files, (images, _) = image_files(records, run, 5), views(records, run, "train", 5)
+    files, (images, _) = image_files(records, run, 5), first_images(records, run, "train", 5)
     classes = np.array([0, 3, 1, 2, 0], np.int32)
     batch = [*files[:2], b"no image", *files[2:], files[0], files[0]]
     asked = [*classes[:2], 0, *classes[2:], 4, -1]  # the last two are no classes
