@@ -19,7 +19,7 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records
-from tfrecords_tools.splitting.draws import share, shots
+from tfrecords_tools.splitting.draws import check_enough, share, shots
 from tfrecords_tools.write import Writer
 
 
@@ -59,8 +59,34 @@ class Size:
     fraction: float | None = None
     shots: int | None = None
 
+    @property
+    def code(self) -> str:
+        """For the name of a folder."""
+        return f"f{self.fraction:g}" if self.shots is None else f"s{self.shots}"
+
+    def about(self, card: Card) -> int:
+        """The number of training images, without looking at any label."""
+        if self.shots is not None:
+            return min(self.shots * len(card.classes), card.splits["train"].examples)
+        return int(sum(split.examples for split in card.splits.values()) * self.fraction + 0.5)
+
     def __str__(self) -> str:
         return f"{self.fraction:g}" if self.shots is None else f"{self.shots} shots"
+
+
+def is_all(card: Card, size: Size) -> bool:
+    """Whether a size is the training split as it is, so that there is nothing to draw.
+
+    Raises:
+        RsscError: it is more than the training split has.
+    """
+    if size.shots is None:
+        return is_whole(card, size.fraction)
+    counts = card.splits["train"].class_counts
+    if card.multi_label:
+        return False
+    check_enough(counts, size.shots, card.classes)
+    return set(counts) - {0} == {size.shots}
 
 
 def write_subset(

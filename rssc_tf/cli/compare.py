@@ -1,4 +1,4 @@
-"""Compare pre-training regimes over seeds and label fractions, with intervals and a report."""
+"""Compare pre-training regimes over seeds, draws and sizes, with intervals and a report."""
 
 import sys
 from pathlib import Path
@@ -32,6 +32,17 @@ def command(
             rich_help_panel=DATA,
         ),
     ] = None,
+    shots: Annotated[
+        str | None,
+        Option(help="Nested numbers of training images a class: 1,5,10,20.", rich_help_panel=DATA),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        Option(
+            help="Of the training images: each seed trains on its own; 1: all on the same.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     head: Annotated[
         str, Option(help="finetune, linear or both: finetune,linear.", rich_help_panel=MODEL)
     ] = "finetune",
@@ -42,7 +53,7 @@ def command(
     config: Annotated[
         Path | None,
         Option(
-            help="YAML with these settings, by_strategy and by_fraction; flags win.",
+            help="YAML with these settings, by_strategy, by_fraction, by_shots; flags win.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -75,6 +86,8 @@ def command(
         ("target", target),
         ("strategies", strategies),
         ("fractions", fractions),
+        ("shots", shots),
+        ("draws", draws),
         ("head", head),
         ("seeds", seeds),
     ):
@@ -85,7 +98,8 @@ def command(
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
-    content["fractions"] = _fractions(content["fractions"])
+    content["fractions"] = _numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
+    content["shots"] = _numbers("shots", content["shots"], int, "1,5,10,20")
     check_regimes(flags, content["strategies"], refuse=False)
 
     from rssc_tf.weights.source import backbone_of
@@ -118,15 +132,15 @@ def _names(value) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts)
 
 
-def _fractions(value) -> tuple[float, ...]:
+def _numbers(name: str, value, kind: type, example: str) -> tuple:
     if value is None:
         return ()
     parts = value.split(",") if isinstance(value, str) else value
     try:
-        return tuple(float(part) for part in parts)
+        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
     except (TypeError, ValueError):
         raise typer.BadParameter(
-            f"shares such as 0.05,0.2,0.8. Received: {value!r}", param_hint="--fractions"
+            f"numbers such as {example}. Received: {value!r}", param_hint=f"--{name}"
         ) from None
 
 

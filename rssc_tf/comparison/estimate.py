@@ -40,16 +40,19 @@ def print_estimate(grid: Grid, out: Path) -> None:
     done = {cell.key for cell in cells if read_metrics(out / cell.folder)}
     rows: dict[tuple, list[Cell]] = {}
     for cell in cells:
-        where = (cell.target, cell.head, f"{cell.fraction:g}", cell.train_images, cell.strategy)
+        size = f"{cell.shots} shots" if cell.shots else f"{cell.fraction:g}"
+        where = (cell.target, cell.head, size, cell.strategy)
         rows.setdefault(where, []).append(cell)
-    names = ("target", "head", "fraction", "images", "strategy", "runs", "to do", "minutes")
+    names = ("target", "head", "size", "strategy", "images", "runs", "to do", "minutes")
     table, total = Table(*names), 0.0
     for where, members in rows.items():
+        counts = [cell.train_images for cell in members]
         missing = [cell for cell in members if cell.key not in done]
         seconds = sum(measured.run(cell) for cell in missing)
         total += seconds
         cost = f"{seconds / 60:.1f}"
-        table.add_row(*map(str, where), str(len(members)), str(len(missing)), cost)
+        images = f"{min(counts)}-{max(counts)}" if len(set(counts)) > 1 else str(counts[0])
+        table.add_row(*where, images, str(len(members)), str(len(missing)), cost)
     console = Console()
     console.print(table)
     rounds = {

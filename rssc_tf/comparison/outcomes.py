@@ -14,7 +14,7 @@ from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
-from rssc_tf.settings import load_yaml
+from rssc_tf.settings import HEADS, load_yaml
 from rssc_tf.tasks import Task, task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
@@ -35,23 +35,28 @@ class Outcome:
     def __init__(self, row: dict, folder: Path, labels: np.ndarray, probabilities: np.ndarray):
         self.row, self.folder = row, folder
         self.labels, self.probabilities = labels, probabilities
-        self._draws: dict[Callable, np.ndarray] = {}
+        self._resampled: dict[Callable, np.ndarray] = {}
+
+    @property
+    def draw(self) -> int:
+        """Number of the draw of its training images."""
+        return int(self.row["draw"])
 
     @property
     def task(self) -> Task:
         return task_of_labels(self.labels)
 
     def scores(self, metric: Metric) -> np.ndarray:
-        """`draws` of a metric that has an interval."""
-        return self.draws(metric.interval, metric.replicates)
+        """`resampled` for a metric that has an interval."""
+        return self.resampled(metric.interval, metric.replicates)
 
-    def draws(self, metric: Callable, replicates: int = statistics.REPLICATES) -> np.ndarray:
+    def resampled(self, metric: Callable, replicates: int = statistics.REPLICATES) -> np.ndarray:
         """`statistics.bootstrap` of a metric, computed once."""
-        if metric not in self._draws:
-            self._draws[metric] = bootstrap(
+        if metric not in self._resampled:
+            self._resampled[metric] = bootstrap(
                 metric, self.probabilities, self.labels, replicates=replicates
             )
-        return self._draws[metric]
+        return self._resampled[metric]
 
     @cached_property
     def decisions(self) -> np.ndarray:
@@ -93,14 +98,24 @@ class Group:
     """The runs that differ in strategy and seed only.
 
     Attributes:
-        head, fraction, train_images: what they have in common.
+        head, fraction, shots: what they have in common; see `grid.Cell`.
         runs: strategy to seed to run.
     """
 
     head: str
     fraction: float
-    train_images: int
+    shots: int = 0
     runs: dict[str, dict[int, Outcome]] = field(default_factory=dict)
+
+    @property
+    def train_images(self) -> int:
+        """Mean number of training images: multi-label, draws of some shots differ a little."""
+        return round(float(np.mean([run.row["train_images"] for run in self.all_runs()])))
+
+    @property
+    def draws(self) -> int:
+        """How many draws of the training images the runs have."""
+        return len({run.draw for run in self.all_runs()})
 
     @property
     def strategies(self) -> list[str]:
@@ -129,30 +144,28 @@ class Group:
         """Mean score of a strategy over its seeds; by default of the metric that counts."""
         runs = list(self.runs[strategy].values())
         row = intervals(self.task)[metric or self.metric]
-        found = estimate(np.array([run.scores(row) for run in runs]), len(runs[0].labels))
+        values = np.array([run.scores(row) for run in runs])
+        found = estimate(values, len(runs[0].labels), [run.draw for run in runs])
         return _within(found, 0, 1)
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
         row = intervals(self.task)[metric or self.metric]
         pairs = self.pairs(strategy, against)
-        draws = [one.scores(row) - two.scores(row) for one, two in pairs]
-        if not draws:
+        if not pairs:
             return None
-        return _within(estimate(np.array(draws), len(next(self.all_runs()).labels)), -1, 1)
+        values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
+        images = len(pairs[0][0].labels)
+        return _within(estimate(values, images, [one.draw for one, _ in pairs]), -1, 1)
 
     def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
         """Difference in F1 of every class; `None` where the test split has none of it."""
-        draws = np.array(
-            [
-                one.draws(statistics.class_f1) - two.draws(statistics.class_f1)
-                for one, two in self.pairs(strategy, against)
-            ]
-        )
-        counts = self.class_counts()
+        pairs, metric = self.pairs(strategy, against), statistics.class_f1
+        values = np.array([one.resampled(metric) - two.resampled(metric) for one, two in pairs])
+        draws, counts = [one.draw for one, _ in pairs], self.class_counts()
         return [
-            _within(estimate(draws[:, :, number], int(count)), -1, 1)
-            if len(draws) and count
+            _within(estimate(values[:, :, number], int(count), draws), -1, 1)
+            if pairs and count
             else None
             for number, count in enumerate(counts)
         ]
@@ -163,7 +176,7 @@ class Group:
         return self.task.indicators(run.labels, run.probabilities.shape[1]).sum(axis=0)
 
     def pairs(self, strategy: str, against: str) -> list[tuple[Outcome, Outcome]]:
-        """Runs of two strategies with the same seed."""
+        """Runs of two strategies with the same seed, and so the same draw."""
         ours, theirs = self.runs[strategy], self.runs[against]
         return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
@@ -192,7 +205,7 @@ def _within(found: Estimate, low: float, high: float) -> Estimate:
 
 @dataclass
 class Target:
-    """A target set and its groups, in grid order."""
+    """A target set and its groups: by head, then by number of training images."""
 
     name: str
     card: Card
@@ -255,6 +268,8 @@ def read_study(out: Path) -> Study:
             _add(row, out / row["run"], targets)
         except _Unusable as error:
             unusable.append((row, str(error)))
+    for target in targets.values():
+        target.groups.sort(key=lambda group: (HEADS.index(group.head), group.train_images))
     return Study(out, table, list(targets.values()), unusable)
 
 
@@ -281,11 +296,10 @@ def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
         np.array_equal(ids, target.ids) and np.array_equal(labels, target.labels)
     ):
         raise _Unusable(f"{folder} was tested on other images than the first run of its target")
-    group = next(
-        (g for g in target.groups if (g.head, g.fraction) == (row["head"], row["fraction"])), None
-    )
+    place = row["head"], row["fraction"], row["shots"]
+    group = next((g for g in target.groups if (g.head, g.fraction, g.shots) == place), None)
     if group is None:
-        group = Group(row["head"], row["fraction"], int(row["train_images"]))
+        group = Group(*place)
         target.groups.append(group)
     outcome = Outcome(row, folder, target.labels, probabilities)
     group.runs.setdefault(row["strategy"], {})[row["seed"]] = outcome

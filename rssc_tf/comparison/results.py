@@ -18,9 +18,11 @@ COLUMNS = (
     "target",
     "head",
     "fraction",
+    "shots",
     "train_images",
     "strategy",
     "seed",
+    "draw",
     "status",
     "error",
     "run",
@@ -29,6 +31,8 @@ COLUMNS = (
     "views",
     "headline",
 )
+# Columns that tables of older versions do not have, and what these runs had.
+ADDED = {"shots": 0, "draw": 0, "views": 1}
 _TEXT = ("key", "target", "head", "strategy", "status", "error", "run", "split", "headline")
 
 
@@ -69,8 +73,7 @@ def _read(file: Path) -> pd.DataFrame:
         table = read_csv(file, dict.fromkeys(_TEXT, str))
     except DataError as error:
         raise DataError(f"{error}: move it away") from error
-    if "views" not in table.columns:  # older ones are of images as they lie
-        table["views"] = 1
+    table = table.assign(**{name: ADDED[name] for name in ADDED if name not in table.columns})
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise DataError(
@@ -79,7 +82,9 @@ def _read(file: Path) -> pd.DataFrame:
         )
     table[list(_TEXT)] = table[list(_TEXT)].fillna("")
     try:
-        table["seed"] = table["seed"].astype(int)
+        for name in ("shots", "seed", "draw"):
+            table[name] = table[name].astype(int)
+        table["fraction"] = table["fraction"].astype(float).fillna(0.0)
         for row in table.to_dict("records"):
             _place(row)
     except (ValueError, TypeError) as error:
@@ -88,11 +93,13 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def _place(row: dict) -> tuple:
-    return place(row["target"], row["head"], row["fraction"], row["strategy"], row["seed"])
+    names = ("target", "head", "fraction", "shots", "strategy", "seed")
+    return place(*(row[name] for name in names))
 
 
 def _name(row: dict) -> str:
-    return f"{row['strategy']}, {row['head']}, fraction {row['fraction']:g}, seed {row['seed']}"
+    size = f"{row['shots']} shots" if row["shots"] else f"fraction {row['fraction']:g}"
+    return f"{row['strategy']}, {row['head']}, {size}, seed {row['seed']}"
 
 
 def _in_order(rows: list[dict]) -> pd.DataFrame:
@@ -104,7 +111,9 @@ def _in_order(rows: list[dict]) -> pd.DataFrame:
 def write_results(rows: list[dict], file: Path) -> None:
     """Writes a table whole; the order of `rows` does not matter."""
     with new_file(file) as aside:
-        write_csv(_in_order(rows), aside)
+        table = _in_order(rows)
+        table["fraction"] = table["fraction"].astype(float).replace(0.0, float("nan"))
+        write_csv(table, aside)
 
 
 def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
@@ -114,9 +123,11 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         "target": cell.target,
         "head": cell.head,
         "fraction": cell.fraction,
+        "shots": cell.shots,
         "train_images": cell.train_images,
         "strategy": cell.strategy,
         "seed": cell.seed,
+        "draw": cell.draw,
         "status": FAILED if error else DONE,
         "error": error,
         "run": cell.folder.as_posix(),

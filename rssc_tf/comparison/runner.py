@@ -2,7 +2,6 @@
 
 import csv
 import gc
-import json
 import sys
 import time
 import warnings
@@ -12,15 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rssc_tf.comparison.grid import (
-    COMMAND,
-    SIZE_OF_WEIGHTS,
-    Cell,
-    Grid,
-    begun_at_crop,
-    plan,
-    say_sizes,
-)
+from rssc_tf.comparison.begun import COMMAND, TUNING, begin, note
+from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
 from rssc_tf.comparison.results import (
     DONE,
     FAILED,
@@ -34,8 +26,6 @@ from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
-from rssc_tf.version import __version__
-from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
@@ -79,19 +69,13 @@ def compare(
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
             _check_folder(out)
-            at_crop, cells = begun_at_crop(out), plan(grid, out)
+            begun = begin(out, grid.seeds, grid.draws)
+            cells = plan(grid, out)
             rows = {row["key"]: row for row in _rows(out)}
             _check_settings(cells, rows, out)
             say_sizes(grid, cells)
-            _note_command(out, command, at_crop)
+            note(out, command, begun)
         _make_missing(cells, rows, out, shard, retry_failed, jobs)
-
-
-def _note_command(out: Path, command: str, at_crop: bool) -> None:
-    content = {"command": command, "version": __version__}
-    text = json.dumps(content if at_crop else content | SIZE_OF_WEIGHTS, indent=1) + "\n"
-    with new_file(out / COMMAND) as aside:
-        aside.write_text(text)
 
 
 def _make_missing(
@@ -178,7 +162,7 @@ def _check_folder(out: Path) -> None:
     if (
         out.is_dir()
         and any(out.iterdir())
-        and not any((out / name).exists() for name in ("runs", "records", COMMAND))
+        and not any((out / name).exists() for name in ("runs", "records", TUNING, COMMAND))
     ):
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named

@@ -7,13 +7,16 @@ import pandas as pd
 from rssc_tf.comparison.outcomes import Group, Study
 from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
+from rssc_tf.evaluation.statistics import Estimate
 from rssc_tf.regimes import REFERENCES
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import write_csv
 
 SUMMARY, DIFFERENCES = "summary.csv", "differences.csv"
 # What the runs of a group have in common.
-PLACE = ("target", "head", "fraction", "train_images")
+PLACE = ("target", "head", "fraction", "shots", "train_images")
+# How sure a figure is: how many draws it has, its interval, and what that is due to.
+_SURE = ("draws", "low", "high", "of_images", "of_draws", "of_seeds")
 
 
 def comparisons(group: Group) -> list[tuple[str, str]]:
@@ -37,9 +40,11 @@ def summarise(study: Study) -> pd.DataFrame:
     """Mean and spread over seeds of every metric of every cell of the grid.
 
     Returns:
-        One row for each target, head, fraction, strategy and metric: `seeds`, `mean`, `sd` over
-        the seeds (empty for one), and `low`, `high`, the 95% interval of the metrics that have
-        one (`metrics.intervals`). Metrics are in the unit of `metrics.json`.
+        One row for each target, head, size, strategy and metric: `seeds`, `mean`, `sd` over the
+        seeds (empty for one), and of the metrics that have an interval (`metrics.intervals`)
+        `draws`, how many of the training images it covers, `low` and `high`, and the shares of
+        its variance that are due to test images, draws and seeds (`statistics.Parts`). Metrics
+        are in the unit of `metrics.json`.
     """
     metrics = [name for name in study.table.columns if name not in COLUMNS]
     rows = []
@@ -54,10 +59,9 @@ def summarise(study: Study) -> pd.DataFrame:
                     row = {**_place(target.name, group), "strategy": strategy, "metric": metric}
                     row |= {"seeds": len(values), "mean": values.mean(), "sd": values.std()}
                     if metric in intervals(group.task):
-                        found = group.score(strategy, metric)
-                        row |= {"low": found.low, "high": found.high}
+                        row |= _sure(group.score(strategy, metric))
                     rows.append(row)
-    columns = [*PLACE, "strategy", "metric", "seeds", "mean", "sd", "low", "high"]
+    columns = [*PLACE, "strategy", "metric", "seeds", "mean", "sd", *_SURE]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -66,7 +70,8 @@ def differences(study: Study) -> pd.DataFrame:
 
     Returns:
         One row for each of `comparisons` and metric: `difference` (`strategy` minus `against`,
-        over the `seeds` that both have), `low`, `high`, `differs` (zero is not in the interval),
+        over the `seeds` that both have), its interval as in `summarise`, `differs` (zero is not in
+        it),
         and of McNemar's test on images, run against run of the same seed: `mcnemar_p` (one a
         pair, separated by spaces).
     """
@@ -79,14 +84,22 @@ def differences(study: Study) -> pd.DataFrame:
                     found = group.difference(strategy, against, metric)
                     row = {**_place(target.name, group), "strategy": strategy, "against": against}
                     row |= {"metric": metric, "seeds": found.seeds, "difference": found.value}
-                    row |= {"low": found.low, "high": found.high, "differs": found.differs}
-                    rows.append(row | {"mcnemar_p": tests})
-    columns = [*PLACE, "strategy", "against", "metric", "seeds", "difference", "low", "high"]
+                    row |= {**_sure(found), "differs": found.differs, "mcnemar_p": tests}
+                    rows.append(row)
+    columns = [*PLACE, "strategy", "against", "metric", "seeds", "difference", *_SURE]
     return pd.DataFrame(rows, columns=[*columns, "differs", "mcnemar_p"])
 
 
 def _place(target: str, group: Group) -> dict:
-    return dict(zip(PLACE, (target, group.head, group.fraction, group.train_images), strict=True))
+    fraction = group.fraction or float("nan")
+    place = target, group.head, fraction, group.shots, group.train_images
+    return dict(zip(PLACE, place, strict=True))
+
+
+def _sure(found: Estimate) -> dict:
+    parts = found.parts
+    shares = (parts.images, parts.draws, parts.seeds) if parts else (float("nan"),) * 3
+    return dict(zip(_SURE, (found.draws, found.low, found.high, *shares), strict=True))
 
 
 def write_tables(study: Study, summary: pd.DataFrame) -> None:

@@ -51,7 +51,7 @@ def shots(
         raise SettingError("shots", "are images a class, at least 1", k)
     labels = np.asarray(labels)
     if labels.ndim == 1:
-        _check_enough(labels, k, classes)
+        check_enough(np.bincount(labels), k, classes)
     positive = _indicators(labels)
     queues = []
     for order in _orders(ids, labels, draw, seed):
@@ -84,6 +84,17 @@ def share(
     """
     orders = _orders(ids, np.asarray(labels), draw, seed, len(counts))
     return np.concatenate([order[:count] for order, count in zip(orders, counts, strict=True)])
+
+
+def check_enough(counts: Sequence[int], k: int, classes: Sequence[str] = ()) -> None:
+    """Raises `DataError` for the first class with some training images, but fewer than `k`."""
+    for number, count in enumerate(counts):
+        if 0 < count < k:
+            name = classes[number] if len(classes) > number else number
+            raise DataError(
+                f"class {name!r} has {count} training images, `shots` asks for {k}: lower it or "
+                "add images"
+            )
 
 
 def begins_at(draw: int) -> float:
@@ -127,14 +138,3 @@ def _indicators(labels: np.ndarray) -> np.ndarray:
 
 def _first_without(rows: np.ndarray, chosen: dict[int, None]) -> int | None:
     return next((int(row) for row in rows if int(row) not in chosen), None)
-
-
-def _check_enough(labels: np.ndarray, k: int, classes: Sequence[str]) -> None:
-    numbers, counts = np.unique(labels, return_counts=True)
-    for number, count in zip(numbers, counts, strict=True):
-        if count < k:
-            name = classes[number] if len(classes) > number else int(number)
-            raise DataError(
-                f"class {name!r} has {count} training images, `shots` asks for {k}: lower it or "
-                "add images"
-            )

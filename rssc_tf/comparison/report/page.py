@@ -14,7 +14,7 @@ from rssc_tf.comparison.report import provenance, tables
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart, swatch
 from rssc_tf.comparison.report.hardest import hardest_images
 from rssc_tf.comparison.report.verdict import ONE_SEED, shown, verdict
-from rssc_tf.comparison.report.wording import capitalised, fraction_name, metric_name
+from rssc_tf.comparison.report.wording import capitalised, metric_name, size_name
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.reliability import reliability
@@ -70,10 +70,18 @@ def with_ranges(sentence: str) -> Markup:
 
 def what_was_compared(study: Study) -> str:
     """What was compared, in a line."""
+    table = study.table
+    sizes = table[["fraction", "shots"]].astype(str).agg("/".join, axis=1)
+    counted = {
+        ("regime", "regimes"): table["strategy"],
+        ("seed", "seeds"): table["seed"],
+        ("draw of the training images", "draws of the training images"): table["draw"],
+        ("size of the training set", "sizes of the training set"): sizes,
+    }
     counts = []
-    for column, what in (("strategy", "regimes"), ("seed", "seeds"), ("fraction", "fractions")):
-        number = study.table[column].nunique()
-        counts.append(f"{number} {what if number > 1 else what.removesuffix('s')}")
+    for (one, several), column in counted.items():
+        number = column.nunique()
+        counts.append(f"{number} {several if number > 1 else one}")
     counts.append(f"{len(study.runs)} of {len(study.table)} runs")
     tests = [f"{len(t.ids):,} {t.split} images of {t.name}" for t in study.targets]
     return f"{', '.join(counts)}; {', '.join(tests)}. Brackets are 95% intervals."
@@ -89,8 +97,8 @@ def headlines(study: Study) -> str:
 def where_of(group: Group, target: Target) -> str:
     """What the runs of a group have in common, in words."""
     head = f", {group.head}" if len(target.heads) > 1 else ""
-    share = fraction_name(group.fraction)
-    return f"{group.train_images:,} labelled images ({share} of the set){head}"
+    size = size_name(group.fraction, group.shots) + (" a class" if group.shots else " of the set")
+    return f"{group.train_images:,} labelled images ({size}){head}"
 
 
 def without_images(group: Group, classes: tuple[str, ...]) -> list[str]:
@@ -107,7 +115,7 @@ def curves(target: Target) -> dict[str, Markup]:
     for head in target.heads:
         lines: dict[str, list] = {}
         for group in target.of_head(head):
-            share = fraction_name(group.fraction)
+            share = size_name(group.fraction, group.shots)
             for one in group.strategies:
                 point = (group.train_images, share, group.score(one))
                 lines.setdefault(one, []).append(point)

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from rssc_tf.comparison.outcomes import Outcome, Study
 from rssc_tf.comparison.report.tables import Cell, Table
-from rssc_tf.comparison.report.wording import fraction_name
+from rssc_tf.comparison.report.wording import size_name
 from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.settings import Settings, completed
 from tfrecords_tools.common.csv_files import read_csv
@@ -15,7 +15,7 @@ from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
-_PLACES = ("strategy", "fraction", "head", "target")
+_PLACES = ("strategy", "size", "head", "target")
 
 
 def command_of(study: Study) -> str:
@@ -32,14 +32,14 @@ def records_table(study: Study) -> Table:
     seen = {}
     for run in study.runs:
         card = read_card(run.folder)
-        seen.setdefault(card.sha256, (card, run.row["fraction"]))
+        seen.setdefault(card.sha256, (card, run))
     rows = []
-    for sha, (card, fraction) in seen.items():
+    for sha, (card, run) in seen.items():
         counts = [f"{card.splits[s].examples:,}" if s in card.splits else "–" for s in _SPLITS]
         about = Cell(f"{card.task}, {len(card.classes)} classes", {"class": "left"})
-        share = fraction_name(fraction)
-        rows.append([card.name, share, *counts, about, _code(sha[:16])])
-    head = ["Target", "Labels", "Train", "Val", "Test", _TASK, "Card, sha256"]
+        size = _place_name("size", run)
+        rows.append([card.name, size, f"{run.draw + 1}", *counts, about, _code(sha[:16])])
+    head = ["Target", "Labels", "Draw", "Train", "Val", "Test", _TASK, "Card, sha256"]
     return Table(head, rows, "numbers")
 
 
@@ -100,7 +100,7 @@ def settings_table(study: Study) -> Table:
 
 
 def _value(values: list[tuple[str, Outcome]]) -> str:
-    """One value for all runs, or which regime, fraction, head or target has which."""
+    """One value for all runs, or which regime, size, head or target has which."""
     if len({value for value, _ in values}) == 1:
         return values[0][0]
     for place in _PLACES:
@@ -116,8 +116,9 @@ def _value(values: list[tuple[str, Outcome]]) -> str:
 
 
 def _place_name(place: str, run: Outcome) -> str:
-    value = run.row[place]
-    return fraction_name(value) if place == "fraction" else str(value)
+    if place == "size":
+        return size_name(run.row["fraction"], run.row["shots"])
+    return str(run.row[place])
 
 
 def versions_table(study: Study) -> Table:

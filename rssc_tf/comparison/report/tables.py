@@ -12,11 +12,11 @@ from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limit
 from rssc_tf.comparison.report.wording import (
     MINUS,
     capitalised,
-    fraction_name,
     interval,
     metric_value,
     points,
     score,
+    size_name,
 )
 from rssc_tf.comparison.summary import PLACE, comparisons
 from rssc_tf.evaluation.metrics import METRICS, NATS, describe
@@ -67,7 +67,8 @@ def scores_table(study: Study) -> Table:
         for group in target.groups:
             row = [target.name, *([group.head] if len(heads) > 1 else [])]
             images = Markup("{:,} <span>{}</span>")
-            row.append(images.format(group.train_images, fraction_name(group.fraction)))
+            size = size_name(group.fraction, group.shots)
+            row.append(images.format(group.train_images, size))
             best = group.best
             row += [_score_cell(group, one, one == best) for one in strategies]
             rows.append(row)
@@ -97,8 +98,8 @@ def metrics_table(summary: pd.DataFrame) -> Table:
     """Every metric of every cell of the grid, mean over seeds, from what `summarise` gives."""
     metrics = list(dict.fromkeys(summary["metric"]))
     rows = []
-    for place, cell in summary.groupby([*PLACE, "strategy"], sort=False):
-        target, head, _, images, strategy = place
+    for place, cell in summary.groupby([*PLACE, "strategy"], sort=False, dropna=False):
+        target, head, *_, images, strategy = place
         values = cell.set_index("metric")["mean"]
         row = [name(strategy), target, head, f"{images:,}"]
         for metric in metrics:
@@ -173,7 +174,7 @@ def class_table(group: Group, classes: Sequence[str]) -> Table:
 
 
 def _class_means(group: Group, strategy: str) -> np.ndarray:
-    return np.mean([run.draws(class_f1)[0] for run in group.runs[strategy].values()], axis=0)
+    return np.mean([run.resampled(class_f1)[0] for run in group.runs[strategy].values()], axis=0)
 
 
 def _with_zero(limits: tuple[float, float]) -> tuple[float, float]:
@@ -349,6 +350,7 @@ def left_out_table(study: Study) -> Table:
     """The runs that cannot be used, and why."""
     rows = []
     for row, reason in study.unusable:
-        place = [row["target"], row["head"], fraction_name(row["fraction"]), row["seed"]]
+        size = size_name(row["fraction"], row["shots"])
+        place = [row["target"], row["head"], size, row["seed"]]
         rows.append([str(part) for part in (row["strategy"], *place, reason)])
     return Table(["Regime", "Target", "Trained", "Labels", "Seed", "Why"], rows, "words")

@@ -47,6 +47,8 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def fraction_name(fraction: float) -> str:
-    """0.05 -> `5%`."""
+def size_name(fraction: float, shots: int) -> str:
+    """The size of a training set: `5%` of all images, or `5 shots`."""
+    if shots:
+        return f"{shots} shot{'' if shots == 1 else 's'}"
     return f"{100 * fraction:.3g}%"

@@ -37,6 +37,7 @@ def draw_comparison(tmp_path) -> Callable[..., Path]:
         seeds: int = 3,
         fractions: tuple[float, ...] = (0.2,),
         heads: tuple[str, ...] = ("finetune",),
+        draws: int = 1,
         card: Card | None = None,
         examples: tuple[np.ndarray, np.ndarray] | None = None,
         target: str = "records/none",
@@ -44,6 +45,7 @@ def draw_comparison(tmp_path) -> Callable[..., Path]:
     ) -> Path:
         """Args:
         skills: strategy to how far apart its classes are: 0 is chance, 4 nearly perfect.
+        draws: of the training images: a seed has the draw `seed % draws`.
         card, examples: of the test split, ids and labels; 200 drawn images by default.
         target: the record folder that the runs name.
         """
@@ -62,6 +64,7 @@ def draw_comparison(tmp_path) -> Callable[..., Path]:
                         logits = difficulty + noise + (skill + fraction) * _signal(labels, card)
                         place = {"head": head, "fraction": fraction, "strategy": strategy}
                         place |= {"target": card.name, "seed": seed, "run": run}
+                        place |= {"shots": 0, "draw": seed % draws}
                         metrics = _write_run(out / run, card, ids, labels, logits, place, target)
                         rows.append(_row(place, labels, card, metrics))
         old = pd.read_csv(out / "results.csv") if (out / "results.csv").exists() else None

@@ -1,0 +1,92 @@
+"""How a comparison was begun: a folder goes on with that, whatever the defaults are by now."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rssc_tf.version import __version__
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.json_files import read_json
+
+COMMAND = "compare.json"
+TUNING = "tuning"  # the folder of what is tuned
+_OF_WEIGHTS = "of the weights"  # noted of the default size; without it, it is the crop's
+_OF_SEEDS = "of the seeds"  # noted of the draws; without a note there is one for all seeds
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a comparison's later calls must repeat.
+
+    Attributes:
+        at_crop: whether the default size is the crop whatever the weights, as it once was.
+        draws: how many draws of the training images its seeds go round; `None`: each seed is one.
+        tune: what is chosen on the validation split, name to values.
+    """
+
+    at_crop: bool = False
+    draws: int | None = None
+    tune: dict[str, tuple] = field(default_factory=dict)
+
+    def draw_of(self, seed: int) -> int:
+        """The draw of the training images that a seed trains on."""
+        return seed % self.draws if self.draws else seed
+
+
+def begin(
+    out: Path, seeds: int, draws: int | None = None, tune: dict[str, tuple] | None = None
+) -> Begun:
+    """How the comparison in `out` was begun, or, if it was not, how it is to be.
+
+    Args:
+        out: its folder.
+        seeds: number of seeds now.
+        draws: number of draws that is asked for; `None`: as it was begun, else one a seed.
+        tune: what is to be tuned.
+
+    Raises:
+        SettingError: it was begun otherwise.
+    """
+    tune = tune or {}
+    asked = Begun(False, None if draws == seeds else draws, tune)
+    if not any((out / name).is_dir() for name in ("runs", TUNING)):
+        return asked
+    begun = _read(out)
+    if draws and any(begun.draw_of(seed) != asked.draw_of(seed) for seed in range(seeds)):
+        had = f"`draws={begun.draws}`" if begun.draws else "a draw for each seed"
+        what = f"is not what {out} was begun with, {had}: repeat that, or choose another `out`"
+        raise SettingError("draws", what, draws)
+    if tune != begun.tune:
+        had = ", ".join(begun.tune) or "nothing"
+        what = f"is not what {out} was begun with (it tunes {had}): repeat it, or choose another"
+        raise SettingError("tune", f"{what} `out`", tune)
+    return begun
+
+
+def _read(out: Path) -> Begun:
+    noted = read_json(out / COMMAND) if (out / COMMAND).is_file() else {}
+    try:
+        draws = noted.get("draws", 1)
+        tune = {str(name): tuple(values) for name, values in noted.get("tune", {}).items()}
+        return Begun(
+            noted.get("image_size") != _OF_WEIGHTS,
+            None if draws == _OF_SEEDS else max(1, int(draws)),
+            tune,
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(
+            f"{out / COMMAND} is damaged (it does not say how the comparison was begun): remove it"
+        ) from None
+
+
+def note(out: Path, command: str, begun: Begun) -> None:
+    """Writes down how a comparison was asked for and begun."""
+    content = {"command": command, "version": __version__}
+    if not begun.at_crop:
+        content["image_size"] = _OF_WEIGHTS
+    content["draws"] = begun.draws or _OF_SEEDS
+    if begun.tune:
+        content["tune"] = begun.tune
+    with new_file(out / COMMAND) as aside:
+        aside.write_text(json.dumps(content, indent=1) + "\n")
