@@ -10,7 +10,6 @@ from rich.console import Console
 from typer import Option
 
 from tfrecords_tools.common.locks import sole_writer, writes_to
-from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "rank"
 _DRAWS, _METHOD = "Training images", "Method"
@@ -67,7 +66,6 @@ def command(
         Option(help="Processes that fit the probes; all cores by default."),
     ] = None,
 ) -> None:
-    tensorflow = import_tensorflow()
     from rssc_tf.ranking.going_on import comparisons_of
     from rssc_tf.ranking.page import write_ranking
     from rssc_tf.ranking.rank import rank
@@ -76,7 +74,6 @@ def command(
     from tfrecords_tools.common.atomic import refuse_existing
 
     records = Records(target)
-    tensorflow.config.experimental.enable_op_determinism()
     out = out or Path("runs", f"rank-{target.resolve().name}")
     with sole_writer(out):
         refuse_existing(out, overwrite)
@@ -90,6 +87,7 @@ def command(
             views=views,
             seed=seed,
             workers=workers,
+            deterministic=True,
         )
         write_ranking(ranking, out, " ".join(["rssc-tf", *sys.argv[1:]]), overwrite)
     if as_json:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.comparison.begun import Begun, begin
 from rssc_tf.comparison.training_sets import TrainingSet, training_sets
 from rssc_tf.fields import WEIGHTS

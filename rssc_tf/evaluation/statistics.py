@@ -35,10 +35,11 @@ together allows, and the bootstrap knows that noise well. Where s^2 of a few see
 it by chance, the noise is taken in its place, with z. Simulated by
 `tests/coverage_of_intervals.py`.
 
-Draws of a split that has not enough images for all of them share some, and s^2 is too small. With
-a share r in common on average the variance of their mean is s^2 (1 / S + r / (1 - r)), if each image
-adds its part: the correction of Nadeau & Bengio (Machine Learning 52, 2003) for training sets that
-are resampled.
+Draws of a split that has not enough images for all of them share some, and s^2 is too small. If
+each image adds its part, two draws correlate by the share that they have in common, and the
+variance of the mean and the distribution of s^2 follow: with a share r in common throughout it is
+s^2 (1 / S + r / (1 - r)), the correction of Nadeau & Bengio (Machine Learning 52, 2003); with
+several shares the degrees of freedom are Satterthwaite's.
 
 By hand, because neither SciPy nor statsmodels has this analysis.
 """
@@ -218,7 +219,7 @@ def estimate(
     images: int,
     draws: Sequence[int] | None = None,
     *,
-    overlap: float = 0.0,
+    overlap: np.ndarray | None = None,
     level: float = LEVEL,
 ) -> Estimate:
     """Mean over runs and its interval, for a score or for a difference of two (see the module).
@@ -230,8 +231,8 @@ def estimate(
             is never taken to be below `1 / images`, one image's worth: a strategy without a
             mistake on 50 images is not certain.
         draws: number of the draw of the training images of each run; `None`: one for all.
-        overlap: share of the training images that two draws have in common, on average, in [0, 1):
-            they are then not independent, and their mean varies more than their spread shows.
+        overlap: float `(draws, draws)`, in the order of their numbers: the share of the training
+            images that two of them have in common, 1 on the diagonal; `None`: none.
         level: of the interval, in (0, 1).
     """
     points, number = values[:, 0], len(values)
@@ -245,19 +246,29 @@ def estimate(
         return Estimate(value, sd, float("nan"), float("nan"), number, len(drawn))
     covariance, count = np.atleast_2d(np.cov(resampled)), len(units)
     if count == 1:
-        between, shared, noise = 0.0, covariance[0, 0], 0.0
+        between, shared, noise, least = 0.0, covariance[0, 0], 0.0, np.inf
     else:
-        of_mean = 1 / count + overlap / (1 - overlap)
+        of_mean, least = _of_draws(np.eye(count) if overlap is None else overlap)
         between = float(units[:, 0].var(ddof=1)) * of_mean
         shared = (covariance.sum() - np.trace(covariance)) / (count * (count - 1))
         noise = (np.trace(covariance) / count - shared) * of_mean
     of_images, of_runs = max(shared, 1 / images**2), max(between, noise)
     # Of the noise that the bootstrap knows, or of what a few values say.
-    freedom = count - 1 if between > noise else np.inf
+    freedom = least if between > noise else np.inf
     of_t, of_normal = _quantile(freedom, level), _quantile(np.inf, level)
     half = np.sqrt(of_t**2 * of_runs + of_normal**2 * of_images)
     parts = _parts(points, draw, of_images, of_runs) if number > 1 else None
     return Estimate(value, sd, float(value - half), float(value + half), number, len(drawn), parts)
+
+
+def _of_draws(overlap: np.ndarray) -> tuple[float, float]:
+    """What the variance between draws is to be multiplied with for that of their mean, and its
+    degrees of freedom: 1 / draws and draws - 1 where they have nothing in common (see the module).
+    """
+    count = len(overlap)
+    centred = overlap - overlap.mean(axis=0)
+    between = np.trace(centred) / (count - 1)
+    return overlap.mean() / between, np.trace(centred) ** 2 / np.trace(centred @ centred)
 
 
 def _quantile(freedom: float, level: float) -> float:

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rssc_tf.exporting import VERSION
 from rssc_tf.probing.encoder import WORDS, Encoder, open_encoder
-from rssc_tf.ranking.exported import ExportEncoder
 from rssc_tf.records import Records
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.common.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from rssc_tf.ranking.exported import ExportEncoder
 
 MOST = 20
-_EXPORTED = (f"{VERSION}/saved_model.pb", "saved_model.pb", "model.tflite", "model.onnx")
+_EXPORTED = ("1/saved_model.pb", "saved_model.pb", "model.tflite", "model.onnx")
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,33 @@ class Candidate:
         folder = Path(self.weights)
         return folder.is_dir() and any((folder / file).is_file() for file in _EXPORTED)
 
-    def open(self, records: Records, views: int, seed: int) -> Encoder | ExportEncoder:
+    def open(
+        self, records: Records, views: int, seed: int, deterministic: bool = False
+    ) -> "Encoder | ExportEncoder":
         """Its encoder, at the size that belongs to it.
 
         Args:
             records: that it will see.
             views: 8, or 1.
             seed: int >= 0, of random weights.
+            deterministic: as of `open_encoder`.
 
         Raises:
             RsscError: it cannot be loaded.
         """
-        if self.is_export:
-            return ExportEncoder(Path(self.weights), views)
-        return open_encoder(self.weights, records, backbone=self.backbone, views=views, seed=seed)
+        if not self.is_export:
+            return open_encoder(
+                self.weights,
+                records,
+                backbone=self.backbone,
+                views=views,
+                seed=seed,
+                deterministic=deterministic,
+            )
+        import_tensorflow()
+        from rssc_tf.ranking.exported import ExportEncoder
+
+        return ExportEncoder(Path(self.weights), views)
 
 
 def read_candidates(texts: Sequence[str]) -> list[Candidate]:

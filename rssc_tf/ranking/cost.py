@@ -7,15 +7,18 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.probing.encoder import Encoder
-from rssc_tf.ranking.exported import ExportEncoder
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
+
+if TYPE_CHECKING:
+    from rssc_tf.ranking.exported import ExportEncoder
 
 _BATCH = 32
 _LEAST_SECONDS, _LEAST_BATCHES = 1.0, 3
@@ -37,7 +40,7 @@ class Cost:
     seconds: float | None
 
 
-def kept_cost(encoder: Encoder | ExportEncoder, crop: int, seconds: float | None) -> Cost:
+def kept_cost(encoder: "Encoder | ExportEncoder", crop: int, seconds: float | None) -> Cost:
     """What a backbone costs on this machine, measured once.
 
     Args:
@@ -57,12 +60,12 @@ def kept_cost(encoder: Encoder | ExportEncoder, crop: int, seconds: float | None
     return cost
 
 
-def _size(encoder: Encoder | ExportEncoder) -> tuple[int, float]:
+def _size(encoder: "Encoder | ExportEncoder") -> tuple[int, float]:
     values = [np.asarray(variable) for variable in encoder.weights]
     return sum(value.size for value in values), sum(value.nbytes for value in values) / 1e6
 
 
-def _speed(encoder: Encoder | ExportEncoder, crop: int) -> float:
+def _speed(encoder: "Encoder | ExportEncoder", crop: int) -> float:
     apply, times = encoder.apply(), []
     images = np.random.default_rng(0).integers(0, 256, (_BATCH, crop, crop, 3), np.uint8)
     np.asarray(apply(images))  # traces
@@ -73,7 +76,7 @@ def _speed(encoder: Encoder | ExportEncoder, crop: int) -> float:
     return _BATCH / min(times)
 
 
-def _file(encoder: Encoder | ExportEncoder, crop: int) -> Path:
+def _file(encoder: "Encoder | ExportEncoder", crop: int) -> Path:
     machine = [platform.node(), platform.machine(), os.cpu_count()]
     facts = [encoder.definition, crop, machine, _devices(), __version__]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from rssc_tf.exporting import VERSION
-from rssc_tf.models.views import check_views
+from rssc_tf.exporting.saved_model import EIGHT_VIEWS
+from rssc_tf.models.view_count import check_views
 from rssc_tf.predict import load_saved_model
 from rssc_tf.probing.features import Features, refuse_not_finite
 from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
-
-_EIGHT_VIEWS = "eight_views"  # a signature of exports whose features are means of views already
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class ExportEncoder:
 
     def _views_of(self, image: np.ndarray) -> list[np.ndarray]:
         """Batches of the views of an image: uint8 `(n, height, width, 3)`."""
-        if self.views == 1 or _EIGHT_VIEWS in self._model.signatures:
+        if self.views == 1 or EIGHT_VIEWS in self._model.signatures:
             return [image[None]]
         return [
             np.stack([one, one[::-1], one[:, ::-1], one[::-1, ::-1]])

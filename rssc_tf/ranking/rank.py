@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.probing.choice import PROBES
 from rssc_tf.probing.features import Features, feature_file, kept_features
 from rssc_tf.probing.probe import METHODS
@@ -34,6 +34,7 @@ def rank(
     views: int = 8,
     seed: int = 0,
     workers: int | None = None,
+    deterministic: bool = False,
 ) -> Ranking:
     """Ranks weights by what their frozen features are worth on a target.
 
@@ -49,6 +50,7 @@ def rank(
         views: as of `open_encoder`.
         seed: int >= 0, of draws, folds and random weights.
         workers: processes that fit the probes; all cores by default.
+        deterministic: as of `open_encoder`.
 
     Returns:
         The candidates in order, those that cannot be loaded last, with the reason.
@@ -74,7 +76,7 @@ def rank(
     for number, candidate in enumerate(candidates, 1):
         print(f"[{number}/{len(candidates)}] {candidate.name}", file=sys.stderr)
         try:
-            *made, found = _prepare(candidate, records, splits, views, seed)
+            *made, found = _prepare(candidate, records, splits, views, seed, deterministic)
         except RsscError as error:
             failed.append(failed_entry(candidate, str(error)))
             print(f"[{number}/{len(candidates)}] {candidate.name}: {error}", file=sys.stderr)
@@ -104,10 +106,15 @@ def _splits(records: Records) -> tuple[str, ...]:
 
 
 def _prepare(
-    candidate: Candidate, records: Records, splits: Sequence[str], views: int, seed: int
+    candidate: Candidate,
+    records: Records,
+    splits: Sequence[str],
+    views: int,
+    seed: int,
+    deterministic: bool,
 ) -> tuple[dict, Cost, dict[str, Split], Features]:
     """The definition of a candidate, its cost, where its features are, and those of train."""
-    encoder = candidate.open(records, views, seed)
+    encoder = candidate.open(records, views, seed, deterministic)
     card, files, train = records.card, {}, None
     there = all(feature_file(encoder, card, split).is_file() for split in splits)
     begun = time.perf_counter()

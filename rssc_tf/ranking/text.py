@@ -1,5 +1,6 @@
 """A ranking in words, and as a table for a terminal."""
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -36,15 +37,16 @@ def caveats(ranking: Ranking) -> list[str]:
     """What the intervals do not cover."""
     found = []
     last = ranking.sets[-1]
+    shared = last.overlap[np.triu_indices(len(last.draws), 1)]
     if len(last.draws) == 1:
         found.append(
             f"With one draw of {last.images:,} training images the intervals cover the choice of "
             "the test images only."
         )
-    elif last.overlap > 0:
+    elif shared.any():
         found.append(
-            f"Two draws of {last.images:,} images have {100 * last.overlap:.0f}% of them in common "
-            "on average, because the training split has no more: the intervals are widened for it."
+            f"Two draws of {last.images:,} images share {100 * shared.mean():.0f}% of them on "
+            "average, because the training split has no more: the intervals are widened for it."
         )
     return found
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -44,11 +43,10 @@ class TrainingSets:
         return round(np.mean([len(rows) for rows in self.draws]))
 
     @property
-    def overlap(self) -> float:
-        """The share of a draw's images that another one has too, on average, in [0, 1)."""
-        pairs = combinations([set(rows.tolist()) for rows in self.draws], 2)
-        shared = [len(one & two) / min(len(one), len(two)) for one, two in pairs]
-        return float(np.mean(shared)) if shared else 0.0
+    def overlap(self) -> np.ndarray:
+        """The share of images that two draws have in common, float `(draws, draws)`."""
+        sets = [set(rows.tolist()) for rows in self.draws]
+        return np.array([[2 * len(a & b) / (len(a) + len(b)) for b in sets] for a in sets])
 
 
 def sizes_of(
