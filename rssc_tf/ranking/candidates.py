@@ -1,7 +1,7 @@
 """The candidates of a ranking: what is written for each, and the encoder that it means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,21 +25,13 @@ class Candidate:
         text: as they were given: `WEIGHTS` or `BACKBONE=WEIGHTS`.
         weights: a name, address, file, run or export; or one of `encoder.WORDS`.
         backbone: `None`: the weights say it.
+        name: for people: of a path its last part, where no other candidate has that.
     """
 
     text: str
     weights: str
     backbone: str | None = None
-
-    @property
-    def name(self) -> str:
-        """For people: of a path its last part."""
-        if self.weights in WORDS or not Path(self.weights).exists():
-            return self.text
-        last = Path(self.weights).resolve().name
-        for suffix in (".h5", ".weights", ".keras"):
-            last = last.removesuffix(suffix)
-        return f"{self.backbone}={last}" if self.backbone else last
+    name: str = ""
 
     @property
     def is_export(self) -> bool:
@@ -92,7 +84,12 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
     ]
     if not 1 <= len(given) <= MOST or len(set(given)) < len(given) or not all(given):
         raise SettingError("weights", f"are 1 to {MOST}, none of them twice", ",".join(given))
-    return [_candidate(text) for text in given]
+    found = [_candidate(text) for text in given]
+    names = [_short_name(candidate) for candidate in found]
+    return [
+        replace(one, name=name if names.count(name) == 1 else one.text)
+        for one, name in zip(found, names, strict=True)
+    ]
 
 
 def _candidate(text: str) -> Candidate:
@@ -100,3 +97,12 @@ def _candidate(text: str) -> Candidate:
     if not equals or "/" in backbone or "://" in backbone or Path(text).exists():
         return Candidate(text, text)
     return Candidate(text, weights, backbone)
+
+
+def _short_name(candidate: Candidate) -> str:
+    if candidate.weights in WORDS or not Path(candidate.weights).exists():
+        return candidate.text
+    last = Path(candidate.weights).resolve().name
+    for suffix in (".h5", ".weights", ".keras"):
+        last = last.removesuffix(suffix)
+    return f"{candidate.backbone}={last}" if candidate.backbone else last

@@ -18,7 +18,7 @@ from rssc_tf.comparison.report.wording import capitalised, interval, metric_name
 from rssc_tf.environment import versions
 from rssc_tf.ranking.going_on import comparisons_of
 from rssc_tf.ranking.outcome import Entry, Ranking
-from rssc_tf.ranking.text import behind_of, caveats, costs_of, size_names, verdict
+from rssc_tf.ranking.text import behind_of, caveats, costs_of, method_name, size_names, verdict
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.html_pages import write_page
 
@@ -73,8 +73,10 @@ def write_ranking(ranking: Ranking, out: Path, command: str = "", overwrite: boo
             sentences=verdict(ranking),
             caveats=caveats(ranking),
             metric=capitalised(metric_name(ranking.metric)),
-            charts={method: _curves(ranking, shown, method) for method in ranking.methods},
+            method_name=method_name,
+            charts=_charts(ranking, shown),
             places=_places(ranking, shown),
+            costs=_costs(ranking, shown),
             every=_every(ranking, shown),
             failed=_failed(ranking),
             comparisons=comparisons_of(ranking),
@@ -93,22 +95,35 @@ def _named(entry: Entry, shown: tuple[Entry, ...]) -> Markup:
     return swatch(_style(entry)) + name if entry in shown else name
 
 
-def _curves(ranking: Ranking, shown: tuple[Entry, ...], method: str) -> Markup:
-    """Score against labelled images: the first few in colour, the others behind them."""
-    lines, every = {}, []
-    for entry in reversed(ranking.placed):
-        points = []
-        for size, sets in enumerate(ranking.sets):
-            found = ranking.score(entry, size, method)
-            points.append((sets.images, str(sets.size) if sets.size.shots else "", found))
-            every.append(found)
-        style = _style(entry) if entry in shown else f"background of-{entry.place}"
-        lines[style] = points
-    low, high = limits_of(every)
-    ends = {_style(entry): f"{entry.place}" for entry in reversed(shown)}
-    title = f"{metric_name(ranking.metric)} of {method} probes against labelled images; the "
-    title += "numbers are in the tables"
-    return label_curves(lines, (max(low, 0.0), min(high, 1.0)), title, ends)
+def _charts(ranking: Ranking, shown: tuple[Entry, ...]) -> dict[str, Markup]:
+    """Method to score against labelled images: the first few in colour, the others behind them."""
+    lines: dict[str, dict[str, list]] = {method: {} for method in ranking.methods}
+    for method in ranking.methods:
+        for entry in reversed(ranking.placed):  # the first is drawn last, above the others
+            style = _style(entry) if entry in shown else f"background of-{entry.place}"
+            lines[method][style] = [
+                (
+                    sets.images,
+                    str(sets.size) if sets.size.shots else "",
+                    ranking.score(entry, size, method),
+                )
+                for size, sets in enumerate(ranking.sets)
+            ]
+    points = [point for of in lines.values() for line in of.values() for point in line]
+    low, high = limits_of([found for _, _, found in points])
+    limits = max(low, 0.0), min(high, 1.0)
+    ends = {_style(entry): str(entry.place) for entry in reversed(shown)}
+    metric = metric_name(ranking.metric)
+    return {
+        method: label_curves(
+            of,
+            limits,
+            f"{metric} of {method_name(method)} probes against labelled images; the numbers are in "
+            "the tables",
+            ends,
+        )
+        for method, of in lines.items()
+    }
 
 
 def _places(ranking: Ranking, shown: tuple[Entry, ...]) -> Table:
@@ -123,10 +138,20 @@ def _places(ranking: Ranking, shown: tuple[Entry, ...]) -> Table:
         style = _style(entry) if entry in shown else "background"
         mark = Cell(interval_mark(one, limits, style), {"class": "plot"})
         row = [_named(entry, shown), value, interval(one, score), mark, behind_of(entry)]
-        row += [score(ranking.score(entry, last, other).value) for other in others]
-        rows.append([*row, *(cell or "–" for cell in costs_of(entry))])
-    head = ["Weights", method, "95% interval", interval_axis(limits), "Points behind", *others]
-    head += ["Parameters, M", "MB", "Images/s", Cell("Seconds", {"title": "features and probes"})]
+        rows.append(row + [score(ranking.score(entry, last, other).value) for other in others])
+    head = ["Weights", method, "95% interval", interval_axis(limits), "Points behind"]
+    return Table([*head, *map(method_name, others)], rows, "numbers")
+
+
+def _costs(ranking: Ranking, shown: tuple[Entry, ...]) -> Table:
+    """What each backbone is, and costs on this machine."""
+    rows = []
+    for entry in ranking.placed:
+        side = entry.definition.get("image_size")
+        facts = [entry.definition["backbone"], f"{side} px" if side else "–"]
+        costs = (cell or "–" for cell in costs_of(entry))
+        rows.append([_named(entry, shown), *facts, *costs])
+    head = ["Weights", "Backbone", "Sees", "Parameters, M", "MB", "Images/s", "Seconds"]
     return Table(head, rows, "numbers")
 
 

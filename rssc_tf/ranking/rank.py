@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.crop import crop_side
+from rssc_tf.models.view_count import check_views
 from rssc_tf.probing.choice import PROBES
 from rssc_tf.probing.features import Features, feature_file, kept_features
 from rssc_tf.probing.probe import METHODS
@@ -66,6 +67,7 @@ def rank(
     for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
         if value < least:
             raise SettingError(name, f"is at least {least}", value)
+    check_views(views)
     splits = _splits(records)
     sizes = sizes_of(records.card, shots, labels)
     methods = tuple(PROBES) if method == "both" else (method,)

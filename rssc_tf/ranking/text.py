@@ -24,12 +24,10 @@ def verdict(ranking: Ranking) -> list[str]:
         sentences.append(f"Not to be told from it {told} {_listed(alike)}.")
     behind = [entry for entry in others if not entry.may_be_best]
     if behind:
-        nearest = behind[0]
-        gap = f"{points(nearest.behind.value).removeprefix('+')} points"
-        sentences.append(
-            f"{nearest.candidate.name} is {gap} {interval(nearest.behind, points)} behind"
-            + (f", and the other {len(behind) - 1} no less likely so." if behind[1:] else ".")
-        )
+        nearest, more = behind[0], len(behind) - 1
+        gap = f"{behind_of(nearest).replace(' ', ' points ', 1)}"
+        also = f", and {more} more" if more else ""
+        sentences.append(f"Behind it: {nearest.candidate.name} by {gap}{also}.")
     return sentences
 
 
@@ -55,6 +53,11 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def method_name(method: str) -> str:
+    """A method as people write it."""
+    return {"knn": "kNN"}.get(method, method)
+
+
 def size_names(ranking: Ranking) -> list[str]:
     """The sizes as column titles: `5 a class`."""
     return [str(one.size) for one in ranking.sets]
@@ -64,11 +67,13 @@ def table_of(ranking: Ranking) -> Table:
     """The candidates in order, for a terminal."""
     method, *others = ranking.methods
     last, metric = len(ranking.sets) - 1, metric_name(ranking.metric)
-    title = f"{metric} of {method} probes in percent, mean of {ranking.how['draws']} draws"
+    title = (
+        f"{metric} of {method_name(method)} probes in percent, mean of {ranking.how['draws']} draws"
+    )
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
     table.add_column("")
     table.add_column("weights", overflow="fold", min_width=20)
-    for title in (*size_names(ranking), "95% interval", "behind the first", *others):
+    for title in (*size_names(ranking), "95% interval", "behind", *map(method_name, others)):
         table.add_column(title, justify="right")
     for title in ("par. M", "MB", "img/s", "s"):
         table.add_column(title, justify="right", no_wrap=True)

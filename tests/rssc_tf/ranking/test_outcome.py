@@ -32,7 +32,7 @@ def _ranking(rng, advantages):
     images = rng.normal(1, 1, IMAGES)
     entries = [
         entry_of(
-            Candidate(str(number), str(number)),
+            Candidate(str(number), str(number), name=str(number)),
             {},
             Cost(1, 1.0, 1.0, None),
             [_outcomes(rng, advantage, images)],
@@ -64,7 +64,7 @@ def test_equal_candidates_are_not_told_apart():
     rng = np.random.default_rng(2)
     one = _outcomes(rng, 0, np.ones(IMAGES))
     cost = Cost(1, 1.0, 1.0, None)
-    entries = [entry_of(Candidate(name, name), {}, cost, [one]) for name in "ab"]
+    entries = [entry_of(Candidate(name, name, name=name), {}, cost, [one]) for name in "ab"]
     found = placed(RECORDS, "test", True, ("linear",), SETS, entries, [], {})
     assert [entry.may_be_best for entry in found.placed] == [True, True]
 
