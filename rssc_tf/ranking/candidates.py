@@ -94,15 +94,19 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
 
 def _candidate(text: str) -> Candidate:
     backbone, equals, weights = text.partition("=")
-    if not equals or "/" in backbone or "://" in backbone or Path(text).exists():
+    if not equals or "://" in backbone or Path(text).exists():
         return Candidate(text, text)
     return Candidate(text, weights, backbone)
 
 
 def _short_name(candidate: Candidate) -> str:
-    if candidate.weights in WORDS or not Path(candidate.weights).exists():
+    weights = candidate.weights
+    if "://" in weights:
+        last = weights.rpartition("/")[2] or weights
+    elif weights not in WORDS and Path(weights).exists():
+        last = Path(weights).resolve().name
+    else:
         return candidate.text
-    last = Path(candidate.weights).resolve().name
     for suffix in (".h5", ".weights", ".keras"):
         last = last.removesuffix(suffix)
     return f"{candidate.backbone}={last}" if candidate.backbone else last
