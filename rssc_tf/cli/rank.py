@@ -72,6 +72,7 @@ def command(
     from rssc_tf.ranking.text import caveats, table_of, verdict
     from rssc_tf.records import Records
     from tfrecords_tools.common.atomic import refuse_existing
+    from tfrecords_tools.common.errors import as_flags
 
     records = Records(target)
     out = out or Path("runs", f"rank-{target.resolve().name}")
@@ -95,7 +96,7 @@ def command(
         return
     Console(width=None if sys.stdout.isatty() else 140).print(table_of(ranking))
     for entry in ranking.failed:
-        print(f"-   {entry.candidate.name}: {entry.error}")
+        print(f"-   {entry.candidate.name}: {as_flags(entry.error)}")
     print("*", *verdict(ranking), *caveats(ranking))
     for line in comparisons_of(ranking):
         print(line)

@@ -20,6 +20,7 @@ from rssc_tf.ranking.going_on import comparisons_of
 from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.ranking.text import behind_of, caveats, costs_of, method_name, size_names, verdict
 from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import as_flags
 from tfrecords_tools.common.html_pages import write_page
 
 REPORT, CONTENT = "report.html", "ranking.json"
@@ -148,10 +149,12 @@ def _costs(ranking: Ranking, shown: tuple[Entry, ...]) -> Table:
     rows = []
     for entry in ranking.placed:
         side = entry.definition.get("image_size")
-        facts = [entry.definition["backbone"], f"{side} px" if side else "–"]
+        backbone = Cell(entry.definition["backbone"], {"class": "left"})
+        facts = [backbone, f"{side} px" if side else "–"]
         costs = (cell or "–" for cell in costs_of(entry))
         rows.append([_named(entry, shown), *facts, *costs])
-    head = ["Weights", "Backbone", "Sees", "Parameters, M", "MB", "Images/s", "Seconds"]
+    backbone = Cell("Backbone", {"class": "left"})
+    head = ["Weights", backbone, "Sees", "Parameters, M", "MB", "Images/s", "Seconds"]
     return Table(head, rows, "numbers")
 
 
@@ -183,5 +186,5 @@ def _score_cell(ranking: Ranking, entry: Entry, size: int, method: str) -> Marku
 
 
 def _failed(ranking: Ranking) -> Table:
-    rows = [[entry.candidate.text, entry.error] for entry in ranking.failed]
+    rows = [[entry.candidate.text, as_flags(entry.error)] for entry in ranking.failed]
     return Table(["Weights", "Why"], rows, "words")

@@ -21,7 +21,7 @@ from rssc_tf.ranking.outcome import Entry, Ranking, entry_of, failed_entry, plac
 from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags
 
 
 def rank(
@@ -81,7 +81,7 @@ def rank(
             *made, found = _prepare(candidate, records, splits, views, seed, deterministic)
         except RsscError as error:
             failed.append(failed_entry(candidate, str(error)))
-            print(f"[{number}/{len(candidates)}] {candidate.name}: {error}", file=sys.stderr)
+            print(f"  left out: {as_flags(str(error))}", file=sys.stderr)
             continue
         prepared[candidate], train = made, train or found
         gc.collect()  # a network has cycles, and the next one may be large
