@@ -200,3 +200,33 @@ def test_a_kill_changes_nothing(records, tmp_path):
     assert start("killed").wait() == 0
     one, other = (_without_times(_content(tmp_path / x / "out")) for x in ("undisturbed", "killed"))
     assert one == other
+
+
+WITHOUT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert name not in ("tensorflow", "keras")
+
+sys.meta_path.insert(0, Refuse())
+from rssc_tf.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rank", "--weights", "tiny=random", "--shots", "1", "--draws", "2"),
+        ("probe", "random", "--backbone", "tiny"),
+    ],
+)
+def test_what_is_cached_needs_no_tensorflow(words, records, cli, tmp_path):
+    words = (*words, "--target", records, "--overwrite", "--out", tmp_path / "out")
+    code, printed, err = cli(*words)
+    assert code == 0, err
+    command = [sys.executable, "-c", WITHOUT, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == printed.splitlines()[-1]
