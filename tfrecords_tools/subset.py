@@ -82,9 +82,7 @@ def is_all(card: Card, size: Size) -> bool:
     """
     if size.shots is None:
         return is_whole(card, size.fraction)
-    counts = card.splits["train"].class_counts
-    if card.multi_label:
-        return False
+    counts = () if card.multi_label else card.splits["train"].class_counts
     check_enough(counts, size.shots, card.classes)
     return set(counts) - {0} == {size.shots}
 

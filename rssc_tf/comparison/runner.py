@@ -94,7 +94,7 @@ def _make_missing(
     for cell in mine:
         row = rows.get(cell.key)
         if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
-            rows[cell.key] = row_of(cell, metrics, tuned=_tuned(cell, out)[1])
+            rows[cell.key] = row_of(cell, metrics, tuned=_tuned(cell, out))
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)
             if row and row["status"] == DONE:
@@ -104,7 +104,7 @@ def _make_missing(
             if made.error:
                 folder = out / cell.folder
                 warnings.warn(f"{folder}: {made.error}; going on with the grid", stacklevel=2)
-            rows[cell.key] = row_of(cell, made.metrics, made.error, _tuned(cell, out)[1])
+            rows[cell.key] = row_of(cell, made.metrics, made.error, _tuned(cell, out))
             _note_time(out, cell.key, made.seconds)
             write_results(_kept(rows, cells, mine, shard), table)
     write_results(_kept(rows, cells, mine, shard), table)
@@ -134,12 +134,10 @@ def make(cell: Cell, out: Path) -> Made:
     return Made(metrics, error, time.monotonic() - started)
 
 
-def _tuned(cell: Cell, out: Path) -> tuple[Settings, str]:
-    """The settings of a run with what was chosen for it, and the choice in words."""
+def _tuned(cell: Cell, out: Path) -> str:
+    """What was chosen for a run, in words."""
     number = cell.tuning.read(out).get("chosen") if cell.tuning else None
-    if number is None:
-        return cell.config, ""
-    return cell.tuned[number], in_words(cell.tuning.candidates[number])
+    return "" if number is None else in_words(cell.tuning.candidates[number])
 
 
 def _made(missing: list[Cell], out: Path, jobs: int, total: int) -> Iterator[tuple[Cell, Made]]:
@@ -197,9 +195,12 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
     made = {row["run"]: row["key"] for row in rows.values()}
     for cell in cells:
         config = out / cell.folder / CONFIG
-        changed, (settings, _) = None, _tuned(cell, out)
+        changed = None
         if config.is_file():
-            changed = changed_setting(load_yaml(config), settings)
+            old = load_yaml(config)
+            changed = changed_setting(old, _chosen_as(old, cell))
+        if not changed and cell.tuning:
+            cell.tuning.read(out)  # for its error
         if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
             changed = "the records or the weights are others"
         if changed:
@@ -207,3 +208,11 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
                 f"{out / cell.folder} was made with other settings ({changed}): repeat those, or "
                 "choose another `out`"
             )
+
+
+def _chosen_as(old: dict, cell: Cell) -> Settings:
+    """The settings of a run with those of the candidate that it was begun with."""
+    for values, settings in zip(cell.tuning.candidates if cell.tuning else (), cell.tuned):
+        if all(old.get(name) == value for name, value in values.items()):
+            return settings
+    return cell.config

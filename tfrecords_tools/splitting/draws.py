@@ -47,11 +47,8 @@ def shots(
         SettingError: `k` is below 1.
         DataError: a class of a single-label set has fewer than `k` images.
     """
-    if k < 1:
-        raise SettingError("shots", "are images a class, at least 1", k)
     labels = np.asarray(labels)
-    if labels.ndim == 1:
-        check_enough(np.bincount(labels), k, classes)
+    check_enough(np.bincount(labels) if labels.ndim == 1 else (), k, classes)
     positive = _indicators(labels)
     queues = []
     for order in _orders(ids, labels, draw, seed):
@@ -87,7 +84,14 @@ def share(
 
 
 def check_enough(counts: Sequence[int], k: int, classes: Sequence[str] = ()) -> None:
-    """Raises `DataError` for the first class with some training images, but fewer than `k`."""
+    """Checks a number of shots.
+
+    Raises:
+        SettingError: `k` is below 1.
+        DataError: a class has some training images, but fewer than `k`.
+    """
+    if k < 1:
+        raise SettingError("shots", "are images a class, at least 1", k)
     for number, count in enumerate(counts):
         if 0 < count < k:
             name = classes[number] if len(classes) > number else number

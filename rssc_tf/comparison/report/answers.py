@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.outlook import outlook
+from rssc_tf.comparison.report.tuned import edges
 from rssc_tf.comparison.report.verdict import shown, verdict
 from rssc_tf.comparison.report.wording import interval, metric_name, parts_in_words, score
 
@@ -34,13 +35,15 @@ def answers(study: Study) -> list[Answer]:
 
 
 def limits(study: Study) -> list[str]:
-    """What the intervals leave out, where they are of one draw of the training images."""
+    """What the intervals leave out, where they are of one draw of the training images, and what
+    should be tuned further."""
     several = len(study.targets) > 1
-    return [
+    lines = [
         line
         for target in study.targets
         for line in _limits(target, f"On {target.name}: " if several else "")
     ]
+    return lines + edges(study)
 
 
 def _images(group: Group) -> str:

@@ -71,13 +71,20 @@ def test_the_test_split_is_not_read(records, cli, tmp_path, monkeypatch):
     original = stages.evaluate_run
     monkeypatch.setattr(stages, "evaluate_run", evaluate_run)
     words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
-    flags = ("--fractions", "0.2", "--tune", "epochs=1,2", "--tune", "weight-decay=0,0.01")
+    flags = (
+        "--fractions",
+        "0.2",
+        "--tune",
+        "schedule=paper,cosine",
+        "--tune",
+        "weight-decay=0,0.01",
+    )
     code, _, errors = cli(*words, *flags, "--out", tmp_path / "out")
     assert code == 0, errors
     assert {split for split, trial in evaluated if trial} == {"val"}
     assert [split for split, trial in evaluated if not trial] == ["test"]
     tuned = pd.read_csv(tmp_path / "out/results.csv")["tuned"][0]
-    assert tuned.split("=")[0] == "epochs" and " weight_decay=" in tuned
+    assert tuned.split("=")[0] == "schedule" and " weight_decay=" in tuned
 
 
 def test_the_report_says_what_was_tried(compared):
@@ -92,7 +99,8 @@ def test_what_was_begun_is_repeated(compared, words, cli):
     code, said, _ = cli(*words, "--out", compared)
     assert code == 0 and "---" not in said
     assert (compared / "results.csv").read_bytes() == before
-    code, _, errors = cli(*words, "--out", compared, "--tune", "learning-rate=1e-5,1e-3")
+    fewer = [RATES.rpartition(",")[0] if word == RATES else word for word in words]
+    code, _, errors = cli(*fewer, "--out", compared)
     assert (code, errors.count("\n")) == (1, 1)
     assert f"--tune is not what {compared} was begun with (it tunes learning_rate)" in errors
     code, _, errors = cli(*words, "--out", compared, "--batch-size", 4)
@@ -147,6 +155,7 @@ def test_candidates_that_diverge(records, cli, tmp_path):
     ],
 )
 def test_bad_grids_of_values_are_one_line(words, cli, tmp_path, flags, message):
+    words = [word for word in words if word not in ("--tune", RATES)]
     code, _, errors = cli(*words, "--out", tmp_path / "out", *flags)
     assert (code, errors.count("\n")) == (1, 1), errors
     assert message in errors
