@@ -251,7 +251,8 @@ def estimate(
     if count == 1:
         between, shared, noise, least = 0.0, covariance[0, 0], 0.0, np.inf
     else:
-        worth, least = (count, count - 1) if overlap is None else _of_draws(overlap)
+        alone = overlap is None or len(drawn) == 1
+        worth, least = (count, count - 1) if alone else _of_draws(overlap)
         between = float(units[:, 0].var(ddof=1)) / worth
         shared = (covariance.sum() - np.trace(covariance)) / (count * (count - 1))
         noise = (np.trace(covariance) / count - shared) / worth
