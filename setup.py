@@ -60,6 +60,7 @@ setup(
     packages=find_packages(include=["rssc_tf*", "pipelines*", "tfrecords_tools*"]),
     package_data={
         "rssc_tf.comparison.report": ["templates/*"],
+        "rssc_tf.ranking": ["templates/*"],
         "rssc_tf.serving": ["page/*"],
         "tfrecords_tools.auditing": ["templates/*"],
         "tfrecords_tools.common": ["templates/*"],

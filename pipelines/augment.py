@@ -8,8 +8,9 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-# 256 of 292 pixels in the study; for any other stored side the crop is the same share.
-CROP_SHARE = 256 / 292
+from pipelines.crop import CROP_SHARE
+from pipelines.crop import crop_side as crop_side
+
 _PHILOX = 1  # the number of the generator in TensorFlow's ops
 _WORDS = 4  # that it yields for a count
 # Least share of the area of a resized window: as He et al. (CVPR 2020) have it; of an eighth, as in
@@ -20,11 +21,6 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _GREY = 128
 _ALPHA, _QUANTILES = 0.2, 1024  # of MixUp's Beta distribution
 _CUT = 0.5  # share of the images that CutMix changes
-
-
-def crop_side(side: int) -> int:
-    """Side of the crop from an image of this side, in pixels: 292 -> 256, 256 -> 224."""
-    return max(1, round(side * CROP_SHARE))
 
 
 def crop_shape(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

@@ -33,6 +33,8 @@ _DEFINED = {
     "grad_cam": "rssc_tf.evaluation.grad_cam",
     "open_encoder": "rssc_tf.probing.encoder",
     "probe": "rssc_tf.probing.probe",
+    "rank": "rssc_tf.ranking.rank",
+    "write_ranking": "rssc_tf.ranking.page",
     # Compare.
     "Grid": "rssc_tf.comparison.grid",
     "compare": "rssc_tf.comparison.runner",

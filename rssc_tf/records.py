@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from pipelines.augmentations import STUDY
-from pipelines.records import count_kept
-from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card, open_records
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Records:
         augment: str = STUDY,
         cache: str = "none",
         threads: int | None = None,
-    ) -> tf.data.Dataset:
+    ) -> "tf.data.Dataset":
         """The training split, shuffled and augmented, one epoch an iteration.
 
         `model.fit(dataset, epochs=...)` iterates a dataset once an epoch. The first iteration is
@@ -100,6 +100,11 @@ class Records:
             SettingError: a number out of range, or an unknown augmentation.
             DataError: no such split, or too large for `cache="ram"`.
         """
+        import tensorflow as tf
+
+        from pipelines.records import count_kept
+        from pipelines.stream import training_batches
+
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("seed", seed, 0),
@@ -134,7 +139,7 @@ class Records:
         ids: bool = False,
         cache: str = "none",
         threads: int | None = None,
-    ) -> tf.data.Dataset:
+    ) -> "tf.data.Dataset":
         """Every image of a split once, by its central crop, in the order of the records.
 
         Args:
@@ -152,6 +157,8 @@ class Records:
             SettingError: a number out of range.
             DataError: no such split, or too large for `cache="ram"`.
         """
+        from pipelines.stream import evaluation_batches
+
         if batch_size < 1:
             raise SettingError("batch_size", "is at least 1", batch_size)
         dataset = evaluation_batches(self.path, self.card, name, batch_size, threads, cache)
@@ -160,5 +167,7 @@ class Records:
         return _of_length(dataset, self.splits[name], batch_size)
 
 
-def _of_length(dataset: tf.data.Dataset, examples: int, batch_size: int) -> tf.data.Dataset:
+def _of_length(dataset: "tf.data.Dataset", examples: int, batch_size: int) -> "tf.data.Dataset":
+    import tensorflow as tf
+
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-examples // batch_size)))

@@ -16,7 +16,7 @@ PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
     *("tasks", "optimization", "regimes", "fields", "settings", "weights", "records"),
     *("evaluation", "runs", "probing", "training", "exporting", "predict", "comparison"),
-    *("doctor", "scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
+    *("ranking", "doctor", "scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
 )
 
 

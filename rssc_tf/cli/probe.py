@@ -7,7 +7,6 @@ from typer import Argument, Option
 
 from rssc_tf.cli.settings import help_of
 from tfrecords_tools.common.locks import sole_writer, writes_to
-from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "probe"
 _MODEL, _METHOD = "Model", "Method"
@@ -72,7 +71,6 @@ def command(
         Option(help=help_of("precision"), rich_help_panel=_MODEL),
     ] = None,
 ) -> None:
-    tensorflow = import_tensorflow()
     from rssc_tf.evaluation.metrics import intervals
     from rssc_tf.probing.encoder import open_encoder
     from rssc_tf.probing.probe import check_settings, probe, write_probes
@@ -81,7 +79,6 @@ def command(
 
     check_settings(method, protocol, c, k, seed)
     records = Records(target)
-    tensorflow.config.experimental.enable_op_determinism()
     encoder = open_encoder(
         weights,
         records,
@@ -91,6 +88,7 @@ def command(
         precision=precision,
         views=views,
         seed=seed,
+        deterministic=True,
     )
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}

@@ -23,7 +23,7 @@ from rssc_tf.comparison.results import (
     write_results,
 )
 from rssc_tf.comparison.tuning import in_words
-from rssc_tf.evaluation.prediction import NotFinite
+from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import Settings, changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies

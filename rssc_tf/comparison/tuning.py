@@ -20,11 +20,10 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
-from rssc_tf.evaluation.prediction import NotFinite
+from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.fields import names_where, parse_text
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings
-from rssc_tf.training.stages import run_regime
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.json_files import read_json
@@ -199,6 +198,8 @@ def _rank(trial: dict) -> tuple[float, float]:
 
 def _validated(settings: Settings, folder: Path, source_round: Settings) -> dict:
     """Trains, and evaluates on the validation split; no score where the loss diverges."""
+    from rssc_tf.training.stages import run_regime
+
     started = time.monotonic()
     metrics = read_metrics(folder, f"remove {folder}")
     if metrics is None:

@@ -16,7 +16,8 @@ from rssc_tf.evaluation.calibration import (
 )
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
 from rssc_tf.evaluation.metrics import METRICS, score
-from rssc_tf.evaluation.prediction import NotFinite, Predictions, forward, predict
+from rssc_tf.evaluation.not_finite import NotFinite
+from rssc_tf.evaluation.prediction import Predictions, forward, predict
 from rssc_tf.models.view_count import check_views
 from rssc_tf.records import Records
 from rssc_tf.tasks import task_of, task_of_labels

@@ -3,6 +3,8 @@
 A file of features is named by all that defines them: the values of the weights (not where they
 lie), normalisation, image size and precision on one side, the split's shards on the other. Sets
 that share a test split share its features.
+
+Features that are there need no TensorFlow; what computes them imports it.
 """
 
 import hashlib
@@ -10,21 +12,22 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
 import numpy as np
 
-from pipelines.records import explain_damage
 from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.evaluation.prediction import Forward, forward
-from rssc_tf.models.views import pooled
 from rssc_tf.records import Records
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, refuse_replaced
+
+if TYPE_CHECKING:
+    import keras
+
+    from rssc_tf.evaluation.prediction import Forward
 
 _BATCH = 64  # views
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
@@ -41,7 +44,7 @@ class Features(NamedTuple):
 
 
 def extract_features(
-    model: keras.Model,
+    model: "keras.Model",
     records: Records,
     split: str,
     most: int | None = None,
@@ -62,11 +65,14 @@ def extract_features(
     Raises:
         DataError: no such split, damaged records, or a feature that is not finite.
     """
+    from rssc_tf.evaluation.prediction import forward
+    from rssc_tf.models.views import pooled
+
     return compute(forward(pooled(model, views)), records, split, views, most)
 
 
 def compute(
-    features: Forward,
+    features: "Forward",
     records: Records,
     split: str,
     views: int,
@@ -74,6 +80,8 @@ def compute(
 ) -> Features:
     """What `features` makes of the images of a split, each in so many views; arguments and errors
     as of `extract_features`."""
+    from pipelines.records import explain_damage
+
     batch = _BATCH // views
     batches = records.split(split, batch, ids=True)
     examples = min(records.splits[split], most or sys.maxsize)
@@ -86,13 +94,18 @@ def compute(
     columns = zip(*parts, strict=True)
     ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
     found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
-    bad = np.flatnonzero(~np.isfinite(found.values).reshape(examples, -1).all(axis=1))
+    refuse_not_finite(found, split)
+    return found
+
+
+def refuse_not_finite(found: Features, split: str) -> None:
+    """Raises `DataError` for features of a split that are not finite."""
+    bad = np.flatnonzero(~np.isfinite(found.values).reshape(len(found.ids), -1).all(axis=1))
     if len(bad):
         raise DataError(
-            f"the features of {len(bad)} of {len(ids)} {split} images are not finite (first: "
+            f"the features of {len(bad)} of {len(found.ids)} {split} images are not finite (first: "
             f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
         )
-    return found
 
 
 def found_or_kept(
@@ -109,7 +122,7 @@ def found_or_kept(
         make: computes them.
     """
     file = feature_file(definition, records.card, split)
-    found = find(file, lambda file: _read(file, records.splits[split]))
+    found = find(file, lambda file: read_features(file, records.splits[split]))
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
@@ -133,7 +146,7 @@ def feature_file(definition: dict, card: Card, split: str) -> Path:
     return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
 
 
-def _read(file: Path, examples: int) -> Features:
+def read_features(file: Path, examples: int) -> Features:
     """Features from a file; `DataError` says what is wrong with its content."""
     content = read_npz(file, _MOST_BYTES)  # checks the checksum of every array
     if set(content) != set(Features._fields):

@@ -3,17 +3,20 @@
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from rssc_tf.evaluation.metrics import confusion, display_name, per_class
-from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.evaluation.reliability import reliability
 from rssc_tf.tasks import task_of
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.records.card import Card
+
+if TYPE_CHECKING:
+    from rssc_tf.evaluation.prediction import Predictions
 
 
 def write_metrics(metrics: dict, path: Path) -> None:
@@ -27,7 +30,7 @@ def write_metrics(metrics: dict, path: Path) -> None:
 
 
 def write_tables(
-    found: Predictions,
+    found: "Predictions",
     probabilities: np.ndarray,
     card: Card,
     folder: Path,
@@ -61,7 +64,7 @@ def write_tables(
 
 
 def draw(
-    found: Predictions,
+    found: "Predictions",
     probabilities: np.ndarray,
     card: Card,
     folder: Path,

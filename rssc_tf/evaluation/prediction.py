@@ -8,12 +8,7 @@ import tensorflow as tf
 from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.views import seen_in_views
 from rssc_tf.tasks import Task
-from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
-
-
-class NotFinite(RsscError):
-    """Training has diverged: a loss or a logit is no longer a finite number."""
 
 
 class Predictions(NamedTuple):

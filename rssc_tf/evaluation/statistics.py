@@ -35,6 +35,12 @@ together allows, and the bootstrap knows that noise well. Where s^2 of a few see
 it by chance, the noise is taken in its place, with z. Simulated by
 `tests/coverage_of_intervals.py`.
 
+Draws of a split that has not enough images for all of them share some, and s^2 is too small. If
+each image adds its part, two draws correlate by the share that they have in common, and the
+variance of the mean and the distribution of s^2 follow: with a share r in common throughout it is
+s^2 (1 / S + r / (1 - r)), the correction of Nadeau & Bengio (Machine Learning 52, 2003); with
+several shares the degrees of freedom are Satterthwaite's.
+
 By hand, because neither SciPy nor statsmodels has this analysis.
 """
 
@@ -211,7 +217,14 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def estimate(values: np.ndarray, images: int, draws: Sequence[int] | None = None) -> Estimate:
+def estimate(
+    values: np.ndarray,
+    images: int,
+    draws: Sequence[int] | None = None,
+    *,
+    overlap: np.ndarray | None = None,
+    level: float = LEVEL,
+) -> Estimate:
     """Mean over runs and its interval, for a score or for a difference of two (see the module).
 
     Args:
@@ -221,6 +234,9 @@ def estimate(values: np.ndarray, images: int, draws: Sequence[int] | None = None
             is never taken to be below `1 / images`, one image's worth: a strategy without a
             mistake on 50 images is not certain.
         draws: number of the draw of the training images of each run; `None`: one for all.
+        overlap: float `(draws, draws)`, in the order of their numbers: the share of the training
+            images that two of them have in common, 1 on the diagonal; `None`: none.
+        level: of the interval, in (0, 1).
     """
     points, number = values[:, 0], len(values)
     value, sd = float(points.mean()), float(points.std(ddof=1)) if number > 1 else float("nan")
@@ -233,16 +249,18 @@ def estimate(values: np.ndarray, images: int, draws: Sequence[int] | None = None
         return Estimate(value, sd, float("nan"), float("nan"), number, len(drawn))
     covariance, count = np.atleast_2d(np.cov(resampled)), len(units)
     if count == 1:
-        between, shared, noise = 0.0, covariance[0, 0], 0.0
+        between, shared, noise, least = 0.0, covariance[0, 0], 0.0, np.inf
     else:
-        between = float(units[:, 0].var(ddof=1)) / count
+        alone = overlap is None or len(drawn) == 1
+        worth, least = (count, count - 1) if alone else _of_draws(overlap)
+        between = float(units[:, 0].var(ddof=1)) / worth
         shared = (covariance.sum() - np.trace(covariance)) / (count * (count - 1))
-        noise = (np.trace(covariance) / count - shared) / count
+        noise = (np.trace(covariance) / count - shared) / worth
     of_images, of_runs = max(shared, 1 / images**2), max(between, noise)
     # Of the noise that the bootstrap knows, or of what a few values say.
-    freedom = count - 1 if between > noise else np.inf
-    normal = _quantile(np.inf)
-    runs_error = float(_quantile(freedom) / normal * np.sqrt(of_runs))
+    freedom = least if between > noise else np.inf
+    normal = _quantile(np.inf, level)
+    runs_error = float(_quantile(freedom, level) / normal * np.sqrt(of_runs))
     half = normal * float(np.sqrt(runs_error**2 + of_images))
     found = Estimate(value, sd, value - half, value + half, number, len(drawn))
     if number == 1:
@@ -250,9 +268,18 @@ def estimate(values: np.ndarray, images: int, draws: Sequence[int] | None = None
     return replace(found, parts=_parts(points, draw, of_images, of_runs), runs_error=runs_error)
 
 
-def _quantile(freedom: float) -> float:
+def _of_draws(overlap: np.ndarray) -> tuple[float, float]:
+    """What the variance between draws is to be divided by for that of their mean, and its degrees
+    of freedom: draws and draws - 1 where they have nothing in common (see the module)."""
+    count = len(overlap)
+    centred = overlap - overlap.mean(axis=0)
+    between = np.trace(centred) / (count - 1)
+    return between / overlap.mean(), np.trace(centred) ** 2 / np.trace(centred @ centred)
+
+
+def _quantile(freedom: float, level: float) -> float:
     """Of Student's t for a two-sided interval; normal for infinite degrees of freedom."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(stats.t.ppf((1 + level) / 2, freedom))
 
 
 def _means(values: np.ndarray, draw: np.ndarray) -> np.ndarray:

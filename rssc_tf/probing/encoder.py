@@ -1,7 +1,8 @@
 """What a probe looks through: the frozen backbone of a run, a weights file, or its library.
 
 The definition of an encoder, which names its features in the cache, holds a hash of its weights. It
-is kept under the hash of their file: where all features are found, no network is built.
+is kept under what they follow from, such as the hash of their file: where all features are found,
+no network is built, and TensorFlow is not imported.
 """
 
 import hashlib
@@ -11,25 +12,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.models.classifier import build_classifier
-from rssc_tf.models.precision import dtype_policy
-from rssc_tf.models.views import check_views
+from rssc_tf.environment import versions
+from rssc_tf.evaluation.features import Features, extract_features
+from rssc_tf.models.view_count import check_views
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.version import __version__
-from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.files import sha256_of
-from rssc_tf.weights.initial import initialise, open_weights
-from rssc_tf.weights.size import default_size, say_size
+from rssc_tf.weights.size import say_size
 from rssc_tf.weights.source import find_source
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from rssc_tf.weights.table import default_for
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    import keras
 
 WORDS = ("imagenet", "ssl", "random")  # a backbone's own weights
 
@@ -47,15 +50,28 @@ class Encoder:
         views: 1, or 8: features are the mean over an image's symmetries.
     """
 
-    build: Callable[[], keras.Model]
+    build: Callable[[], "keras.Model"]
     name: str
     definition: dict
     views: int = 1
 
     @cached_property
-    def model(self) -> keras.Model:
+    def model(self) -> "keras.Model":
         """Images to logits, as `build_classifier` makes it; built when it is first asked for."""
         return self.build()
+
+    @property
+    def weights(self) -> list:
+        """The variables of the backbone."""
+        return self.model.get_layer("backbone").variables
+
+    def apply(self) -> Callable:
+        """A function of uint8 images `(n, crop, crop, 3)` to their features, one view each."""
+        return _networks().features_of(self.model)
+
+    def extract(self, records: Records, split: str) -> Features:
+        """The features of a split, see `extract_features`."""
+        return extract_features(self.model, records, split, views=self.views)
 
 
 def open_encoder(
@@ -68,6 +84,7 @@ def open_encoder(
     precision: str | None = None,
     views: int = 8,
     seed: int = 0,
+    deterministic: bool = False,
 ) -> Encoder:
     """The backbone of a run, of a weights file, or with a library's own weights.
 
@@ -83,6 +100,8 @@ def open_encoder(
         views: 8 for the mean of the features of an image's eight symmetries, 1 for those of the
             image as it lies.
         seed: int >= 0, of `random` weights.
+        deterministic: whether a network, if one is built, has the same bits on a GPU too: from then
+            on TensorFlow's operations are deterministic in this process.
 
     Raises:
         SettingError: a setting out of range.
@@ -98,48 +117,50 @@ def open_encoder(
     source = None if word else find_source(weights)
     if source and source.run:
         own = {"image_size": image_size, "normalization": normalization, "precision": precision}
-        return _of_run(source.run, backbone, own, views)
-    file = None if word else source.file()
-    precision = precision or "float32"
+        return _of_run(source.run, backbone, own, views, deterministic)
     crop = None if image_size else crop_side(records.card.side)
+    facts = {"backbone": backbone, "normalization": normalization}
+    facts |= {"precision": precision or "float32", "image_size": image_size, "crop": crop}
+    if word:
+        file, facts["backbone"] = None, backbone or Settings.backbone
+        name = f"{weights}-{facts['backbone']}"
+    else:
+        file, name = source.file(), source.label
 
-    def open_() -> tuple[keras.Model, dict]:
-        keras.utils.set_random_seed(seed)
-        with dtype_policy(precision):
-            if word:
-                of, pretraining = backbone or Settings.backbone, str(weights)
-                model, layer, _ = _own_weights(of, pretraining, normalization)
-            else:
-                imported = open_weights(weights, backbone, normalization)
-                model, layer = imported.model, imported.normalization
-                of, pretraining = imported.metadata["backbone"], "imagenet"
-            size = image_size or default_size(crop, of, pretraining, None if word else weights)
-            # The head is not used; one class is the smallest.
-            classifier = build_classifier(model, layer, 1, size, frozen=True)
-        return classifier, _definition(classifier, of, size, precision)
+    def build() -> tuple["keras.Model", dict]:
+        networks = _networks(deterministic)
+        return networks.build_network(str(weights), word, **facts, seed=seed)
 
-    name, facts = source.label if source else f"{weights}-{backbone or Settings.backbone}", None
-    if file:
-        facts = {"backbone": backbone, "normalization": normalization, "precision": precision}
-        facts |= {"image_size": image_size, "crop": crop}
-        if source.row:  # which says what the file does not
-            facts["row"] = source.row.name
-    encoder = _encoder(name, file, facts, views, open_)
+    known = facts | _known_of(str(weights), facts["backbone"], seed) if word else dict(facts)
+    if source and source.row:  # which says what the file does not
+        known["row"] = source.row.name
+    encoder = _encoder(name, file, known if file or word else None, views, build)
     if image_size is None:
         say_size(encoder.definition["image_size"], crop)
     return encoder
 
 
-def _own_weights(backbone: str, word: str, normalization: str | None):
-    try:
-        return initialise(backbone, word, None, normalization)
-    except RsscError as error:
-        # The flag is that of `train`.
-        message = str(error).replace("with `weights`", f"in the place of {word!r}")
-        raise DataError(message) from error
+def _networks(deterministic: bool = False):
+    """The module that builds."""
+    tensorflow = import_tensorflow()
+    if deterministic:
+        tensorflow.config.experimental.enable_op_determinism()
+    from rssc_tf.probing import network
+
+    return network
 
 
-def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encoder:
+def _known_of(word: str, backbone: str, seed: int) -> dict:
+    """What a backbone's own weights follow from, beside its name."""
+    if word == "random":
+        return {"word": word, "seed": seed, "libraries": versions()}
+    row = default_for(backbone, word)
+    return {"word": word, "libraries": versions(), "content": row and (row.name, row.sha256)}
+
+
+def _of_run(
+    folder: Path, backbone: str | None, own: dict, views: int, deterministic: bool
+) -> Encoder:
     finished = (folder / MODEL).is_file()
     config = read_settings(folder) if finished else load_run(folder).config  # which says why not
     said = config["backbone"]
@@ -152,49 +173,44 @@ def _of_run(folder: Path, backbone: str | None, own: dict, views: int) -> Encode
             )
     facts = {name: config[name] for name in ("backbone", "image_size", "precision")}
 
-    def open_() -> tuple[keras.Model, dict]:
-        model = load_run(folder).model
-        return model, _definition(model, **facts)
+    def build() -> tuple["keras.Model", dict]:
+        return _networks(deterministic).network_of_run(folder, facts)
 
-    return _encoder(folder.resolve().name, folder / MODEL, facts, views, open_)
+    return _encoder(folder.resolve().name, folder / MODEL, facts, views, build)
 
 
 def _encoder(
     name: str,
     file: Path | None,
-    facts: dict | None,
+    known: dict | None,
     views: int,
-    open_: Callable[[], tuple[keras.Model, dict]],
+    build: Callable[[], tuple["keras.Model", dict]],
 ) -> Encoder:
-    """The encoder that `open_` gives with its definition; this from the cache where it is there.
+    """The encoder that `build` gives with its definition; this from the cache where it is there.
 
     Args:
-        file: the weights.
-        facts: all else that the definition follows from; `None`: it is not kept.
+        file: the weights, where they are a file.
+        known: all else that the definition follows from; `None`: it is not kept.
     """
-    definition, kept, build = None, None, lambda: open_()[0]
-    if facts is not None:
-        told = {
-            **facts,
-            "file": sha256_of(file),
-            "version": __version__,
-            "keras": keras.__version__,
-        }
+    definition, kept, built = None, None, lambda: build()[0]
+    if known is not None:
+        told = {**known, "version": __version__, "keras": versions()["keras"]}
+        told |= {"file": sha256_of(file)} if file else {}
         key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         kept = cache_folder() / "encoders" / f"{key}.json"
         definition = find(kept, _read_definition)
     if definition is None:
         with warnings.catch_warnings(record=True) as said:
-            model, definition = open_()
+            model, definition = build()
         for one in said:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         if kept and not said:  # what is warned of is warned of each time
             text = json.dumps(definition)
             keep(kept, lambda aside: aside.write_text(text, encoding="utf-8"))
-        build = lambda: model  # noqa: E731
+        built = lambda: model  # noqa: E731
     if views > 1:  # so that features of one view are found under the key that they always had
         definition |= {"views": views}
-    return Encoder(build, name.replace(":", "-"), definition, views)
+    return Encoder(built, name.replace(":", "-"), definition, views)
 
 
 def _read_definition(file: Path) -> dict:
@@ -203,12 +219,3 @@ def _read_definition(file: Path) -> dict:
     if not isinstance(content, dict) or {k: type(v) for k, v in content.items()} != kinds:
         raise DataError("it is no definition of an encoder")
     return content
-
-
-def _definition(model: keras.Model, backbone: str, image_size: int, precision: str) -> dict:
-    return {
-        "backbone": backbone,
-        "image_size": image_size,
-        "precision": precision,
-        "weights_sha256": weights_sha256(model),
-    }

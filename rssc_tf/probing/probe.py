@@ -2,41 +2,26 @@
 
 A setting (C, k) is chosen on the validation split by the headline of the task; where the
 records have none, by stratified cross-validation of the training split, so that a small set needs
-no images of its own for that. The classifier is always fitted on the training split alone, also
-when the choice is made: it then has seen the very labels that a fine-tuned run has.
+no images of its own for that.
 """
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from rssc_tf.evaluation.files import write_metrics, write_tables
 from rssc_tf.evaluation.metrics import score
+from rssc_tf.probing.choice import PROBES, Data, Fitted, fits, fix, folds_of, select
 from rssc_tf.probing.encoder import Encoder
 from rssc_tf.probing.features import Features, kept_features
-from rssc_tf.probing.heads import (
-    C_GRID,
-    K_GRID,
-    STUDY_EPOCHS,
-    Classifier,
-    knn,
-    linear,
-    study_head,
-)
+from rssc_tf.probing.heads import STUDY_EPOCHS, study_head
 from rssc_tf.records import Records
-from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.splitting.stratify import iterative_folds
 
 METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
-_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -120,18 +105,16 @@ def probe(
         else:
             folds = _folds(train, folder, seed)
     test = kept_features(encoder, records, tested)
-    data = _Data(train, val, folds, test, len(card.classes))
+    data = Data(train, val, folds, test, len(card.classes))
 
     found = {}
-    if method != "knn" and protocol == "paper":
-        found["paper"] = _study(data, seed)
-    elif method != "knn" and c is None:
-        found["linear"] = _select(linear, "C", C_GRID, data)
-    elif method != "knn":
-        found["linear"] = _fix(linear, "C", c, data)
+    if method != "knn":
+        paper = protocol == "paper"
+        found["paper" if paper else "linear"] = (
+            _study(data, seed) if paper else _fit("linear", c, data)
+        )
     if method != "linear":
-        grid = tuple(size for size in K_GRID if size <= data.fitted)
-        found["knn"] = _select(knn, "k", grid, data) if k is None else _fix(knn, "k", k, data)
+        found["knn"] = _fit("knn", k, data)
     probes = []
     for name, (*choice, probabilities) in found.items():
         metrics = score(probabilities, test.labels)
@@ -160,91 +143,29 @@ def check_settings(method: str, protocol: str, c: float | None, k: int | None, s
         raise SettingError("seed", "is at least 0", seed)
 
 
-class _Data(NamedTuple):
-    train: Features
-    val: Features | None  # what to choose by ...
-    folds: np.ndarray | None  # ... or the fold of every training image, or neither
-    test: Features
-    classes: int
-
-    @property
-    def fitted(self) -> int:
-        """The fewest images that a classifier is fitted on."""
-        held = 0 if self.folds is None else np.bincount(self.folds).max()
-        return len(self.train.ids) - held
-
-
 def _folds(train: Features, records: Path, seed: int) -> np.ndarray:
-    """The fold of every training image, stratified."""
-    exclusive = task_of_labels(train.labels).exclusive
-    folds = min(_FOLDS, np.bincount(train.labels).max() if exclusive else len(train.ids))
-    if folds < 2:
+    folds = folds_of(train, seed)
+    if folds is None:
         raise DataError(
             f"{records} has one training image a class and no val split to choose C and k by: "
             "give `c` and `k` (1.0 and 1, for instance)"
         )
-    if not exclusive:
-        return iterative_folds(train.labels.astype(int), folds, seed)
-    fold = np.zeros(len(train.ids), int)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its advice on classes with few members
-        for number, (_, held) in enumerate(splitter.split(train.values, train.labels)):
-            fold[held] = number
-    return fold
+    return folds
 
 
-def _select(classify: Classifier, setting: str, grid: Sequence, data: _Data) -> tuple:
-    """The best setting of a grid: `chosen`, `chosen_by`, `validation`, test probabilities."""
-    train, val, folds, test, classes = data
-    rounds = 1 if folds is None else len(np.unique(folds))
-    with progress_bar(f"choosing {setting}", len(grid) * rounds, unit="fits") as advance:
-
-        def fit(rows, query):
-            for probabilities in classify(
-                train.values[rows], train.labels[rows], query, classes, grid
-            ):
-                advance()
-                yield probabilities
-
-        if val is not None:
-            query = np.concatenate([val.values, test.values])
-            found = list(fit(slice(None), query))
-            labels, chosen_by = val.labels, "val"
-            validated = [probabilities[: len(labels)] for probabilities in found]
-        else:
-            labels, chosen_by = train.labels, f"{rounds}-fold cross-validation of train"
-            validated = [np.zeros((len(labels), classes)) for _ in grid]
-            for number in np.unique(folds):
-                held = folds == number
-                for whole, part in zip(validated, fit(~held, train.values[held]), strict=True):
-                    whole[held] = part
-    name = task_of_labels(labels).headline
-    # F1 is undefined where nothing is positive and nothing was found.
-    scores = [np.nan_to_num(score(one, labels)[name]) for one in validated]
-    best = int(np.argmax(scores))  # the first of equals, the strongest regularisation
-    validation = [
-        {setting: one, name: float(value)} for one, value in zip(grid, scores, strict=True)
-    ]
-    if val is not None:
-        probabilities = found[best][len(labels) :]
-    else:
-        probabilities = _fix(classify, setting, grid[best], data)[-1]
-    return {setting: grid[best]}, chosen_by, validation, probabilities
+def _fit(name: str, value: float | None, data: Data) -> Fitted:
+    method = PROBES[name]
+    if value is not None:
+        return fix(method, value, data)
+    with progress_bar(f"choosing {method.setting}", fits(method, data), unit="fits") as advance:
+        return select(method, data, advance)
 
 
-def _fix(classify: Classifier, setting: str, value: float, data: _Data) -> tuple:
-    """What `_select` returns, for a given setting."""
-    train, query = data.train, data.test.values
-    probabilities = next(classify(train.values, train.labels, query, data.classes, [value]))
-    return {setting: value}, "given", [], probabilities
-
-
-def _study(data: _Data, seed: int) -> tuple:
+def _study(data: Data, seed: int) -> Fitted:
     train, query = data.train, data.test.values
     with progress_bar("the study's head", STUDY_EPOCHS, unit="epochs") as advance:
         probabilities = study_head(train.values, train.labels, query, data.classes, seed, advance)
-    return {}, "the study", [], probabilities
+    return Fitted({}, "the study", [], probabilities)
 
 
 def write_probes(

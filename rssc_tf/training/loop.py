@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 
 from pipelines.records import explain_damage
-from rssc_tf.evaluation.prediction import NotFinite
+from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.settings import checkpoint_interval
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back

@@ -9,12 +9,12 @@ from tfrecords_tools.common.atomic import new_file
 
 
 @cache
-def templates(package: str) -> Environment:
-    """The templates in the folder `templates` of a package, and the skeleton.
+def templates(*packages: str) -> Environment:
+    """The templates in the folders `templates` of packages, and the skeleton.
 
     Whatever a template is given is text and is escaped, except `Markup`: HTML that code has made.
     """
-    loaders = [PackageLoader(package), PackageLoader(__package__)]
+    loaders = [PackageLoader(package) for package in (*packages, __package__)]
     return Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
@@ -25,15 +25,16 @@ def templates(package: str) -> Environment:
     )
 
 
-def write_page(path: Path, package: str, template: str, **content) -> None:
+def write_page(path: Path, package: str, template: str, *shared: str, **content) -> None:
     """Writes a page that needs no other file.
 
     Args:
         path: the file to write.
         package: whose folder `templates` holds `template`.
         template: its name.
+        shared: packages whose templates it includes.
         content: what the template names.
     """
-    page = templates(package).get_template(template).render(content)
+    page = templates(package, *shared).get_template(template).render(content)
     with new_file(path) as aside:  # of file names that are no Unicode, a question mark is shown
         aside.write_text(page, encoding="utf-8", errors="replace")

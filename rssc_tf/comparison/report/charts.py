@@ -20,9 +20,11 @@ _MARGIN = 10
 
 
 def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> Markup:
-    """A regime's own shape in its own colour, so that the colour is never alone."""
-    shape = list(REGIMES).index(strategy) if strategy in REGIMES else 0
-    s = size
+    """A regime's own shape in its own colour, so that the colour is never alone.
+
+    What is no regime is called `series-N`, and has the N-th shape.
+    """
+    shape, s = _shape_of(strategy), size
     polygons = (
         None,
         [(-s, -s), (s, -s), (s, s), (-s, s)],
@@ -37,6 +39,13 @@ def marker(strategy: str, x: float = 0, y: float = 0, size: float = 4.5) -> Mark
         return circle.format(strategy, x, y, s)
     corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in polygon)
     return Markup('<polygon class="{}" points="{}"/>').format(strategy, corners)
+
+
+def _shape_of(name: str) -> int:
+    number = name.removeprefix("series-")
+    if name in REGIMES:
+        return list(REGIMES).index(name)
+    return int(number) if number.isdecimal() else 0
 
 
 def swatch(strategy: str) -> Markup:
@@ -86,7 +95,10 @@ def _plane(low: float, high: float) -> Callable[[float], float]:
 
 
 def label_curves(
-    lines: dict[str, list[tuple[int, str, Estimate]]], limits: tuple[float, float], title: str
+    lines: dict[str, list[tuple[int, str, Estimate]]],
+    limits: tuple[float, float],
+    title: str,
+    ends: dict[str, str] | None = None,
 ) -> Markup:
     """Score against the number of labelled images (log axis), with bands of the 95% intervals.
 
@@ -94,7 +106,10 @@ def label_curves(
         lines: regime to its points `(images, share of all images as text, score)`.
         limits: least and greatest score of the axis, in 0..1; charts side by side share them.
         title: for people who hear the page.
+        ends: what stands at the end of a line, by default its name. A line that has none here is
+            in the background: it has no band and no marks.
     """
+    ends = dict(zip(lines, lines, strict=True)) if ends is None else ends
     images = sorted({(count, share) for line in lines.values() for count, share, _ in line})
     first, last = math.log(images[0][0]), math.log(images[-1][0])
     right = _WIDTH - _RIGHT
@@ -119,18 +134,21 @@ def label_curves(
     )
     for strategy, line in lines.items():
         points = [(across(count), found) for count, _, found in line]
+        body.append(_trace(strategy, _path([(x, f.value) for x, f in points], up)))
+        if strategy not in ends:
+            continue
         sure = [(x, f) for x, f in points if not math.isnan(f.low)]
         edge = [(x, max(f.low, limits[0])) for x, f in sure]
         edge += [(x, min(f.high, limits[1])) for x, f in reversed(sure)]
         band = Markup('<polygon class="band {}" points="{}"/>')
         body.append(band.format(strategy, _path(edge, up)))
-        body.append(_trace(strategy, _path([(x, f.value) for x, f in points], up)))
-    for strategy, line in lines.items():
+    for strategy in ends:
+        line = lines[strategy]
         body += [marker(strategy, across(n), up(found.value)) for n, _, found in line]
-    ends = {name: up(line[-1][2].value) for name, line in lines.items()}
-    for strategy, y in _spread(ends, 16).items():
+    heights = {name: up(lines[name][-1][2].value) for name in ends}
+    for strategy, y in _spread(heights, 16).items():
         body.append(marker(strategy, right + 14, y))
-        body.append(_text(right + 23, y + 4, strategy, "start"))
+        body.append(_text(right + 23, y + 4, ends[strategy], "start"))
     return _svg(body, title)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.stream import evaluation_batches
-from rssc_tf.probing.encoder import open_encoder, weights_sha256
+from rssc_tf.probing.encoder import open_encoder
 from rssc_tf.probing.features import (
     Features,
     extract_features,
@@ -16,6 +16,7 @@ from rssc_tf.probing.features import (
 )
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
+from rssc_tf.weights.digest import weights_sha256
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import read_card
@@ -133,7 +134,7 @@ def test_where_all_is_kept_no_network_is_built(trained, records, card, cache, cl
     words = ("probe", trained, "--target", records, "--overwrite", "--out", cache / "probe")
     first = cli(*words)
     (definition,) = (cache / "encoders").glob("*.json")
-    monkeypatch.setattr("rssc_tf.probing.encoder.load_run", None)
+    monkeypatch.setattr("rssc_tf.probing.network.load_run", None)
     assert cli(*words)[:2] == first[:2] == (0, first[1])
     fresh = open_encoder(trained, Records(records, card))
     definition.write_text("{}")

@@ -1,0 +1,112 @@
+"""The candidates of a ranking: what is written for each, and the encoder that it means."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rssc_tf.probing.encoder import WORDS, Encoder, open_encoder
+from rssc_tf.records import Records
+from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.common.tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from rssc_tf.ranking.exported import ExportEncoder
+
+MOST = 20
+_EXPORTED = ("1/saved_model.pb", "saved_model.pb", "model.tflite", "model.onnx")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that stand for a ranking.
+
+    Attributes:
+        text: as they were given: `WEIGHTS` or `BACKBONE=WEIGHTS`.
+        weights: a name, address, file, run or export; or one of `encoder.WORDS`.
+        backbone: `None`: the weights say it.
+        name: for people: of a path its last part, where no other candidate has that.
+    """
+
+    text: str
+    weights: str
+    backbone: str | None = None
+    name: str = ""
+
+    @property
+    def is_export(self) -> bool:
+        """Whether it is a folder of `rssc-tf export`, or the SavedModel in it."""
+        folder = Path(self.weights)
+        return folder.is_dir() and any((folder / file).is_file() for file in _EXPORTED)
+
+    def open(
+        self, records: Records, views: int, seed: int, deterministic: bool = False
+    ) -> "Encoder | ExportEncoder":
+        """Its encoder, at the size that belongs to it.
+
+        Args:
+            records: that it will see.
+            views: 8, or 1.
+            seed: int >= 0, of random weights.
+            deterministic: as of `open_encoder`.
+
+        Raises:
+            RsscError: it cannot be loaded.
+        """
+        if not self.is_export:
+            return open_encoder(
+                self.weights,
+                records,
+                backbone=self.backbone,
+                views=views,
+                seed=seed,
+                deterministic=deterministic,
+            )
+        import_tensorflow()
+        from rssc_tf.ranking.exported import ExportEncoder
+
+        return ExportEncoder(Path(self.weights), views)
+
+
+def read_candidates(texts: Sequence[str]) -> list[Candidate]:
+    """The candidates of `--weights A,B,C`.
+
+    Args:
+        texts: each a candidate, or several with commas between them.
+
+    Raises:
+        SettingError: none, too many, or one twice.
+    """
+    given = [
+        part.strip()
+        for text in texts
+        for part in ([text] if Path(text).exists() else text.split(","))
+    ]
+    if not 1 <= len(given) <= MOST or len(set(given)) < len(given) or not all(given):
+        raise SettingError("weights", f"are 1 to {MOST}, none of them twice", ",".join(given))
+    found = [_candidate(text) for text in given]
+    names = [_short_name(candidate) for candidate in found]
+    return [
+        replace(one, name=name if names.count(name) == 1 else one.text)
+        for one, name in zip(found, names, strict=True)
+    ]
+
+
+def _candidate(text: str) -> Candidate:
+    backbone, equals, weights = text.partition("=")
+    if not equals or "://" in backbone or Path(text).exists():
+        return Candidate(text, text)
+    return Candidate(text, weights, backbone)
+
+
+def _short_name(candidate: Candidate) -> str:
+    weights = candidate.weights
+    if "://" in weights:
+        last = weights.rpartition("/")[2] or weights
+    elif weights not in WORDS and Path(weights).exists():
+        last = Path(weights).resolve().name
+    else:
+        return candidate.text
+    for suffix in (".h5", ".weights", ".keras"):
+        last = last.removesuffix(suffix)
+    return f"{candidate.backbone}={last}" if candidate.backbone else last

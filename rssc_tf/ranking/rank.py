@@ -1,0 +1,159 @@
+"""Candidates -> a ranking: features, probes over draws, intervals, and who may be the best.
+
+Nothing is lost by an end on the way: features, costs and probes are kept in the cache as they are
+made, under all that they depend on, and what is there is not made again.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.crop import crop_side
+from rssc_tf.models.view_count import check_views
+from rssc_tf.probing.choice import PROBES
+from rssc_tf.probing.features import Features, feature_file, kept_features
+from rssc_tf.probing.probe import METHODS
+from rssc_tf.ranking.candidates import Candidate, read_candidates
+from rssc_tf.ranking.cost import Cost, kept_cost
+from rssc_tf.ranking.outcome import Entry, Ranking, entry_of, failed_entry, placed
+from rssc_tf.ranking.probes import Job, Split, outcomes_of
+from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
+from rssc_tf.records import Records
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags
+
+
+def rank(
+    records: Records | str | Path,
+    weights: Sequence[str],
+    *,
+    shots: Sequence[int] | None = None,
+    labels: Sequence[int] | None = None,
+    draws: int = 5,
+    method: str = "both",
+    views: int = 8,
+    seed: int = 0,
+    workers: int | None = None,
+    deterministic: bool = False,
+) -> Ranking:
+    """Ranks weights by what their frozen features are worth on a target.
+
+    Args:
+        records: of the target, single- or multi-label; with a training split, and one for tests.
+        weights: candidates, 20 at most: each a name, an address, a file, a run or an export; or
+            `BACKBONE=WEIGHTS`, where `random`, `imagenet` and `ssl` are weights too.
+        shots: numbers of training images a class (multi-label: positives of every label that has
+            as many); by default those of 1, 5, 10 and 20 that the training split has.
+        labels: numbers of training images in all, stratified; beside `shots` or in their place.
+        draws: how many choices of the training images, the same for all candidates.
+        method: `"linear"`, `"knn"` or `"both"`; the first ranks.
+        views: as of `open_encoder`.
+        seed: int >= 0, of draws, folds and random weights.
+        workers: processes that fit the probes; all cores by default.
+        deterministic: as of `open_encoder`.
+
+    Returns:
+        The candidates in order, those that cannot be loaded last, with the reason.
+
+    Raises:
+        SettingError: a setting out of range.
+        DataError: bad records, more shots than a class has images, or no candidate can be loaded.
+    """
+    records = records if isinstance(records, Records) else Records(records)
+    candidates = read_candidates(weights)
+    if method not in METHODS:
+        raise SettingError("method", f"is one of {', '.join(METHODS)}", method)
+    for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
+        if value < least:
+            raise SettingError(name, f"is at least {least}", value)
+    check_views(views)
+    splits = _splits(records)
+    sizes = sizes_of(records.card, shots, labels)
+    methods = tuple(PROBES) if method == "both" else (method,)
+
+    prepared: dict[Candidate, tuple] = {}
+    failed: list[Entry] = []
+    train: Features | None = None
+    for number, candidate in enumerate(candidates, 1):
+        print(f"[{number}/{len(candidates)}] {candidate.name}", file=sys.stderr)
+        try:
+            *made, found = _prepare(candidate, records, splits, views, seed, deterministic)
+        except RsscError as error:
+            failed.append(failed_entry(candidate, str(error)))
+            print(f"  left out: {as_flags(str(error))}", file=sys.stderr)
+            continue
+        prepared[candidate], train = made, train or found
+        gc.collect()  # a network has cycles, and the next one may be large
+    if train is None:
+        reasons = "; ".join(f"{entry.candidate.name}: {entry.error}" for entry in failed)
+        raise DataError(f"none of the weights can be loaded: {reasons}")
+
+    sets = training_sets(train, records.card, sizes, draws, seed)
+    entries = _probe(prepared, sets, records, splits, methods, seed, workers)
+    how = {"draws": draws, "views": views, "seed": seed}
+    return placed(records, splits[-1], "val" in splits[:-1], methods, sets, entries, failed, how)
+
+
+def _splits(records: Records) -> tuple[str, ...]:
+    """Train, val if it chooses, and the split that is for tests, as `probe` has them."""
+    present = records.card.splits
+    if "train" not in present:
+        raise DataError(f"{records.path} has no training split: convert with `train_fraction`")
+    if "test" in present:
+        return tuple(name for name in ("train", "val", "test") if name in present)
+    if "val" in present:
+        return "train", "val"
+    raise DataError(f"{records.path} has neither a test nor a val split: convert with fractions")
+
+
+def _prepare(
+    candidate: Candidate,
+    records: Records,
+    splits: Sequence[str],
+    views: int,
+    seed: int,
+    deterministic: bool,
+) -> tuple[dict, Cost, dict[str, Split], Features]:
+    """The definition of a candidate, its cost, where its features are, and those of train."""
+    encoder = candidate.open(records, views, seed, deterministic)
+    card, files, train = records.card, {}, None
+    there = all(feature_file(encoder, card, split).is_file() for split in splits)
+    begun = time.perf_counter()
+    for split in splits:
+        found = kept_features(encoder, records, split)
+        train = train or found
+        files[split] = Split(feature_file(encoder, card, split), card.splits[split].examples)
+    seconds = None if there else time.perf_counter() - begun
+    return encoder.definition, kept_cost(encoder, crop_side(card.side), seconds), files, train
+
+
+def _probe(
+    prepared: dict[Candidate, tuple],
+    sets: Sequence[TrainingSets],
+    records: Records,
+    splits: Sequence[str],
+    methods: tuple[str, ...],
+    seed: int,
+    workers: int | None,
+) -> list[Entry]:
+    """Every candidate on every draw of every size."""
+    jobs = [
+        Job(
+            train=files["train"],
+            val=files["val"] if "val" in splits[:-1] else None,
+            test=files[splits[-1]],
+            rows=tuple(map(int, rows)),
+            classes=len(records.classes),
+            methods=methods,
+            seed=seed,
+        )
+        for _, _, files in prepared.values()
+        for one in sets
+        for rows in one.draws
+    ]
+    made = outcomes_of(jobs, workers)
+    return [
+        entry_of(candidate, definition, cost, [[next(made) for _ in one.draws] for one in sets])
+        for candidate, (definition, cost, _) in prepared.items()
+    ]

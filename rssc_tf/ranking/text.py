@@ -1,0 +1,106 @@
+"""A ranking in words, and as a table for a terminal."""
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from rssc_tf.comparison.report.wording import interval, metric_name, points, score
+from rssc_tf.ranking.outcome import Entry, Ranking
+
+
+def verdict(ranking: Ranking) -> list[str]:
+    """What was found, in a few sentences; each claim with its interval."""
+    first, *others = ranking.placed
+    sets, method = ranking.sets[-1], ranking.methods[0]
+    found = ranking.score(first, len(ranking.sets) - 1, method)
+    what = f"{score(found.value)}% {metric_name(ranking.metric)} {interval(found, score)}"
+    where = f"{sets.images:,} labelled images ({sets.size})" if sets.size.shots else sets.size
+    sentences = [f"{first.candidate.name} is first, with {what} on {where}."]
+    if not others:
+        return sentences
+    alike = [entry.candidate.name for entry in ranking.best[1:]]
+    if alike:
+        told = "is" if len(alike) == 1 else "are"
+        sentences.append(f"Not to be told from it {told} {_listed(alike)}.")
+    behind = [entry for entry in others if not entry.may_be_best]
+    if behind:
+        nearest, more = behind[0], len(behind) - 1
+        gap = f"{behind_of(nearest).replace(' ', ' points ', 1)}"
+        also = f", and {more} more" if more else ""
+        sentences.append(f"Behind it: {nearest.candidate.name} by {gap}{also}.")
+    return sentences
+
+
+def caveats(ranking: Ranking) -> list[str]:
+    """What the intervals do not cover."""
+    found = []
+    last = ranking.sets[-1]
+    shared = last.overlap[np.triu_indices(len(last.draws), 1)]
+    if len(last.draws) == 1:
+        found.append(
+            f"With one draw of {last.images:,} training images the intervals cover the choice of "
+            "the test images only."
+        )
+    elif shared.any():
+        found.append(
+            f"Two draws of {last.images:,} images share {100 * shared.mean():.0f}% of them on "
+            "average, because the training split has no more: the intervals are widened for it."
+        )
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def method_name(method: str) -> str:
+    """A method as people write it."""
+    return {"knn": "kNN"}.get(method, method)
+
+
+def size_names(ranking: Ranking) -> list[str]:
+    """The sizes as column titles: `5 a class`."""
+    return [str(one.size) for one in ranking.sets]
+
+
+def table_of(ranking: Ranking) -> Table:
+    """The candidates in order, for a terminal."""
+    method, *others = ranking.methods
+    last, metric = len(ranking.sets) - 1, metric_name(ranking.metric)
+    title = (
+        f"{metric} of {method_name(method)} probes in percent, mean of {ranking.how['draws']} draws"
+    )
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
+    table.add_column("")
+    table.add_column("weights", overflow="fold", min_width=20)
+    for title in (*size_names(ranking), "95% interval", "behind", *map(method_name, others)):
+        table.add_column(title, justify="right")
+    for title in ("par. M", "MB", "img/s", "s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for entry in ranking.placed:
+        scores = [ranking.score(entry, size, method) for size in range(last + 1)]
+        row = [f"{entry.place}{'*' if entry.may_be_best else ''}", entry.candidate.name]
+        row += [score(one.value) for one in scores]
+        row += [interval(scores[-1], score), behind_of(entry)]
+        row += [score(ranking.score(entry, last, other).value) for other in others]
+        table.add_row(*(Text(cell) for cell in (*row, *costs_of(entry))))
+    return table
+
+
+def behind_of(entry: Entry) -> str:
+    """`3.1 [1.0, 5.2]`: points behind the first; empty for it."""
+    if entry.behind is None:
+        return ""
+    gap = points(entry.behind.value).removeprefix("+")
+    return f"{gap} {interval(entry.behind, points)}"
+
+
+def costs_of(entry: Entry) -> list[str]:
+    """Parameters in millions, megabytes, images a second, seconds; the last may be unknown."""
+    cost = entry.cost
+    return [
+        f"{cost.parameters / 1e6:.1f}",
+        f"{cost.megabytes:.0f}",
+        f"{cost.images_per_second:.0f}",
+        "" if entry.seconds is None else f"{entry.seconds:.0f}",
+    ]

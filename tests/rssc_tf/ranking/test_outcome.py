@@ -1,0 +1,85 @@
+"""Who may be the best: the set holds the truly best one as often as it says."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from rssc_tf.evaluation.statistics import accuracy, bootstrap, estimate
+from rssc_tf.ranking.candidates import Candidate
+from rssc_tf.ranking.cost import Cost
+from rssc_tf.ranking.outcome import entry_of, placed
+from rssc_tf.ranking.probes import Outcome
+from rssc_tf.ranking.training_sets import Size, TrainingSets
+from rssc_tf.tasks import SINGLE_LABEL
+
+IMAGES, DRAWS = 100, 4
+RECORDS = SimpleNamespace(task=SINGLE_LABEL, splits={"test": IMAGES}, name="made up")
+SETS = [TrainingSets(Size(shots=1), tuple(np.array([n]) for n in range(DRAWS)))]
+
+
+def _outcomes(rng, advantage: float, images: np.ndarray) -> list[Outcome]:
+    """Of a candidate with an advantage in logits, on images of some ease and draws of some luck."""
+    found = []
+    for luck in rng.normal(0, 0.3, DRAWS):
+        right = rng.random(IMAGES) < 1 / (1 + np.exp(-images - advantage - luck))
+        probabilities = np.stack([right, ~right], axis=1).astype(np.float32)
+        values = bootstrap(accuracy, probabilities, np.zeros(IMAGES, int), replicates=100)
+        found.append(Outcome({("linear", "top1"): values}, {"linear": 1.0}, 0.0))
+    return found
+
+
+def _ranking(rng, advantages):
+    images = rng.normal(1, 1, IMAGES)
+    entries = [
+        entry_of(
+            Candidate(str(number), str(number), name=str(number)),
+            {},
+            Cost(1, 1.0, 1.0, None),
+            [_outcomes(rng, advantage, images)],
+        )
+        for number, advantage in enumerate(advantages)
+    ]
+    return placed(RECORDS, "test", True, ("linear",), SETS, entries, [], {})
+
+
+def test_the_best_is_in_the_set():
+    rng = np.random.default_rng(0)
+    kept = [
+        any(entry.candidate.text == "0" for entry in _ranking(rng, [0.0] * 4).best)
+        for _ in range(100)
+    ]
+    assert np.mean(kept) >= 0.95
+
+
+def test_what_is_clearly_behind_is_not():
+    found = _ranking(np.random.default_rng(1), [0, 0.05, -3])
+    assert {entry.candidate.text for entry in found.best} >= {"0", "1"} - {"2"}
+    assert found.placed[-1].candidate.text == "2"
+    assert not found.placed[-1].may_be_best
+    assert found.placed[-1].behind.low > 0
+    assert found.placed[0].behind is None
+
+
+def test_equal_candidates_are_not_told_apart():
+    rng = np.random.default_rng(2)
+    one = _outcomes(rng, 0, np.ones(IMAGES))
+    cost = Cost(1, 1.0, 1.0, None)
+    entries = [entry_of(Candidate(name, name, name=name), {}, cost, [one]) for name in "ab"]
+    found = placed(RECORDS, "test", True, ("linear",), SETS, entries, [], {})
+    assert [entry.may_be_best for entry in found.placed] == [True, True]
+
+
+def test_intervals_of_draws_that_share_images_hold_the_truth():
+    """Draws of 20 of 40 images, each image adding its part: without `overlap` they fail."""
+    rng, held = np.random.default_rng(0), {True: 0, False: 0}
+    rows = tuple(np.roll(np.arange(40), -start)[:20] for start in (0, 20, 10, 30, 5))
+    overlap = TrainingSets(Size(shots=1), rows).overlap
+    for _ in range(300):
+        pool = rng.normal(0, 0.3, 40)
+        points = np.array([pool[one].mean() for one in rows])
+        values = points[:, None] + rng.normal(0, 1e-6, 21)
+        for known in held:
+            found = estimate(values, 10**6, range(5), overlap=overlap if known else None)
+            held[known] += found.low <= 0 <= found.high
+    assert held[True] / 300 >= 0.93
+    assert held[False] / 300 < 0.85

@@ -1,0 +1,232 @@
+"""`rssc-tf rank` through the command line, and `rank` as a notebook calls it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import rssc_tf
+from rssc_tf.probing.encoder import open_encoder
+from rssc_tf.probing.probe import probe
+from rssc_tf.records import Records
+from tests.conftest import ROOT
+from tests.rssc_tf.comparison.test_report import Page, look
+
+TINY = "tiny=random,tiny_without_dropout=random"
+TIMES = ("seconds", "feature_seconds", "images_per_second")
+
+
+def _content(out) -> dict:
+    return json.loads((out / "ranking.json").read_text(encoding="utf-8"))
+
+
+def _without_times(content: dict) -> dict:
+    for row in content["candidates"]:
+        for name in TIMES:
+            row.pop(name, None)
+    return content
+
+
+@pytest.fixture(scope="module")
+def ranked(records, trained, exported, tmp_path_factory):
+    """A ranking of two random networks, a run, its export and two that cannot be loaded."""
+    from rssc_tf.cli import main
+
+    out = tmp_path_factory.mktemp("rank") / "out"
+    weights = f"{TINY},{trained},{exported},no/such,{records}"
+    words = ["rank", "--target", records, "--weights", weights, "--out", out, "--shots", "1,2"]
+    words += ["--draws", "3", "--workers", "2"]
+    assert main([str(word) for word in words]) == 0
+    return out
+
+
+def test_a_ranking(ranked, records, trained, exported):
+    content = _content(ranked)
+    assert content["metric"] == "top1" and content["methods"] == ["linear", "knn"]
+    assert [size["images"] for size in content["sizes"]] == [4, 8]
+    rows = {row["weights"]: row for row in content["candidates"]}
+    assert "no such file" in rows["no/such"]["error"]
+    assert "no run folder" in rows[str(records)]["error"]
+    # An export and records are called alike: only then a name is the whole path.
+    names = {row["name"] for row in content["candidates"]}
+    assert {"tiny=random", trained.name, str(exported), str(records)} <= names
+    placed = [row for row in content["candidates"] if "error" not in row]
+    assert [row["place"] for row in placed] == [1, 2, 3, 4]
+    scores = [row["scores"][-1] for row in placed]
+    assert [one["method"] for one in scores] == ["knn"] * 4
+    ranks = [
+        next(
+            one["value"]
+            for one in row["scores"]
+            if (one["method"], one["shots"], one["metric"]) == ("linear", 2, "top1")
+        )
+        for row in placed
+    ]
+    assert ranks == sorted(ranks, reverse=True)
+    assert placed[0]["may_be_best"] and placed[0]["behind"] is None
+    assert {row["weights"] for row in placed if row["may_be_best"]} == set(content["may_be_best"])
+    for row in placed:
+        assert row["parameters"] > 1000 and row["images_per_second"] > 0
+        for one in row["scores"]:
+            assert len(one["of_draws"]) == 3
+            assert one["value"] == pytest.approx(np.mean(one["of_draws"]))
+            assert one["low"] <= one["value"] <= one["high"]
+    # A run and its export see the same images with the same network.
+    run, export = (rows[str(path)] for path in (trained, exported))
+    for one, other in zip(run["scores"], export["scores"], strict=True):
+        assert one["value"] == pytest.approx(other["value"], abs=0.05)
+
+
+def test_the_page_is_whole(ranked):
+    html = (ranked / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert set(page.links) <= {"data:,", "ranking.json"} and not page.sources
+    text = " ".join(" ".join(page.text).split())
+    assert "is first, with" in text and "no such file" in text
+    assert "rssc-tf compare --target" in text
+    assert html.count("<polyline") == 8  # four candidates, two methods
+    assert not re.search(r"url\(|@import|<script|javascript:", html)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_the_page_in_a_browser(ranked, browser, width, dark, tmp_path):
+    found = look(browser, ranked / "report.html", width, dark, tmp_path)
+    assert found["errors"] == [] and found["requests"] == []
+    assert found["scroll"] <= found["client"]
+
+
+def test_the_same_words_again(ranked, records, cli, tmp_path):
+    """What was done is found, and gives the same table; what is there is not replaced."""
+    words = ("rank", "--target", records, "--weights", TINY, "--shots", "1,2", "--draws", 3)
+    code, _, err = cli(*words, "--out", ranked)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "exists: choose another --out" in err
+    code, printed, err = cli(*words, "--out", tmp_path / "again", "--json")
+    assert code == 0, err
+    assert "kept in" not in err
+    before = {row["name"]: row for row in _content(ranked)["candidates"]}
+    for row in json.loads(printed)["candidates"]:
+        assert row["scores"] == before[row["name"]]["scores"]
+
+
+def test_all_labels_are_what_a_probe_has(records, tmp_path):
+    """One draw of the whole training split: the scores of `rssc-tf probe`."""
+    target = Records(records)
+    ranking = rssc_tf.rank(target, ["tiny=random"], labels=[20], draws=2)
+    assert [len(one.draws) for one in ranking.sets] == [1]
+    encoder = open_encoder("random", target, backbone="tiny")
+    for found in probe(encoder, target):
+        score = ranking.score(ranking.placed[0], 0, found.method)
+        assert score.value == pytest.approx(found.metrics["top1"])
+    rssc_tf.write_ranking(ranking, tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_several_labels(multi_records, cli, tmp_path):
+    words = ("rank", "--target", multi_records, "--weights", TINY, "--draws", 2)
+    code, printed, err = cli(*words, "--labels", "6,12", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "micro-F1 of linear probes" in printed
+    content = _content(tmp_path / "out")
+    assert [size["labels"] for size in content["sizes"]] == [6, 12]
+    metrics = {one["metric"] for one in content["candidates"][0]["scores"]}
+    assert metrics == {"micro_f1", "macro_f1", "map"}
+    assert "--fractions" in printed
+
+
+def test_one_image_a_class_and_no_validation_split(scenes, cli, tmp_path):
+    target = tmp_path / "records"
+    words = ("--train-fraction", 0.2, "--val-fraction", 0)
+    assert cli("convert", scenes, "--out", target, *words)[0] == 0
+    words = ("rank", "--target", target, "--weights", "tiny=random", "--draws", 2)
+    code, printed, err = cli(*words, "--method", "knn", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "of kNN probes" in printed
+    content = _content(tmp_path / "out")
+    assert content["settings_chosen_by"] == "folds of train"
+    assert [size["shots"] for size in content["sizes"]] == [1]  # there are two
+
+
+BAD = {
+    "none can be loaded": (["--weights", "no/such,./none.h5"], "none of the weights can be loaded"),
+    "more shots than images": (
+        ["--weights", "tiny=random", "--shots", "1,9"],
+        "has 5 training images, --shots asks for 9",
+    ),
+    "labels": (["--weights", "tiny=random", "--labels", "2"], "--labels are from 4"),
+    "twice": (["--weights", "tiny=random,tiny=random"], "--weights are 1 to 20, none of them"),
+    "draws": (["--weights", "tiny=random", "--draws", "0"], "--draws is at least 1"),
+    "method": (["--weights", "tiny=random", "--method", "svm"], "--method is one of"),
+    "views": (["--weights", "tiny=random", "--views", "3"], "--views is 1"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_input_is_told_and_writes_nothing(case, cli, records, tmp_path):
+    words, message = BAD[case]
+    code, _, err = cli("rank", "--target", records, *words, "--out", tmp_path / "out")
+    assert code == 1
+    assert message in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_kill_changes_nothing(records, tmp_path):
+    """Killed at two places; then the same command ends with the table of an undisturbed one."""
+    words = [sys.executable, "-m", "tests.tiny", "1", "rank", "--target", str(records)]
+    words += ["--weights", TINY, "--draws", "3", "--workers", "2"]
+
+    def start(name: str) -> subprocess.Popen:
+        own = {**os.environ, "RSSC_TF_CACHE": str(tmp_path / name / "cache")}
+        out = ["--out", str(tmp_path / name / "out")]
+        pipe = subprocess.DEVNULL
+        return subprocess.Popen([*words, *out], cwd=ROOT, env=own, stdout=pipe, stderr=pipe)
+
+    assert start("undisturbed").wait() == 0
+    for pattern, enough in (("features/*.npz", 2), ("probes/*.npz", 1)):
+        process = start("killed")
+        cache = tmp_path / "killed" / "cache"
+        while process.poll() is None and len(list(cache.glob(pattern))) < enough:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed" / "out").exists()
+    assert start("killed").wait() == 0
+    one, other = (_without_times(_content(tmp_path / x / "out")) for x in ("undisturbed", "killed"))
+    assert one == other
+
+
+WITHOUT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert name not in ("tensorflow", "keras")
+
+sys.meta_path.insert(0, Refuse())
+from rssc_tf.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rank", "--weights", "tiny=random", "--shots", "1", "--draws", "2"),
+        ("probe", "random", "--backbone", "tiny"),
+    ],
+)
+def test_what_is_cached_needs_no_tensorflow(words, records, cli, tmp_path):
+    words = (*words, "--target", records, "--overwrite", "--out", tmp_path / "out")
+    code, printed, err = cli(*words)
+    assert code == 0, err
+    command = [sys.executable, "-c", WITHOUT, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == printed.splitlines()[-1]
