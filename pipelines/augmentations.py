@@ -2,7 +2,8 @@
 
 An augmentation is a pure function of images and of uniform numbers in [0, 1) that are drawn for
 them, and the numbers are a pure function of (seed, position in the run, the augmentation's name):
-so it is the same in every order of reading, after a resume, and beside any other augmentation.
+so it is the same in every order of reading, after a resume, and beside any other augmentation. One
+that mixes images does so with the next image of the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One of them; give one of `window`, `symmetry` and `apply`, which are done in this order.
+    """One of them; give one of `window`, `symmetry`, `apply` and `mix`, done in this order.
 
     Attributes:
         name: what `augment` takes.
@@ -34,6 +35,8 @@ class Augmentation:
             make one pass over the pixels.
         apply: `(images, draws) -> images`: uint8 `(n, side, side, 3)`, RGB, and float32
             `(n, draws)` to uint8 of the same shape. XLA compiles it.
+        mix: `(images, targets, draws) -> (images, targets)`: the same, with the shares of the
+            classes in an image, float32 `(n, classes)`. XLA compiles it.
         stream: number of the random stream; by default one of the name's own.
     """
 
@@ -43,6 +46,7 @@ class Augmentation:
     window: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     symmetry: Callable[[tf.Tensor], tf.Tensor] | None = None
     apply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    mix: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
     stream: int | None = None
 
     @property
@@ -94,6 +98,18 @@ AUGMENTATIONS = {
             draws=2,
             apply=_later("cut_out"),
         ),
+        Augmentation(
+            "mixup",
+            "a blend with another image of the batch, and of their labels",
+            draws=1,
+            mix=_later("mixed_up"),
+        ),
+        Augmentation(
+            "cutmix",
+            "every second image with a rectangle of another, and its share of their labels",
+            draws=4,
+            mix=_later("cut_mixed"),
+        ),
     )
 }
 
@@ -118,6 +134,16 @@ def chosen(augment: str) -> list[Augmentation]:
     return rows
 
 
+def only_symmetries(augment: str) -> bool:
+    """Whether the images of a training are their central crops in some of the eight symmetries."""
+    return all(row.symmetry for row in chosen(augment))
+
+
 def canonical(augment: str) -> str:
     """The same list in the order of `AUGMENTATIONS`, without spaces."""
     return ",".join(row.name for row in chosen(augment)) or NONE
+
+
+def mixes_labels(augment: str) -> bool:
+    """Whether targets become shares of classes."""
+    return any(row.mix for row in chosen(augment))

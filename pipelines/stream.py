@@ -12,11 +12,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augment import crop_side
-from pipelines.augmentations import STUDY
+from pipelines.augmentations import NONE, STUDY, mixes_labels
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.images import cut, decode_whole, evaluation_view
-from pipelines.records import count_kept, read, read_epoch, shard_paths
+from pipelines.records import count_kept, in_epoch_order, read, read_epoch, shard_paths
+from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.records.schema import parse_many
 
@@ -64,12 +65,17 @@ def training_batches(
 
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
-        class indices or float32 `(batch, classes)` of 0 and 1.
+        class indices or float32 `(batch, classes)` of 0 and 1; where images are mixed, the latter
+        in both cases, and anything between 0 and 1.
 
     Raises:
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
-        SettingError: there is no such augmentation.
+        SettingError: there is no such augmentation, or nothing to mix: one class only.
     """
+    if mixes_labels(augment) and len(card.classes) < 2:
+        raise SettingError(
+            "augment", f"mixes classes, and {records} has only {card.classes[0]!r}", augment
+        )
     shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
     examples = count_kept(records, card, split, exclude)
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
@@ -94,7 +100,12 @@ def training_batches(
         return cut(image, window, crop), draws, target
 
     def prepare_batch(images, draws, targets):
-        return augmenter.apply(images, draws), targets
+        images = augmenter.apply(images, draws)
+        if not augmenter.mixes:
+            return images, targets
+        if not card.multi_label:
+            targets = tf.one_hot(targets, len(card.classes))
+        return augmenter.mix(images, targets, draws)
 
     endless = epochs is None
     if endless:
@@ -103,6 +114,45 @@ def training_batches(
     dataset = dataset.batch(_BLOCK, drop_remainder=endless).map(prepare_block).unbatch()
     dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=endless)
     return _finish(dataset.map(prepare_batch, tf.data.AUTOTUNE), threads)
+
+
+def training_order(
+    card: Card,
+    batch_size: int,
+    *,
+    seed: int,
+    start: int = 0,
+    split: str = "train",
+    augment: str = NONE,
+) -> tf.data.Dataset:
+    """What `training_batches` shows, without the images: for something that is known of each.
+
+    Args:
+        card, batch_size, seed, start, split: as for `training_batches`.
+        augment: of those for which `only_symmetries` holds.
+
+    Returns:
+        Endless dataset of `(numbers, symmetries)`: int64 `(batch,)`, which example of the split in
+        record order, and int32 `(batch,)`, in which symmetry, see `Augmentation`.
+    """
+    augmenter, shards = Augmenter(augment, seed), card.splits[split].shards
+    ends = tf.cumsum(tf.constant([shard.examples for shard in shards], tf.int64))
+    bounds = tf.stack([tf.concat([[0], ends[:-1]], 0), ends], 1)
+    examples = card.splits[split].examples
+
+    def read(found: tf.data.Dataset) -> tf.data.Dataset:
+        return found.flat_map(lambda shard: tf.data.Dataset.range(shard[0], shard[1]))
+
+    def order(epoch):
+        numbers = in_epoch_order(bounds, read, card.splits[split], seed, epoch)
+        return numbers.enumerate(epoch * examples)
+
+    def draw(positions, numbers):
+        return numbers, augmenter.symmetries(augmenter.draw(positions[0], batch_size))
+
+    dataset = tf.data.Dataset.range(start // examples, 1 << 40).flat_map(order)
+    dataset = dataset.skip(start % examples).batch(batch_size, drop_remainder=True)
+    return _finish(dataset.map(draw, tf.data.AUTOTUNE), None)
 
 
 def evaluation_batches(

@@ -35,6 +35,8 @@ class Declaration:
         absent: what a run was made with whose file does not say, if that is not the default.
         of_grid: whether a comparison decides it for each of its runs.
         timed: whether the time of a training step depends on it.
+        tunable: whether a comparison may choose it on the validation split: it says how weights
+            are trained, and not on what.
     """
 
     help: str
@@ -49,6 +51,7 @@ class Declaration:
     absent: Any = None
     of_grid: bool = False
     timed: bool = False
+    tunable: bool = False
 
     @property
     def text(self) -> str:
@@ -98,6 +101,19 @@ def _check(one: Field, value: Any) -> None:
     for words, limit, holds in limits:
         if limit is not None and not holds(limit):  # NaN is in no range
             raise SettingError(one.name, f"is {words} {limit:g}", value)
+
+
+def parse_text(one: Field, text: str) -> Any:
+    """The value of a setting that a text stands for, as a flag would have it.
+
+    Raises:
+        SettingError: it stands for none.
+    """
+    base = next(kind for kind in _KINDS if kind is one.type or one.type == (kind | None))
+    try:
+        return {"true": True, "false": False}[text] if base is bool else base(text)
+    except (ValueError, KeyError):
+        raise SettingError(one.name, f"is {_KINDS[base]}", text) from None
 
 
 def flag(one: Field) -> str:

@@ -40,7 +40,8 @@ def build_classifier(
     ```
 
     Args:
-        backbone: a name of `rssc_tf.BACKBONES`, or `hub:<preset>` for one of KerasHub.
+        backbone: a name of `rssc_tf.BACKBONES`, of a vision transformer as timm has it, or
+            `hub:<preset>` for one of KerasHub.
         records: the records that it is for: their number of classes, and the size of their images.
         weights: initial weights of the backbone: `"imagenet"` (supervised) or `"ssl"`
             (self-supervised), which are downloaded where they are not in the cache; a name of

@@ -132,7 +132,13 @@ class Records:
         return _of_length(dataset, examples, batch_size)
 
     def split(
-        self, name: str, batch_size: int = 32, *, ids: bool = False, threads: int | None = None
+        self,
+        name: str,
+        batch_size: int = 32,
+        *,
+        ids: bool = False,
+        cache: str = "none",
+        threads: int | None = None,
     ) -> "tf.data.Dataset":
         """Every image of a split once, by its central crop, in the order of the records.
 
@@ -140,6 +146,7 @@ class Records:
             name: `"train"`, `"val"` or `"test"`.
             batch_size: images in a batch; the last may be smaller.
             ids: whether a batch has the images' ids too. Keras would take them for sample weights.
+            cache: as in `train`, for a dataset that is gone through many times.
             threads: that read and decode; all cores by default.
 
         Returns:
@@ -148,13 +155,13 @@ class Records:
 
         Raises:
             SettingError: a number out of range.
-            DataError: no such split.
+            DataError: no such split, or too large for `cache="ram"`.
         """
         from pipelines.stream import evaluation_batches
 
         if batch_size < 1:
             raise SettingError("batch_size", "is at least 1", batch_size)
-        dataset = evaluation_batches(self.path, self.card, name, batch_size, threads)
+        dataset = evaluation_batches(self.path, self.card, name, batch_size, threads, cache)
         if not ids:
             dataset = dataset.map(lambda images, labels, _: (images, labels))
         return _of_length(dataset, self.splits[name], batch_size)

@@ -9,13 +9,14 @@ import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 
-# The modules with `register_keras_serializable`. They import nothing of this project, for Keras may
-# be imported by one of them, which is then not whole yet.
+# The modules with `register_keras_serializable`. They import nothing of this project that imports
+# Keras, for Keras may be imported by one of them, which is then not whole yet.
 MODULES = (
     "rssc_tf.models.class_token",
     "rssc_tf.models.logit_f1",
     "rssc_tf.models.normalization",
     "rssc_tf.models.resize",
+    "rssc_tf.models.vit",
     "rssc_tf.optimization.schedules",
 )
 
@@ -39,13 +40,13 @@ class _AfterKeras:
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
         if name != "keras":
             return None
-        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_register(module) -> None:
+            sys.meta_path.remove(self)  # not before: TensorFlow asks where Keras is, and waits
             execute(module)
             _import_all()
 

@@ -12,7 +12,7 @@ import numpy as np
 from rssc_tf.models.view_count import check_views, in_words
 from rssc_tf.settings import Settings, completed, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
@@ -245,6 +245,8 @@ def load_model(folder: Path):
         return keras.models.load_model(path, compile=False)
     except DataError as error:
         raise DataError(f"{error}, or train again") from None
+    except MissingExtra:
+        raise
     except Exception as error:  # Keras, zipfile and h5py raise nearly anything on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read ({reason}): train again") from error

@@ -1,5 +1,7 @@
 """Settings of a training run: what was asked, and what it resolves to."""
 
+import functools
+import inspect
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from rssc_tf.fields import (
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
+from rssc_tf.optimization.recipes import RECIPES, get_recipe
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -50,11 +53,38 @@ def checkpoint_interval(text: str) -> tuple[int | None, float | None]:
     raise SettingError("checkpoint_every", "is steps (500) or minutes (5m)", text)
 
 
+def _parts(recipe: str) -> dict:
+    """The settings of a recipe."""
+    parts = dict(get_recipe(recipe).settings)
+    for name in unknown_settings(parts):
+        raise SettingError("recipe", f"has a part {name!r}, which is no setting", recipe)
+    return parts
+
+
+def _with_recipe(settings: type) -> type:
+    """Lets a new `settings` take what it is not given from its recipe, before the defaults.
+
+    `dataclasses.replace` gives all fields, and so changes those only that it names.
+    """
+    plain = settings.__init__
+    signature = inspect.signature(plain)
+
+    @functools.wraps(plain)
+    def init(self, *args, **given):
+        values = signature.bind_partial(self, *args, **given).arguments
+        plain(**{**_parts(values.get("recipe", settings.recipe)), **values})
+
+    settings.__init__ = init
+    return settings
+
+
+@_with_recipe
 @dataclass(frozen=True)
 class Settings:
     """One run of `rssc-tf train`; every field is a flag, and what is declared here is all of it.
 
     Lengths are in passes over a training split, sides in pixels, rates are peaks of the schedule.
+    What is not given is as `recipe` has it, and else at its default.
 
     Raises:
         SettingError: a value that its declaration does not allow, or that contradicts another.
@@ -80,7 +110,7 @@ class Settings:
     )
     backbone: str = setting(
         "resnet50",
-        help="One of {choices}, or any KerasHub preset as hub:NAME.",
+        help="One of {choices}, a ViT by its name in timm, or a KerasHub preset as hub:NAME.",
         panel=MODEL,
         choices=BACKBONES,
         check=get_backbone,
@@ -111,8 +141,17 @@ class Settings:
         at_most=10**4,
         timed=True,
     )
+    recipe: str = setting(
+        "paper",
+        help="Defaults of the settings below: one of {choices}.",
+        panel=TRAINING,
+        choices=RECIPES,
+        check=get_recipe,
+        affects=NOTHING,  # what it stands for does
+        of_grid=True,
+    )
     epochs: int = setting(
-        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5
+        100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5, tunable=True
     )
     source_epochs: int = setting(
         100, help="Of the source round.", panel=TRAINING, at_least=1, at_most=10**5
@@ -133,8 +172,24 @@ class Settings:
         check=canonical,
         timed=True,
     )
+    head_first: bool = setting(
+        False,
+        help="Begin with the best linear head on the features of trained weights.",
+        panel=TRAINING,
+    )
+    freeze_statistics: bool = setting(
+        False,
+        help="BatchNormalization keeps the statistics of trained weights.",
+        panel=TRAINING,
+        timed=True,
+    )
     optimizer: str = setting(
-        "adam", help="One of {choices}.", panel=TRAINING, choices=OPTIMIZERS, timed=True
+        "adam",
+        help="One of {choices}.",
+        panel=TRAINING,
+        choices=OPTIMIZERS,
+        timed=True,
+        tunable=True,
     )
     learning_rate: float | None = setting(
         None,
@@ -142,12 +197,13 @@ class Settings:
         panel=TRAINING,
         above=0,
         below=10,
+        tunable=True,
     )
     source_learning_rate: float | None = setting(
         None, help="Peak of the source round.", panel=TRAINING, above=0, below=10
     )
     schedule: str = setting(
-        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES
+        "paper", help="paper (steps) or cosine.", panel=TRAINING, choices=SCHEDULES, tunable=True
     )
     weight_decay: float | None = setting(
         None,
@@ -156,9 +212,23 @@ class Settings:
         at_least=0,
         below=1,
         timed=True,
+        tunable=True,
     )
     label_smoothing: float = setting(
-        0.0, help="Share of a target that goes to all classes.", panel=TRAINING, at_least=0, below=1
+        0.0,
+        help="Share of a target that goes to all classes.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        tunable=True,
+    )
+    ema_momentum: float = setting(
+        0.0,
+        help="Of a moving average of the weights, which is then the model; 0: none.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        timed=True,
     )
     precision: str = setting(
         "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True
@@ -242,8 +312,12 @@ class Settings:
             return self.learning_rate
         if self.head == "linear":
             return OPTIMIZERS[self.optimizer].rates[LINEAR]
+        return self._rate(self.from_random())
+
+    def from_random(self) -> bool:
+        """Whether the target round begins with a backbone of random weights."""
         regime = get_regime(self.strategy)
-        return self._rate(regime.pretraining == "random" and not regime.source_round)
+        return regime.pretraining == "random" and not regime.source_round
 
     def source_rate(self) -> float:
         """Peak learning rate of the source round."""
@@ -253,6 +327,12 @@ class Settings:
 
     def _rate(self, random: bool) -> float:
         return OPTIMIZERS[self.optimizer].rates[RANDOM if random else PRETRAINED]
+
+
+def all_of_recipe(name: str) -> dict:
+    """What a recipe says of every setting that some recipe decides."""
+    decided = {one: getattr(Settings, one) for row in RECIPES for one in _parts(row)}
+    return {"recipe": name, **decided, **_parts(name)}
 
 
 TrainConfig = Settings  # its name before 0.2
@@ -395,6 +475,9 @@ def resolve(config: Settings, image_size: int) -> Settings:
     return replace(
         config,
         augment=canonical(config.augment),
+        # Random features have no best head, and no statistics to keep.
+        head_first=config.head_first and not config.from_random(),
+        freeze_statistics=config.freeze_statistics and not config.from_random(),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
@@ -411,6 +494,8 @@ def with_source_settings(config: Settings) -> Settings:
         target=config.source,
         source=None,
         head="finetune",
+        head_first=False,
+        freeze_statistics=False,
         views=1,  # runs that look at several share it
         epochs=config.source_epochs,
         learning_rate=config.source_rate(),

@@ -102,7 +102,7 @@ def test_an_augmentation_is_a_row(cli, records, tmp_path, monkeypatch):
     assert seen and seen[0][0][1:] == (42, 42, 3) and seen[0][1][1] == 1
     assert yaml.safe_load((out / "config.yaml").read_text())["augment"] == "crop,negative"
     code, _, error = cli(*words, "--augment", "solarize", "--out", tmp_path / "none")
-    assert code == 1 and "color-jitter, cutout, negative" in error
+    assert code == 1 and "mixup, cutmix, negative" in error
 
 
 def test_an_optimizer_is_a_row(cli, records, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
     *("tasks", "optimization", "regimes", "fields", "settings", "weights", "records"),
-    *("evaluation", "runs", "training", "probing", "exporting", "predict", "comparison"),
+    *("evaluation", "runs", "probing", "training", "exporting", "predict", "comparison"),
     *("ranking", "doctor", "scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
 )
 

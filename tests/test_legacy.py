@@ -129,6 +129,7 @@ def test_an_old_grid_goes_on_and_is_reported(cli):
     assert {path: path.stat().st_mtime_ns for path in models} == models
     now = pd.read_csv("grid/results.csv").set_index("key")
     assert len(now) == 4 and (now["status"] == "done").all()
+    assert set(now["draw"]) == {0}  # as it was begun: all seeds train on the same images
     for name in ("strategy", "seed", "top1", "log_loss"):
         assert list(now.loc[done["key"], name]) == list(done[name])
     report = Path("grid/report.html").read_text(encoding="utf-8")

@@ -51,6 +51,7 @@ print(model.predict(test, verbose=0).shape)
     [
         "import rssc_tf, keras",
         "import keras; import rssc_tf",
+        "import rssc_tf, tensorflow; rssc_tf.Settings; import keras",  # which looks for Keras
         "import rssc_tf.models.classifier; import keras",  # Keras is imported by one of ours
     ],
 )

@@ -23,8 +23,10 @@ from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import MULTI, Listing, read_class_folders
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, keep_splits, limit
 from tfrecords_tools.splitting.stratify import read_groups
+from tfrecords_tools.subset import Size, write_subset
 from tfrecords_tools.write import write_records
 
 RUNNERS = ("local", "beam")
@@ -46,6 +48,7 @@ def convert(
     train_fraction: float | None = None,
     val_fraction: float | None = None,
     per_class: int | None = None,
+    shots: Sequence[int] = (),
     folds: int | None = None,
     fold: int | None = None,
     group: str | None = None,
@@ -89,6 +92,9 @@ def convert(
             the test split. Where splits are kept, `val_fraction` takes a validation split that is
             not there from the training images.
         per_class, folds, fold: other kinds of split, see `splits.SplitPlan`.
+        shots: numbers of training images a class: for each a record folder beside `out`
+            (`few_shot_folder`) with that part of the training split and the same other splits. A
+            smaller one is part of a larger one; multi-label, see `splitting.draws.shots`.
         group: what keeps images together in one split, see `stratify.read_groups`.
         seed: decides the splits and the order of the records.
         size: longest stored side, in pixels (292 in the study).
@@ -135,7 +141,9 @@ def convert(
         ("beam_option", beam_options, runner == "beam", "goes with `runner='beam'`"),
         ("workers", workers, runner == "local", "is for this machine, not `runner='beam'`"),
     )
-    refuse_existing(out, overwrite)
+    few = {number: few_shot_folder(out, number) for number in shots}
+    for folder in (out, *few.values()):
+        refuse_existing(folder, overwrite)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
@@ -167,6 +175,7 @@ def convert(
         made = {"split_files": [Path(file).name for file in split_files]}
     else:
         made = division.apply(listing, images, seed)
+    _check_shots(listing, shots)
     is_training = listing.table["split"] == "train"
     training, others = (list(listing.table.loc[own, "path"]) for own in (is_training, ~is_training))
     rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
@@ -186,8 +195,29 @@ def convert(
     if runner == "beam":
         from tfrecords_tools.beam import write_records_with_beam
 
-        return write_records_with_beam(listing, out, beam_options=beam_options, **options)
-    return write_records(listing, out, workers=workers, **options)
+        card = write_records_with_beam(listing, out, beam_options=beam_options, **options)
+    else:
+        card = write_records(listing, out, workers=workers, **options)
+    for number, folder in few.items():
+        write_subset(out, folder, Size(shots=number), overwrite=overwrite)
+    return card
+
+
+def few_shot_folder(out: Path, shots: int) -> Path:
+    """Where `convert` writes the records of `out` with so many training images a class."""
+    return out.with_name(f"{out.name}-shots{shots}")
+
+
+def _check_shots(listing: Listing, shots: Sequence[int]) -> None:
+    """Before anything is written: that there are enough training images for them."""
+    labels = listing.table.loc[listing.table["split"] == "train", "labels"]
+    counts = multi_hot(labels, len(listing.classes)).sum(axis=0, dtype=int)
+    for number in shots:
+        if number < 1 or shots.count(number) > 1:
+            what = "are numbers of images a class, at least 1, none twice"
+            raise SettingError("shots", what, ",".join(map(str, shots)))
+        if listing.task != MULTI:
+            check_enough(counts, number, listing.classes)
 
 
 def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None:

@@ -14,18 +14,18 @@ from pipelines.stream import training_batches
 from rssc_tf.bench.decoders import decode_in_threads, thread_decoders, torch_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.study_pipeline import study_batches
-from tfrecords_tools.records.card import Card, open_records
+from rssc_tf.records import Records
 from tfrecords_tools.records.schema import parse
 
 BASELINE, CEILING = "study, parallel", "decode only"
 _IN_MEMORY = 2000  # images that the variants outside tf.data go through
 
 
-def bench_pipeline(records: Path, batch_size: int, rounds: int, seconds: float) -> dict:
+def bench_pipeline(path: Path, batch_size: int, rounds: int, seconds: float) -> dict:
     """Times the ways to feed a training from a record folder.
 
     Args:
-        records: record folder with a `train` split, whose images are all of one size at least as
+        path: record folder with a `train` split, whose images are all of one size at least as
             large as the crop.
         batch_size: examples in a batch.
         rounds: how often each variant is timed.
@@ -34,8 +34,9 @@ def bench_pipeline(records: Path, batch_size: int, rounds: int, seconds: float) 
     Returns:
         JSON-ready: `variants` with images per second and ratios, the machine, the records.
     """
-    card = open_records(records)
-    variants = _variants(records, card, batch_size)
+    records = Records(path)
+    card = records.card
+    variants = _variants(records, batch_size)
     interleave("bench pipeline", variants, rounds, seconds)
     return {
         "bench": "pipeline",
@@ -50,8 +51,9 @@ def bench_pipeline(records: Path, batch_size: int, rounds: int, seconds: float) 
     }
 
 
-def _variants(records: Path, card: Card, batch_size: int) -> list[Variant]:
-    stored = read(records, card, "train")
+def _variants(records: Records, batch_size: int) -> list[Variant]:
+    path, card = records.path, records.card
+    stored = read(path, card, "train")
     endless = stored.repeat()
     images = [parse(record)["image"].numpy() for record in stored.take(_IN_MEMORY)]
     crop = crop_side(card.side)
@@ -63,11 +65,11 @@ def _variants(records: Path, card: Card, batch_size: int) -> list[Variant]:
     datasets = {
         "study, serial": lambda: study_batches(endless, batch_size, parallel=False),
         BASELINE: lambda: study_batches(endless, batch_size, parallel=True),
-        "ours": lambda: training_batches(records, card, batch_size, seed=0),
+        "ours": lambda: training_batches(path, card, batch_size, seed=0),
         CEILING: decode_only,
     }
     if is_wanted("auto", card, "train"):
-        cached = training_batches(records, card, batch_size, seed=0, cache="ram")
+        cached = training_batches(path, card, batch_size, seed=0, cache="ram")
         datasets["ours, cache ram"] = lambda: cached
     variants = [
         Variant(name, lambda make=make: _count(make(), batch_size))

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from rssc_tf.bench.load import Outcome, bad_cases, good_case, mix, send_load
+from rssc_tf.bench.clients import Outcome, bad_cases, good_case, mix, send_load
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, summarise
 from rssc_tf.demo.scenes import SETS, draw
 from rssc_tf.serving.model import DEFAULT, IMAGE_BYTES, ServedModel

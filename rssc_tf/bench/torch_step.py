@@ -24,13 +24,13 @@ def torch_steps(
         Nothing unless torch and torchvision are installed and have the network, for one class an
         image.
     """
-    if backbone not in _NETWORKS or training.card.multi_label:
+    if backbone not in _NETWORKS or not training.records.task.exclusive:
         return []
     if not (find_spec("torch") and find_spec("torchvision")):
         return []
     import torch
 
-    classes = len(training.card.classes)
+    classes = len(training.records.classes)
     kinds = {"uncompiled": False} | ({"compiled": True} if torch.cuda.is_available() else {})
     variants = []
     for name, compiled in kinds.items():

@@ -12,13 +12,13 @@ from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.torch_step import torch_steps
+from rssc_tf.records import Records
 from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import Training, build_training, initial_backbone
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.epoch_end import EpochEnd
 from rssc_tf.training.validation import Validation
-from tfrecords_tools.records.card import Card, open_records
 
 _TENSOR, _STREAM = "a tensor in memory", "the stream"
 _FORWARD, _VALIDATION, _END = "bare forward passes", "validation", "end of an epoch"
@@ -55,13 +55,13 @@ def bench_train(
         each precision, how many times as long as the bare forward passes the validation and all of
         the end of an epoch take.
     """
-    card = open_records(target)
-    image_size = image_size or crop_side(card.side)
-    caches = ["none"] + (["ram"] if is_wanted("auto", card, "train") else [])
+    records = Records(target)
+    image_size = image_size or crop_side(records.card.side)
+    caches = ["none"] + (["ram"] if is_wanted("auto", records.card, "train") else [])
     variants: list[Variant] = []
     trainings: dict[str, Training] = {}
     for precision in precisions:
-        trainings[precision] = _training(target, card, backbone, image_size, batch_size, precision)
+        trainings[precision] = _training(records, backbone, image_size, batch_size, precision)
         variants += _variants(precision, trainings[precision], caches)
     with tempfile.TemporaryDirectory() as folder:
         for precision, training in trainings.items():
@@ -70,8 +70,8 @@ def bench_train(
         interleave("bench train", variants, rounds, seconds, warm_up=3)
     return {
         "bench": "train",
-        "records": card.name,
-        "sizes": card.sizes,
+        "records": records.name,
+        "sizes": records.card.sizes,
         "backbone": backbone,
         "image_size": image_size,
         "batch_size": batch_size,
@@ -85,11 +85,11 @@ def bench_train(
 
 
 def _training(
-    target: Path, card: Card, backbone: str, image_size: int, batch_size: int, precision: str
+    records: Records, backbone: str, image_size: int, batch_size: int, precision: str
 ) -> Training:
     config = Settings(
         "scratch",
-        str(target),
+        str(records.path),
         backbone=backbone,
         image_size=image_size,
         batch_size=batch_size,
@@ -97,7 +97,7 @@ def _training(
     )
     distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
-    return build_training(config, card, initial, distribution)
+    return build_training(config, records, initial, distribution)
 
 
 def _variants(precision: str, training: Training, caches: list[str]) -> list[Variant]:
@@ -131,9 +131,9 @@ def _steps(step: Callable, batches: Iterator, batch: int) -> Iterator[int]:
 
 def _epoch_ends(precision: str, training: Training, folder: Path) -> list[Variant]:
     """Validation: its forward passes over batches in memory, all of it, and the rest too."""
-    if "val" not in training.card.splits:
+    examples = training.records.splits.get("val")
+    if examples is None:
         return []
-    examples = training.card.splits["val"].examples
     validation, end = Validation(training), EpochEnd(training, folder)
     held = [images for images, _ in validation.batches()]
 

@@ -8,6 +8,7 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_without_effect
+from rssc_tf.cli.numbers import parse_numbers
 from rssc_tf.cli.settings import given, with_settings
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -46,6 +47,14 @@ def command(
     head: Annotated[
         str, Option(help="finetune, linear or both: finetune,linear.", rich_help_panel=MODEL)
     ] = "finetune",
+    tune: Annotated[
+        list[str] | None,
+        Option(
+            help="Choose on the validation split, for each regime: learning-rate=1e-4,3e-4,1e-3; "
+            "several.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     seeds: Annotated[int, Option(help="How many, from 0.", rich_help_panel=TRAINING)] = 3,
     out: Annotated[Path, Option(help="Folder of the comparison.", rich_help_panel=RUN)] = Path(
         "comparison"
@@ -78,6 +87,7 @@ def command(
     )
     import_tensorflow()
     from rssc_tf.comparison.grid import Grid, load_grid
+    from rssc_tf.comparison.tuning import parse_tune
 
     content = load_grid(config) if config else {"settings": {}}
     flags = given(context)
@@ -98,8 +108,10 @@ def command(
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
     for name in ("targets", "strategies", "heads"):
         content[name] = _names(content[name])
-    content["fractions"] = _numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
-    content["shots"] = _numbers("shots", content["shots"], int, "1,5,10,20")
+    if tune or "tune" not in content:
+        content["tune"] = parse_tune(tune or {})
+    content["fractions"] = parse_numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
+    content["shots"] = parse_numbers("shots", content["shots"], int, "1,5,10,20")
     check_regimes(flags, content["strategies"], refuse=False)
 
     from rssc_tf.weights.source import backbone_of
@@ -130,18 +142,6 @@ def command(
 def _names(value) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else list(value)
     return tuple(str(part).strip() for part in parts)
-
-
-def _numbers(name: str, value, kind: type, example: str) -> tuple:
-    if value is None:
-        return ()
-    parts = value.split(",") if isinstance(value, str) else value
-    try:
-        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
-    except (TypeError, ValueError):
-        raise typer.BadParameter(
-            f"numbers such as {example}. Received: {value!r}", param_hint=f"--{name}"
-        ) from None
 
 
 def _shard(text: str) -> tuple[int, int]:

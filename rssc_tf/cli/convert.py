@@ -5,9 +5,23 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.reading import ClassLevel, Ignore, LabelColumn, LabelSeparator
+from rssc_tf.cli.numbers import parse_numbers
+from rssc_tf.cli.reading import (
+    ClassLevel,
+    Ignore,
+    LabelColumn,
+    LabelSeparator,
+    NoData,
+    bands_flag,
+    range_flag,
+    scaling,
+)
 
 NAME = "convert"
+Bands = bands_flag("By default what the file calls red, green and blue.")
+Range = range_flag(
+    "Of images of more than 8 bits; by default p2,p98, and percentiles are of the training images."
+)
 _IN_A_TABLE = 24  # classes; more are printed in columns
 
 
@@ -41,6 +55,10 @@ def command(
     per_class: Annotated[
         int | None, Option(min=1, help="Few-shot: this many training images a class.")
     ] = None,
+    shots: Annotated[
+        str | None,
+        Option(help="Few-shot records beside these, nested, with the same test: 1,5,10,20."),
+    ] = None,
     folds: Annotated[
         int | None, Option(min=2, help="Cross-validation: one of this many parts is the test.")
     ] = None,
@@ -52,22 +70,9 @@ def command(
     seed: Annotated[int, Option(min=0, help="Decides splits and order.")] = 0,
     size: Annotated[int, Option(help="Longest stored side in pixels; never enlarges.")] = 292,
     encode: Annotated[str, Option(help="jpeg (quality 95) or png (lossless).")] = "jpeg",
-    bands: Annotated[
-        str | None,
-        Option(metavar="R,G,B", help="Of TIFFs: numbers from 1 or names, such as 4,3,2; or one."),
-    ] = None,
-    range_: Annotated[
-        str | None,
-        Option(
-            "--range",
-            metavar="LOW,HIGH",
-            help="What becomes black and white in images of more than 8 bits: values, or "
-            "percentiles of the training images. p2,p98 by default.",
-        ),
-    ] = None,
-    nodata: Annotated[
-        float | None, Option(help="A value that means no data, beside what the files say.")
-    ] = None,
+    bands: Bands = None,
+    range_: Range = None,
+    nodata: NoData = None,
     limit: Annotated[
         int | None, Option(min=1, help="Keep about N images, for a quick look.")
     ] = None,
@@ -91,10 +96,9 @@ def command(
 
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
-    from tfrecords_tools.convert import convert
-    from tfrecords_tools.imaging.bands import parse_bands
-    from tfrecords_tools.imaging.rule import parse_range
+    from tfrecords_tools.convert import convert, few_shot_folder
 
+    numbers = parse_numbers("shots", shots, int, "1,5,10,20")
     card = convert(
         images,
         out,
@@ -109,15 +113,14 @@ def command(
         train_fraction=train_fraction,
         val_fraction=val_fraction,
         per_class=per_class,
+        shots=numbers,
         folds=folds,
         fold=fold,
         group=group,
         seed=seed,
         size=size,
         encoding=encode,
-        bands=parse_bands(bands) if bands is not None else (),
-        limits=parse_range(range_) if range_ is not None else (),
-        nodata=nodata,
+        **scaling(bands, range_, nodata),
         limit_to=limit,
         workers=workers,
         skip_bad=skip_bad,
@@ -146,7 +149,8 @@ def command(
     if card.made["left_out"]:
         left = len(card.made["left_out"])
         print(printable(f"left out: {left} bad images, listed in {out}/dataset.json"))
-    print(printable(f"records: {out}"))
+    for folder in (out, *(few_shot_folder(out, number) for number in numbers)):
+        print(printable(f"records: {folder}"))
 
 
 def _print_classes(card, console) -> None:

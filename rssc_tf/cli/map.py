@@ -6,11 +6,17 @@ from typing import Annotated
 from typer import Argument, Option
 
 from rssc_tf.cli.export_flags import Trust, Views
+from rssc_tf.cli.reading import NoData, bands_flag, range_flag, scaling
 from tfrecords_tools.common.errors import MissingExtra
 from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "map"
+Bands = bands_flag("By default what the file calls red, green and blue.")
+Range = range_flag(
+    "By default 8 bits stay as they are, and others have the range of the training images, else "
+    "p2,p98 of each band."
+)
 
 
 def command(
@@ -33,27 +39,9 @@ def command(
         int | None,
         Option(min=1, help="Side of a cell of the map, in pixels. The stride by default."),
     ] = None,
-    bands: Annotated[
-        str | None,
-        Option(
-            metavar="R,G,B",
-            help="Numbers from 1 or names, such as 4,3,2, or one for grey. By default what the "
-            "file calls red, green and blue.",
-        ),
-    ] = None,
-    range_: Annotated[
-        str | None,
-        Option(
-            "--range",
-            metavar="LOW,HIGH",
-            help="What becomes black and white: p2,p98 "
-            "(percentiles of each band) or 0,3000. By default 8 bits stay as they are, and others "
-            "have the range of the training images, else p2,p98.",
-        ),
-    ] = None,
-    nodata: Annotated[
-        float | None, Option(help="A value that means no data, beside what the scene says.")
-    ] = None,
+    bands: Bands = None,
+    range_: Range = None,
+    nodata: NoData = None,
     unknown: Annotated[
         bool, Option("--unknown", help="Mark what is unlike all training images.")
     ] = False,
@@ -73,8 +61,6 @@ def command(
         raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
     import_tensorflow()
     from rssc_tf.scene_map.run import map_scene
-    from tfrecords_tools.imaging.bands import parse_bands
-    from tfrecords_tools.imaging.rule import parse_range
 
     made = map_scene(
         export,
@@ -83,9 +69,7 @@ def command(
         window=window,
         stride=stride,
         cell=cell,
-        bands=parse_bands(bands) if bands is not None else (),
-        limits=parse_range(range_) if range_ is not None else (),
-        nodata=nodata,
+        **scaling(bands, range_, nodata),
         unknown=unknown,
         polygons=polygons,
         probabilities=probabilities,

@@ -8,10 +8,13 @@ from typer import Argument, Option
 
 from rssc_tf.cli.effects import refuse_without_effect
 from rssc_tf.cli.export_flags import Trust, Views
+from rssc_tf.cli.reading import NoData, bands_flag, range_flag, scaling
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "predict"
+Bands = bands_flag("By default those of the training images.")
+Range = range_flag("Of images of more than 8 bits; by default that of the training images.")
 
 
 @writes_to("out")
@@ -19,22 +22,9 @@ def command(
     export: Annotated[Path, Argument(help="Export folder.")],
     images: Annotated[list[Path], Argument(help="Image files, or folders of them.")],
     out: Annotated[Path | None, Option(help="CSV with every probability.")] = None,
-    bands: Annotated[
-        str | None,
-        Option(metavar="R,G,B", help="Of TIFFs, where they are not the training images'."),
-    ] = None,
-    range_: Annotated[
-        str | None,
-        Option(
-            "--range",
-            metavar="LOW,HIGH",
-            help="What becomes black and white in more than 8 bits, where it is not the range of "
-            "the training images.",
-        ),
-    ] = None,
-    nodata: Annotated[
-        float | None, Option(help="A value that means no data, beside what the files say.")
-    ] = None,
+    bands: Bands = None,
+    range_: Range = None,
+    nodata: NoData = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing CSV.")] = False,
     views: Views = None,
     trust: Trust = False,
@@ -46,17 +36,13 @@ def command(
     from tfrecords_tools.common.csv_files import write_csv
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
-    from tfrecords_tools.imaging.bands import parse_bands
-    from tfrecords_tools.imaging.rule import parse_range
 
     if out:
         refuse_existing(out, overwrite)
     table = predict_files(
         export,
         images,
-        bands=parse_bands(bands) if bands is not None else (),
-        limits=parse_range(range_) if range_ is not None else (),
-        nodata=nodata,
+        **scaling(bands, range_, nodata),
         views=views,
         trust=trust,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from rssc_tf.fields import declared, flag
-from rssc_tf.settings import Settings
+from rssc_tf.settings import Settings, all_of_recipe
 
 
 def with_settings(without: Collection[str] = ()) -> Callable:
@@ -35,12 +35,17 @@ def with_settings(without: Collection[str] = ()) -> Callable:
 
 
 def given(context: typer.Context) -> dict:
-    """The settings that the user gave as flags, without those at their defaults."""
-    return {
+    """The settings that the user gave as flags, without those at their defaults.
+
+    A recipe that was given stands for all of its settings: it wins, as flags do, over those that a
+    file holds.
+    """
+    flags = {
         one.name: context.params[one.name]
         for one in fields(Settings)
         if one.name in context.params and context.get_parameter_source(one.name).name != "DEFAULT"
     }
+    return all_of_recipe(flags["recipe"]) | flags if "recipe" in flags else flags
 
 
 def help_of(name: str) -> str:

@@ -156,12 +156,11 @@ def import_weights(
     import_tensorflow()
     from rssc_tf.weights.files import save_weights, weights_path
     from rssc_tf.weights.importer import import_file
-    from rssc_tf.weights.layouts import COUNTER
+    from rssc_tf.weights.inspection import dropped_lines
     from rssc_tf.weights.source import find_source
     from tfrecords_tools.common.atomic import refuse_existing
     from tfrecords_tools.common.errors import DataError, SettingError
     from tfrecords_tools.common.locks import sole_writer
-    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
@@ -176,15 +175,51 @@ def import_weights(
         metadata = {**imported.metadata}
         metadata["pretraining"] = pretraining or metadata["pretraining"]
         save_weights(out, imported.model, metadata)
-    counters = [name for name in imported.dropped if name.endswith(COUNTER)]
-    for name in imported.dropped:
-        if name not in counters:
-            typer.echo(printable(f"dropped {name}"))
-    if counters:
-        typer.echo(f"dropped {len(counters)} counters of batches ({COUNTER})")
+    for line in dropped_lines(imported.dropped):
+        typer.echo(line)
     count = len(imported.model.weights)
     typer.echo(
         f"{out}: {metadata['backbone']}, {count} variables, normalisation "
         f"{metadata['normalization']}, pre-training {metadata['pretraining'] or 'not known'}, "
         f"sha256 of the source {imported.sha256}"
     )
+
+
+@app.command("inspect")
+def inspect_weights(
+    file: Annotated[str, typer.Argument(help="A weights file, a name, or https://...")],
+    backbone: Annotated[str | None, typer.Option(help="To hold it against this one.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Which copy, where a checkpoint holds several.")
+    ] = None,
+) -> None:
+    """Says what a file is, which backbone fits, and what an import would use, drop and lack."""
+    import_tensorflow()
+    from rssc_tf.weights.inspection import dropped_lines, inspect_file
+    from rssc_tf.weights.source import find_source
+    from tfrecords_tools.common.errors import DataError
+    from tfrecords_tools.common.names import printable
+
+    path = find_source(file).file()
+    if path is None:
+        raise DataError(f"{file} has no file: its library keeps it")
+    found = inspect_file(path, backbone, prefix)
+    typer.echo(f"{path}: {found.kind}, {path.stat().st_size / 1e6:.1f} MB, sha256 {found.sha256}")
+    if found.row:
+        typer.echo(f"known as {found.row.name}: rssc-tf weights show {found.row.name}")
+    if found.contents:
+        typer.echo(f"holds {found.contents}")
+    if found.backbone:
+        typer.echo(f"backbone: {found.backbone}")
+    for problem in found.problems:
+        typer.echo(printable(f"lacking: {problem}"))
+    if found.error:
+        raise found.error
+    imported = found.imported
+    typer.echo(f"used: all {len(imported.model.weights)} variables of the backbone are there")
+    for line in dropped_lines(imported.dropped):
+        typer.echo(line)
+    mode = imported.metadata["normalization"] or "its own"
+    typer.echo(f"normalisation: {mode} ({found.reason()})")
+    for note in found.notes:
+        typer.echo(f"note: {printable(note)}")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from rssc_tf.comparison.grid import Cell
+from rssc_tf.comparison.cells import Cell
 from rssc_tf.comparison.runner import Made
 from rssc_tf.evaluation.metrics import display_name
 

@@ -2,19 +2,20 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.stream import evaluation_batches
-from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.tuning import epochs_of, rounds
+from rssc_tf.records import Records
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
-from tfrecords_tools.records.card import Card, open_records
 
 _SECONDS = 5.0  # of measuring steps
 
@@ -49,6 +50,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
         counts = [cell.train_images for cell in members]
         missing = [cell for cell in members if cell.key not in done]
         seconds = sum(measured.run(cell) for cell in missing)
+        tuning = members[0].tuning
+        if tuning and missing and "chosen" not in tuning.read(out):
+            seconds += measured.tuning(members[0])
         total += seconds
         cost = f"{seconds / 60:.1f}"
         images = f"{min(counts)}-{max(counts)}" if len(set(counts)) > 1 else str(counts[0])
@@ -83,41 +87,50 @@ class _Measurements:
 
     def run(self, cell: Cell) -> float:
         """Seconds of a run, without its source round."""
-        card = open_records(Path(cell.config.target))
-        return self._stage(cell.config, card, cell.train_images)
+        return self._stage(cell.config, Records(cell.config.target), cell.train_images)
+
+    def tuning(self, cell: Cell) -> float:
+        """Seconds of all trials of the settings that are tuned."""
+        records = Records(cell.config.target)
+        return sum(
+            self._stage(
+                replace(one, epochs=epochs_of(one.epochs, share)), records, cell.train_images
+            )
+            for count, share in rounds(len(cell.tuned))
+            for one in cell.tuned[:count]
+        )
 
     def source_round(self, cell: Cell) -> float:
         """Seconds of the source round of a run."""
         config = with_source_settings(cell.config)
-        card = open_records(Path(config.target))
-        return self._stage(config, card, card.splits["train"].examples)
+        records = Records(config.target)
+        return self._stage(config, records, records.splits["train"])
 
-    def _stage(self, config: Settings, card: Card, examples: int) -> float:
-        cost = self._cost(config, card)
+    def _stage(self, config: Settings, records: Records, examples: int) -> float:
+        cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
         looked_at = sum(
-            split.examples * (config.epochs if name == "val" else 1)
-            for name, split in card.splits.items()
+            count * (config.epochs if name == "val" else 1)
+            for name, count in records.splits.items()
             if name != "train"
         )
         return cost.start + steps * cost.step + looked_at * cost.image
 
-    def _cost(self, config: Settings, card: Card) -> Cost:
-        kind = (card.name, step_kind(config))
+    def _cost(self, config: Settings, records: Records) -> Cost:
+        kind = (records.name, step_kind(config))
         if kind not in self._costs:
             started = time.monotonic()
-            self._costs[kind] = measure(config, card)
+            self._costs[kind] = measure(config, records)
             self.seconds += time.monotonic() - started
         return self._costs[kind]
 
 
-def measure(config: Settings, card: Card) -> Cost:
+def measure(config: Settings, records: Records) -> Cost:
     """Builds the network from random weights, and times some of its steps on real batches."""
-    records = Path(config.target)
     started = time.monotonic()
     distribution = get_distribution(config.distribute)
     initial = initial_backbone(config, "random", distribution)
-    training = build_training(config, card, initial, distribution)
+    training = build_training(config, records, initial, distribution)
     step, batches = training.take_step, training.batches(cache="none")
     float(step(next(batches)))
     ready = time.monotonic()
@@ -127,8 +140,8 @@ def measure(config: Settings, card: Card) -> Cost:
         steps += 1
     per_step = (time.monotonic() - ready) / steps
     evaluate = training.assembly.forward
-    batches = evaluation_batches(records, card, "test", training.batch).take(2)
-    images = [images for images, *_ in batches]
+    batches = records.split("test", training.batch).take(2)
+    images = [images for images, _ in batches]
     evaluate(images[0])
     before = time.monotonic()
     evaluate(images[-1])

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from rssc_tf.comparison.cells import Cell
 from rssc_tf.comparison.display import Display
-from rssc_tf.comparison.grid import Cell
 from rssc_tf.comparison.runner import Made
 from rssc_tf.comparison.worker import READY, Fault, work
 from rssc_tf.training.interrupts import Interrupts, Stopped
@@ -78,10 +78,10 @@ def make_in_processes(
 
 
 def _next(waiting: list[Cell], workers: list["_Worker"]) -> Cell:
-    """Takes a run from the list: the first whose source round no other run may be making just
-    now, or else the first, which waits for it."""
-    taken = {worker.cell.source_round for worker in workers if worker.cell} - {None}
-    free = (number for number, cell in enumerate(waiting) if cell.source_round not in taken)
+    """Takes a run from the list: the first whose source round and tuned settings no other run may
+    be making just now, or else the first, which waits for them."""
+    taken = set().union(*(worker.cell.shared for worker in workers if worker.cell))
+    free = (number for number, cell in enumerate(waiting) if not cell.shared & taken)
     return waiting.pop(next(free, 0))
 
 

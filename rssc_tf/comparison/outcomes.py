@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rssc_tf.comparison.begun import TUNING
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
@@ -98,7 +99,7 @@ class Group:
     """The runs that differ in strategy and seed only.
 
     Attributes:
-        head, fraction, shots: what they have in common; see `grid.Cell`.
+        head, fraction, shots: what they have in common; see `cells.Cell`.
         runs: strategy to seed to run.
     """
 
@@ -116,6 +117,17 @@ class Group:
     def draws(self) -> int:
         """How many draws of the training images the runs have."""
         return len({run.draw for run in self.all_runs()})
+
+    def tuning_folder(self, strategy: str) -> Path:
+        """Where what was tuned for a regime is kept, below the comparison's folder."""
+        run = next(iter(self.runs[strategy].values())).row["run"]
+        return Path(TUNING, *Path(run).parts[1:-1], strategy)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the training images are all that the target has, so that none were drawn."""
+        card = read_card(next(self.all_runs()).folder)
+        return "subset_of" not in card.made
 
     @property
     def strategies(self) -> list[str]:

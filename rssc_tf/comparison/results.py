@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.grid import Cell, place
+from rssc_tf.comparison.cells import Cell, place
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
@@ -23,6 +23,7 @@ COLUMNS = (
     "strategy",
     "seed",
     "draw",
+    "tuned",
     "status",
     "error",
     "run",
@@ -32,8 +33,19 @@ COLUMNS = (
     "headline",
 )
 # Columns that tables of older versions do not have, and what these runs had.
-ADDED = {"shots": 0, "draw": 0, "views": 1}
-_TEXT = ("key", "target", "head", "strategy", "status", "error", "run", "split", "headline")
+ADDED = {"shots": 0, "draw": 0, "tuned": "", "views": 1}
+_TEXT = (
+    "key",
+    "target",
+    "head",
+    "strategy",
+    "tuned",
+    "status",
+    "error",
+    "run",
+    "split",
+    "headline",
+)
 
 
 def file_name(shard: tuple[int, int]) -> str:
@@ -116,8 +128,9 @@ def write_results(rows: list[dict], file: Path) -> None:
         write_csv(table, aside)
 
 
-def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
-    """The row of a finished run, or of one that failed with `error`."""
+def row_of(cell: Cell, metrics: dict | None, error: str = "", tuned: str = "") -> dict:
+    """The row of a finished run, or of one that failed with `error`; `tuned` is what was chosen for
+    it."""
     row = {
         "key": cell.key,
         "target": cell.target,
@@ -128,6 +141,7 @@ def row_of(cell: Cell, metrics: dict | None, error: str = "") -> dict:
         "strategy": cell.strategy,
         "seed": cell.seed,
         "draw": cell.draw,
+        "tuned": tuned,
         "status": FAILED if error else DONE,
         "error": error,
         "run": cell.folder.as_posix(),

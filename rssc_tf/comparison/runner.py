@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rssc_tf.comparison.begun import COMMAND, TUNING, begin, note
-from rssc_tf.comparison.grid import Cell, Grid, plan, say_sizes
+from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.results import (
     DONE,
     FAILED,
@@ -21,9 +22,10 @@ from rssc_tf.comparison.results import (
     row_of,
     write_results,
 )
+from rssc_tf.comparison.tuning import in_words
 from rssc_tf.evaluation.prediction import NotFinite
 from rssc_tf.runs import CONFIG, read_metrics
-from rssc_tf.settings import changed_setting, load_yaml
+from rssc_tf.settings import Settings, changed_setting, load_yaml
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from tfrecords_tools.common.errors import RsscError, SettingError
@@ -69,7 +71,7 @@ def compare(
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
             _check_folder(out)
-            begun = begin(out, grid.seeds, grid.draws)
+            begun = begin(out, grid.seeds, grid.draws, grid.tune)
             cells = plan(grid, out)
             rows = {row["key"]: row for row in _rows(out)}
             _check_settings(cells, rows, out)
@@ -92,7 +94,7 @@ def _make_missing(
     for cell in mine:
         row = rows.get(cell.key)
         if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
-            rows[cell.key] = row_of(cell, metrics)
+            rows[cell.key] = row_of(cell, metrics, tuned=_tuned(cell, out)[1])
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)
             if row and row["status"] == DONE:
@@ -102,7 +104,7 @@ def _make_missing(
             if made.error:
                 folder = out / cell.folder
                 warnings.warn(f"{folder}: {made.error}; going on with the grid", stacklevel=2)
-            rows[cell.key] = row_of(cell, made.metrics, made.error)
+            rows[cell.key] = row_of(cell, made.metrics, made.error, _tuned(cell, out)[1])
             _note_time(out, cell.key, made.seconds)
             write_results(_kept(rows, cells, mine, shard), table)
     write_results(_kept(rows, cells, mine, shard), table)
@@ -117,15 +119,27 @@ class Made(NamedTuple):
 
 
 def make(cell: Cell, out: Path) -> Made:
-    """Makes one run in this process; raises what `run_regime` does, apart from `NotFinite`."""
-    started = time.monotonic()
+    """Makes one run in this process, and before it what is tuned; raises what `run_regime` does,
+    apart from `NotFinite`."""
+    started, config = time.monotonic(), cell.config
     gc.collect()  # models are reference cycles, and hold memory of the device
     metrics, error = None, ""
     try:
-        metrics = run_regime(cell.config, out / cell.folder)
+        if cell.tuning:
+            config = cell.tuned[cell.tuning.choose(out, cell.config)]
+            started = time.monotonic()
+        metrics = run_regime(config, out / cell.folder, source_round=cell.config)
     except NotFinite as diverged:
         error = str(diverged)
     return Made(metrics, error, time.monotonic() - started)
+
+
+def _tuned(cell: Cell, out: Path) -> tuple[Settings, str]:
+    """The settings of a run with what was chosen for it, and the choice in words."""
+    number = cell.tuning.read(out).get("chosen") if cell.tuning else None
+    if number is None:
+        return cell.config, ""
+    return cell.tuned[number], in_words(cell.tuning.candidates[number])
 
 
 def _made(missing: list[Cell], out: Path, jobs: int, total: int) -> Iterator[tuple[Cell, Made]]:
@@ -183,9 +197,9 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
     made = {row["run"]: row["key"] for row in rows.values()}
     for cell in cells:
         config = out / cell.folder / CONFIG
-        changed = None
+        changed, (settings, _) = None, _tuned(cell, out)
         if config.is_file():
-            changed = changed_setting(load_yaml(config), cell.config)
+            changed = changed_setting(load_yaml(config), settings)
         if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
             changed = "the records or the weights are others"
         if changed:

@@ -21,12 +21,13 @@ from rssc_tf.exporting import saved_model
 from rssc_tf.models.backbones import get_backbone, prepare
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
+from rssc_tf.models.vit import ViT
 from rssc_tf.optimization.schedules import CosineSchedule
 from rssc_tf.optimization.table import build_optimizer
 from rssc_tf.runs import Run
 from rssc_tf.settings import PRECISIONS
 from rssc_tf.tasks import SINGLE_LABEL
-from rssc_tf.training.distribution import dtype_policy
 from rssc_tf.training.step import training_step
 from tfrecords_tools.records.card import Card
 
@@ -48,16 +49,7 @@ def _depthwise() -> keras.Model:
 
 
 def _transformer() -> keras.Model:
-    import keras_hub
-
-    return keras_hub.models.ViTBackbone(
-        image_shape=(_CROP, _CROP, 3),
-        patch_size=8,
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=32,
-        mlp_dim=64,
-    )
+    return ViT((_CROP, _CROP, 3), patch_size=8, dim=32, depth=2, heads=2, mlp_dim=64)
 
 
 KINDS: dict[str, Callable[[], keras.Model]] = {

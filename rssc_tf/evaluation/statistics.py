@@ -45,7 +45,7 @@ By hand, because neither SciPy nor statsmodels has this analysis.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -198,6 +198,8 @@ class Estimate:
         draws: how many draws of the training images they have; with 1 the interval holds for that
             draw alone.
         parts: what its width is due to; `None` where there is no interval, or one run.
+        runs_error: standard error of the mean that is due to draws and seeds, widened for their
+            small number (t / z); NaN for one run.
     """
 
     value: float
@@ -207,6 +209,7 @@ class Estimate:
     seeds: int
     draws: int = 1
     parts: Parts | None = None
+    runs_error: float = float("nan")
 
     @property
     def differs(self) -> bool:
@@ -255,10 +258,13 @@ def estimate(
     of_images, of_runs = max(shared, 1 / images**2), max(between, noise)
     # Of the noise that the bootstrap knows, or of what a few values say.
     freedom = least if between > noise else np.inf
-    of_t, of_normal = _quantile(freedom, level), _quantile(np.inf, level)
-    half = np.sqrt(of_t**2 * of_runs + of_normal**2 * of_images)
-    parts = _parts(points, draw, of_images, of_runs) if number > 1 else None
-    return Estimate(value, sd, float(value - half), float(value + half), number, len(drawn), parts)
+    normal = _quantile(np.inf, level)
+    runs_error = float(_quantile(freedom, level) / normal * np.sqrt(of_runs))
+    half = normal * float(np.sqrt(runs_error**2 + of_images))
+    found = Estimate(value, sd, value - half, value + half, number, len(drawn))
+    if number == 1:
+        return found
+    return replace(found, parts=_parts(points, draw, of_images, of_runs), runs_error=runs_error)
 
 
 def _of_draws(overlap: np.ndarray) -> tuple[float, float]:

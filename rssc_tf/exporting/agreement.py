@@ -1,13 +1,13 @@
 """How far an exported file, run by its own runtime, agrees with the run's model."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.exporting.records import first_images
+from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import SPLITS
@@ -18,7 +18,7 @@ _BATCH = 32  # views
 def compare(
     run: Run,
     classify: Callable[[np.ndarray], np.ndarray],
-    records: Path,
+    records: Records,
     most: int,
     views: int = 1,
 ) -> dict:
@@ -39,7 +39,7 @@ def compare(
     """
     card = run.card
     split = max(card.splits, key=SPLITS.index)
-    images, labels = first_images(records, run, split, most)
+    images, labels = first_images(records, split, most)
     ours, theirs = [], []
     with progress_bar("comparing", len(images)) as advance:
         for start in range(0, len(images), _BATCH // views):

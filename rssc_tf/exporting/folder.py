@@ -54,7 +54,7 @@ def export(
     with new_folder(out, overwrite) as folder:
         try:
             own = own_records(run, records)
-            images = image_files(own, run, max(BATCHES))
+            images = image_files(own, max(BATCHES))
             write_novelty(run, own, folder, views)
         except RsscError as error:
             if records:

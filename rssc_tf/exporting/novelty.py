@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import RsscError
@@ -65,7 +66,7 @@ def fit_novelty(training: np.ndarray, validation: np.ndarray | None = None) -> N
     return Novelty(kept, k, float(np.quantile(distances, 1 - _SHARE)))
 
 
-def write_novelty(run: Run, records: Path, folder: Path, views: int = 1) -> None:
+def write_novelty(run: Run, records: Records, folder: Path, views: int = 1) -> None:
     """Writes `novelty.npz` from the features of a run's training images.
 
     Arrays: `features` float16 `(n, d)`, of the first 4,096 at most (records are shuffled), `k`
@@ -80,14 +81,11 @@ def write_novelty(run: Run, records: Path, folder: Path, views: int = 1) -> None
     Raises:
         RsscError: damaged records, or features that are not finite.
     """
-    from rssc_tf.probing.features import extract_features
+    from rssc_tf.evaluation.features import extract_features
 
+    splits = [split for split in ("train", "val") if split in records.splits]
     found = fit_novelty(
-        *(
-            extract_features(run.model, records, run.card, split, _MOST, views).values
-            for split in ("train", "val")
-            if split in run.card.splits
-        )
+        *(extract_features(run.model, records, split, _MOST, views).values for split in splits)
     )
     np.savez_compressed(
         folder / NOVELTY,

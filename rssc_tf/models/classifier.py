@@ -31,8 +31,8 @@ def build_classifier(
         classes: int. Outputs of the head.
         image_size: int. Side at which the backbone sees images, in pixels. Where its patch does
             not divide it, the nearest that it does, with a warning.
-        frozen: bool. Linear probe: the backbone neither trains nor updates its statistics, and
-            its Dropout is off. Defaults to `False`.
+        frozen: bool. Linear probe: the backbone neither trains nor updates its statistics. Its
+            Dropout, if it has any, is that of training. Defaults to `False`.
         seed: int. Of the head's initial weights.
 
     Returns:
@@ -62,7 +62,7 @@ def build_classifier(
     # === Functional model ===
     images = keras.Input((None, None, 3), dtype="uint8", name="images")
     x = normalization(Resize(side)(images))
-    # A frozen backbone is called for inference whatever the caller's `training` says.
+    # For calls that leave `training` open: Keras hands on what a caller says of it.
     x = call_backbone(backbone, x, **({"training": False} if frozen else {}))
     return keras.Model(images, head(pool(x)), name="classifier")
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, with ReLU6, a fixed stem.
+"""EfficientNet-Lite: EfficientNet without squeeze-and-excitation, with ReLU6, a fixed stem.
 
 KerasHub's EfficientNet pads symmetrically, as timm's does; these weights were trained with
 TensorFlow's `"same"`, which for a stride of 2 pads below and to the right only.
@@ -6,7 +6,16 @@ TensorFlow's `"same"`, which for a stride of 2 pads below and to the right only.
 Sources: Tan and Le, "EfficientNet", 2019; the Lite variant's model builder in tensorflow/tpu.
 """
 
+import math
+
 import keras
+
+# name -> factors of width and of depth, and the side of the training, in pixels.
+LITES = {
+    "efficientnet_lite0": (1.0, 1.0, 224),
+    "efficientnet_lite1": (1.0, 1.1, 240),
+    "efficientnet_lite2": (1.1, 1.2, 260),
+}
 
 # Repeats, kernel, stride of the first, expansion, filters.
 _STAGES = (
@@ -20,25 +29,37 @@ _STAGES = (
 )
 
 
-def efficientnet_lite0() -> keras.Model:
+def efficientnet_lite(name: str) -> keras.Model:
     """The backbone with random weights: `(batch, h, w, 3)` to `(batch, h/32, w/32, 1280)`.
 
     Stochastic depth, a regulariser of the training on ImageNet, is left out: it has no weights.
+
+    Args:
+        name: of `LITES`.
     """
+    width, depth, _ = LITES[name]
     images = keras.Input((None, None, 3))
     x = _convolution(images, 32, 3, 2, "stem")
     block = 0
     for repeats, kernel, first_stride, expansion, filters in _STAGES:
-        for repeat in range(repeats):
+        # Single blocks, the first and the last, are not repeated more often.
+        for repeat in range(math.ceil(depth * repeats) if repeats > 1 else 1):
             stride = first_stride if repeat == 0 else 1
-            x = _inverted_residual(x, kernel, stride, expansion, filters, f"block{block}")
+            x = _inverted_residual(x, kernel, stride, expansion, _scaled(filters, width), block)
             block += 1
     x = _convolution(x, 1280, 1, 1, "head")
-    return keras.Model(images, x, name="efficientnet_lite0")
+    return keras.Model(images, x, name=name)
 
 
-def _inverted_residual(inputs, kernel: int, stride: int, expansion: int, filters: int, name: str):
-    x, channels = inputs, inputs.shape[-1]
+def _scaled(filters: int, width: float) -> int:
+    """The multiple of 8 nearest to a scaled number of filters, and not under nine tenths of it."""
+    wanted = filters * width
+    near = max(8, int(wanted + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * wanted else near
+
+
+def _inverted_residual(inputs, kernel: int, stride: int, expansion: int, filters: int, block: int):
+    x, channels, name = inputs, inputs.shape[-1], f"block{block}"
     if expansion != 1:
         x = _convolution(x, channels * expansion, 1, 1, f"{name}_expand")
     x = keras.layers.DepthwiseConv2D(

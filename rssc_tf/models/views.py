@@ -18,7 +18,9 @@ __all__ = [
     "LogitsOfMean",
     "MeanOfViews",
     "Symmetries",
+    "OfEachImage",
     "check_views",
+    "each_view",
     "pooled",
     "seen_in_views",
 ]
@@ -52,6 +54,16 @@ class MeanOfViews(keras.layers.Layer):
 
     def compute_output_spec(self, values):
         return keras.KerasTensor((None, values.shape[-1]), values.dtype)
+
+
+class OfEachImage(keras.layers.Layer):
+    """What a network makes of `Symmetries`, image by image: `(8 n, d)` to `(n, 8, d)`."""
+
+    def call(self, values):
+        return ops.transpose(_by_view(values), (1, 0, 2))
+
+    def compute_output_spec(self, values):
+        return keras.KerasTensor((None, 8, values.shape[-1]), values.dtype)
 
 
 class LogitsOfMean(keras.layers.Layer):
@@ -99,6 +111,19 @@ def pooled(classifier: keras.Model, views: int = 1) -> keras.Model:
     if views == 1:
         return keras.Model(classifier.input, features)
     return _over_views(classifier, features, MeanOfViews(dtype="float32"))
+
+
+def each_view(classifier: keras.Model) -> keras.Model:
+    """The features of every symmetry of an image, which is turned before it is resized, as in
+    training.
+
+    Returns:
+        keras.Model: square images as of the classifier to float32 `(batch, 8, d)`, in the order of
+        `Symmetries`. For inference.
+    """
+    images = keras.Input(classifier.input.shape[1:], dtype=classifier.input.dtype, name="images")
+    values = pooled(classifier)(Symmetries()(images), training=False)
+    return keras.Model(images, OfEachImage(dtype="float32")(values))
 
 
 def seen_in_views(classifier: keras.Model, views: int, exclusive: bool) -> keras.Model:

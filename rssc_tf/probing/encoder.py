@@ -30,7 +30,6 @@ from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.tensorflow import import_tensorflow
-from tfrecords_tools.records.card import Card
 
 if TYPE_CHECKING:
     import keras
@@ -70,9 +69,9 @@ class Encoder:
         """A function of uint8 images `(n, crop, crop, 3)` to their features, one view each."""
         return _networks().features_of(self.model)
 
-    def extract(self, records: Path, card: Card, split: str) -> Features:
+    def extract(self, records: Records, split: str) -> Features:
         """The features of a split, see `extract_features`."""
-        return extract_features(self.model, records, card, split, views=self.views)
+        return extract_features(self.model, records, split, views=self.views)
 
 
 def open_encoder(

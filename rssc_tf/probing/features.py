@@ -1,39 +1,14 @@
-"""Pooled features of a frozen backbone: computed once for a split, kept, found again.
+"""The features of an encoder, from the cache where they are there."""
 
-A file of features is named by all that defines them: the values of the weights (not where they
-lie), normalisation, image size and precision on one side, the split's shards on the other. Sets
-that share a test split share its features.
-"""
-
-import hashlib
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
+from rssc_tf.evaluation import features
+from rssc_tf.evaluation.features import Features, extract_features, read_features
+from rssc_tf.records import Records
+from tfrecords_tools.records.card import Card
 
-from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.version import __version__
-from tfrecords_tools.common.archives import read_npz
-from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.records.card import Card, refuse_replaced
-
-if TYPE_CHECKING:
-    import keras
-
-_BATCH = 64  # views
-_MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
-
-
-class Features(NamedTuple):
-    """Attributes: `ids` str `(n,)`; `labels` int32 `(n,)` class indices or float32 `(n, classes)`
-    of 0 and 1; `values` float32 `(n, d)`, pooled and not standardised."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-    values: np.ndarray
+__all__ = ["Features", "extract_features", "feature_file", "kept_features", "read_features"]
 
 
 class Extractor(Protocol):
@@ -41,104 +16,19 @@ class Extractor(Protocol):
 
     definition: dict
 
-    def extract(self, records: Path, card: Card, split: str) -> Features: ...
+    def extract(self, records: Records, split: str) -> Features: ...
 
 
-def extract_features(
-    model: "keras.Model",
-    records: Path,
-    card: Card,
-    split: str,
-    most: int | None = None,
-    views: int = 1,
-) -> Features:
-    """Pooled features of every example of a split, by its central crop, in record order.
+def kept_features(encoder: Extractor, records: Records, split: str) -> Features:
+    """The features of a split, from the cache where they are there; see
+    `features.found_or_kept`."""
 
-    The same to the bit in every computation on one CPU; on a GPU where
-    `tf.config.experimental.enable_op_determinism()` was called.
+    def make() -> Features:
+        return encoder.extract(records, split)
 
-    Args:
-        model: a classifier, as `runs.load_model` or `build_classifier` returns it.
-        records: record folder.
-        card: its card.
-        split: name of a split.
-        most: stop after so many examples; records are shuffled, so that these are a sample.
-        views: as of `pooled`.
-
-    Raises:
-        DataError: no such split, damaged records, or a feature that is not finite.
-    """
-    from pipelines.records import explain_damage
-    from pipelines.stream import evaluation_batches
-    from rssc_tf.evaluation.prediction import forward
-    from rssc_tf.models.views import pooled
-
-    features, batch = forward(pooled(model, views)), _BATCH // views
-    batches = evaluation_batches(records, card, split, batch)
-    examples = min(card.splits[split].examples, most or sys.maxsize)
-    batches = batches.take(-(-examples // batch))
-    parts = []
-    with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
-        for images, labels, ids in batches:
-            parts.append((ids.numpy(), labels.numpy(), features(images).numpy()))
-            advance(len(parts[-1][0]))
-    columns = zip(*parts, strict=True)
-    ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
-    found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
-    refuse_not_finite(found, split)
-    return found
-
-
-def refuse_not_finite(found: Features, split: str) -> None:
-    """Raises `DataError` for features of a split that are not finite."""
-    bad = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
-    if len(bad):
-        raise DataError(
-            f"the features of {len(bad)} of {len(found.ids)} {split} images are not finite (first: "
-            f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
-        )
-
-
-def kept_features(encoder: Extractor, records: Path, card: Card, split: str) -> Features:
-    """Features of a split, from the cache where they are there; says which on standard error.
-
-    A file that is damaged is computed again, with a warning.
-    """
-    file = feature_file(encoder, card, split)
-    found = find(file, lambda file: read_features(file, card.splits[split].examples))
-    if found is not None:
-        print(f"features of {split}: found in {file}", file=sys.stderr)
-        return found
-    found = encoder.extract(records, card, split)
-    refuse_replaced(records, card)
-    keep(file, lambda aside: np.savez(aside, **found._asdict()))
-    print(f"features of {split}: kept in {file}", file=sys.stderr)
-    return found
+    return features.found_or_kept(encoder.definition, records, split, make)
 
 
 def feature_file(encoder: Extractor, card: Card, split: str) -> Path:
     """Where the features of a split are kept; the file need not be there."""
-    if split not in card.splits:
-        raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
-    view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
-    shards = [shard.sha256 for shard in card.splits[split].shards]
-    definition = {**encoder.definition, **view, "shards": shards, "version": __version__}
-    text = json.dumps(definition, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    backbone = encoder.definition["backbone"].replace(":", "-")
-    return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
-
-
-def read_features(file: Path, examples: int) -> Features:
-    """Features from a file; `DataError` says what is wrong with its content."""
-    content = read_npz(file, _MOST_BYTES)  # checks the checksum of every array
-    if set(content) != set(Features._fields):
-        raise DataError(f"it holds {', '.join(content)[:200]}")
-    found = Features(**content)
-    if not len(found.ids) == len(found.labels) == len(found.values) == examples:
-        raise DataError(f"{len(found.values)} images, not {examples}")
-    if found.values.ndim != 2 or found.values.dtype != np.float32:
-        raise DataError("it holds values that are no features")
-    if not np.isfinite(found.values).all():
-        raise DataError("it holds values that are not finite")
-    return found
+    return features.feature_file(encoder.definition, card, split)

@@ -83,6 +83,51 @@ def _one_vs_rest(values, labels, query, grid) -> Iterator[np.ndarray]:
         yield np.stack(columns, axis=1)
 
 
+def linear_layer(
+    values: np.ndarray, labels: np.ndarray, classes: int, c: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The regression of `linear` as the weights of a Dense layer on features as they are.
+
+    Args:
+        values, labels, classes, c: as in `linear`.
+
+    Returns:
+        float32 `(d, classes)` and `(classes,)`: kernel and bias. What no training image has, and in
+        several labels what every one has, gets no kernel, and the bias of the constant of `linear`.
+    """
+    scaler = StandardScaler().fit(values.astype(np.float64))
+    values = scaler.transform(values.astype(np.float64))
+    exclusive = task_of_labels(labels).exclusive
+    kernel, bias = np.zeros((values.shape[1], classes)), np.zeros(classes)
+
+    def fit(targets) -> tuple[np.ndarray, np.ndarray]:
+        with threadpool_limits(1):
+            model = LogisticRegression(C=c, max_iter=_MAX_ITERATIONS).fit(values, targets)
+        return model.coef_.T, model.intercept_
+
+    if exclusive:
+        present = np.unique(labels)
+        bias[:] = np.log(1 / (len(labels) + 2))
+        if len(present) > 2:
+            kernel[:, present], bias[present] = fit(labels)
+        elif len(present) == 2:  # one logit, for the second against the first
+            found, offset = fit(labels)
+            kernel[:, present] = found * [-0.5, 0.5]
+            bias[present] = offset * np.array([-0.5, 0.5])
+        else:
+            bias[present] = 0
+    else:
+        for column, targets in enumerate(labels.T):
+            positives = int(targets.sum())
+            if 0 < positives < len(targets):
+                found, offset = fit(targets)
+                kernel[:, column], bias[column] = found[:, 0], offset[0]
+            else:
+                bias[column] = np.log((positives + 1) / (len(targets) - positives + 1))
+    kernel /= scaler.scale_[:, None]
+    return kernel.astype(np.float32), (bias - scaler.mean_ @ kernel).astype(np.float32)
+
+
 def knn(
     values: np.ndarray, labels: np.ndarray, query: np.ndarray, classes: int, grid: Sequence[int]
 ) -> Iterator[np.ndarray]:

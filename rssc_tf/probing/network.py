@@ -1,21 +1,18 @@
 """The frozen networks of encoders, built. Apart from `encoder`, because TensorFlow takes seconds to
 import, which features that are in the cache do without."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.models.views import pooled
 from rssc_tf.runs import load_run
-from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.initial import initialise, open_weights
-from rssc_tf.weights.padding import paddings
 from rssc_tf.weights.size import default_size
 from tfrecords_tools.common.errors import DataError, RsscError
 
@@ -74,21 +71,6 @@ def definition_of(model: keras.Model, backbone: str, image_size: int, precision:
         "precision": precision,
         "weights_sha256": weights_sha256(model),
     }
-
-
-def weights_sha256(model: keras.Model) -> str:
-    """Hash of what turns a classifier's pixels into features: normalisation, padding, weights.
-
-    By value: a run, the weights file it began with (if nothing was trained) and a copy of either
-    under another name have the same.
-    """
-    layer, backbone = model.get_layer("normalization"), model.get_layer("backbone")
-    facts = [layer.scale, layer.offset, layer.bgr, paddings(backbone)]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    for value in backbone.get_weights():
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
 
 
 def features_of(model: keras.Model) -> Callable:

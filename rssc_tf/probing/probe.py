@@ -95,16 +95,16 @@ def probe(
     if k is not None and k > examples:
         raise SettingError("k", f"is at most the {examples} training images", k)
 
-    train = kept_features(encoder, folder, card, "train")
+    train = kept_features(encoder, records, "train")
     linear_is_open = method != "knn" and protocol == "default" and c is None
     knn_is_open = method != "linear" and k is None
     val = folds = None
     if linear_is_open or knn_is_open:
         if "val" in card.splits and tested != "val":
-            val = kept_features(encoder, folder, card, "val")
+            val = kept_features(encoder, records, "val")
         else:
             folds = _folds(train, folder, seed)
-    test = kept_features(encoder, folder, card, tested)
+    test = kept_features(encoder, records, tested)
     data = Data(train, val, folds, test, len(card.classes))
 
     found = {}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rssc_tf.evaluation.features import Features, refuse_not_finite
 from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.models.view_count import check_views
 from rssc_tf.predict import load_saved_model
-from rssc_tf.probing.features import Features, refuse_not_finite
+from rssc_tf.records import Records
 from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
@@ -64,16 +65,19 @@ class ExportEncoder:
         """As of `Encoder`."""
         return lambda images: self._images(images=images)["features"]
 
-    def extract(self, records: Path, card: Card, split: str) -> Features:
+    def extract(self, records: Records, split: str) -> Features:
         """As of `Encoder`. An image at a time, because they may be of several sizes."""
         from pipelines.images import decode_whole
         from pipelines.records import explain_damage, read
         from tfrecords_tools.records.schema import parse
 
         apply, (ids, labels, values) = self.apply(), ([], [], [])
-        examples = card.splits[split].examples
-        with explain_damage(records), progress_bar(f"features of {split}", examples) as advance:
-            for example in read(records, card, split).map(parse):
+        card, examples = records.card, records.splits[split]
+        with (
+            explain_damage(records.path),
+            progress_bar(f"features of {split}", examples) as advance,
+        ):
+            for example in read(records.path, card, split).map(parse):
                 image = decode_whole(example["image"]).numpy()
                 turned = [apply(batch).numpy() for batch in self._views_of(image)]
                 ids.append(example["id"].numpy().decode())

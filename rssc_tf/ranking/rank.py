@@ -121,7 +121,7 @@ def _prepare(
     there = all(feature_file(encoder, card, split).is_file() for split in splits)
     begun = time.perf_counter()
     for split in splits:
-        found = kept_features(encoder, records.path, card, split)
+        found = kept_features(encoder, records, split)
         train = train or found
         files[split] = Split(feature_file(encoder, card, split), card.splits[split].examples)
     seconds = None if there else time.perf_counter() - begun

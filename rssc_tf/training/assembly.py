@@ -10,10 +10,10 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -25,13 +25,14 @@ from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_classifier, head_initializer
 from rssc_tf.models.input_size import at_side
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
+from rssc_tf.records import Records
 from rssc_tf.settings import Settings, definition
-from rssc_tf.tasks import task_of
-from rssc_tf.training.distribution import device_batches, dtype_policy, global_batch
+from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.distribution import device_batches, global_batch
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import Initial, initialise
-from tfrecords_tools.records.card import Card
 
 # Settings that decide the weights, and that a traced step does not know of: they are in the values
 # of its variables and in its batches.
@@ -39,7 +40,7 @@ _ASSIGNED = frozenset(
     (
         *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
         *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
-        *("augment", "exclude_leaks"),
+        *("augment", "exclude_leaks", "head_first", "recipe"),
     )
 )
 _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
@@ -54,15 +55,25 @@ class Assembly:
         optimizer: built for its variables.
         schedule: of its learning rate; has `assign(peak, steps)`.
         step: see `training_step`.
+        step_of: makes one of a part of the model.
         forward: the model for inference.
+        average: of the weights, that takes their place in the end; `None`: they are what they are.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     schedule: keras.optimizers.schedules.LearningRateSchedule
     step: object
+    step_of: Callable[[keras.Model], Callable]
     forward: Forward
+    average: WeightAverage | None
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
+
+    @cached_property
+    def head(self) -> "Head":
+        """The classifier without its backbone."""
+        model = keras.Model(self.model.get_layer("pool").output, self.model.output)
+        return Head(self.step_of(model), Forward(model, self.forward.compiled))
 
     def begin(self, initial: Initial, seed: int) -> None:
         """Gives all variables the values that they would have in a new assembly."""
@@ -74,6 +85,23 @@ class Assembly:
         head.bias.assign(tf.zeros_like(head.bias))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
+        self.begin_average()
+
+    def begin_average(self) -> None:
+        """The average, if there is one, begins with the model's present weights."""
+        if self.average:
+            self.average.begin()
+
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """In the block, the model has the weights that count: the average, if there is one."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
+
+
+class Head(NamedTuple):
+    """A step on features, float32 `(batch, d)`, in place of images; and what gives their logits."""
+
+    step: Callable
+    forward: Forward
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class Training:
     Attributes:
         assembly: model, optimizer, step.
         config: settings; `epochs` and `learning_rate` are those of the stage.
-        card: of the records `config.target`.
+        records: of the stage, `config.target`.
         distribution: devices.
         exclude: ids of training examples that are left out.
         examples: how many there are without them.
@@ -93,7 +121,7 @@ class Training:
 
     assembly: Assembly
     config: Settings
-    card: Card
+    records: Records
     distribution: tf.distribute.Strategy
     exclude: Sequence[str]
     examples: int
@@ -108,6 +136,16 @@ class Training:
         """One optimizer step on the next of `batches`; see `training_step`."""
         return self.assembly.step(inputs)
 
+    @property
+    def forward(self) -> Forward:
+        """From what `validation_batches` hold to logits."""
+        return self.assembly.forward
+
+    def validation_batches(self, size: int) -> tf.data.Dataset:
+        """The `val` split once, `(images, labels)`, kept where the training images are."""
+        config = self.config
+        return self.records.split("val", size, cache=config.cache, threads=config.workers)
+
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
         """Endless batches for `take_step`, on the devices, from that of a step.
 
@@ -118,8 +156,8 @@ class Training:
 
         def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(
-                Path(self.config.target),
-                self.card,
+                self.records.path,
+                self.records.card,
                 context.get_per_replica_batch_size(self.batch),
                 seed=self.config.seed,
                 start=step * self.batch,
@@ -158,7 +196,7 @@ def set_seed(seed: int) -> None:
 
 def build_training(
     config: Settings,
-    card: Card,
+    records: Records,
     initial: Initial,
     distribution: tf.distribute.Strategy,
     exclude: Sequence[str] = (),
@@ -166,8 +204,8 @@ def build_training(
     """Puts a stage together; within `shared_assemblies`, from what an earlier one has left.
 
     Args:
-        config: settings, resolved; `target` are the records of the stage.
-        card: of these records.
+        config: settings, resolved.
+        records: of the stage, `config.target`.
         initial: where the backbone starts. It becomes part of the model, or is copied into it.
         distribution: devices.
         exclude: ids of training examples to leave out.
@@ -175,22 +213,22 @@ def build_training(
     Raises:
         RsscError: the batch is too small for the devices.
     """
-    examples = count_kept(Path(config.target), card, "train", exclude)
+    examples = count_kept(records.path, records.card, "train", exclude)
     batch = global_batch(config.batch_size, examples, distribution)
     steps = math.ceil(config.epochs * examples / batch)
     rate = config.learning_rate or config.target_rate()
-    key = None if _kept is None else _shape(config, card, initial, distribution)
+    key = None if _kept is None else _shape(config, records, initial, distribution)
     assembly = None if key is None else _kept.pop(key, None)
     if assembly:
         assembly.begin(initial, config.seed)
         assembly.schedule.assign(rate, steps)
     else:
-        assembly = _assemble(config, card, initial, distribution, rate, steps)
+        assembly = _assemble(config, records, initial, distribution, rate, steps)
     if key is not None:
         _kept[key] = assembly
         while len(_kept) > _KEPT:  # the one that was not used for longest
             del _kept[next(iter(_kept))]
-    return Training(assembly, config, card, distribution, exclude, examples, batch, steps)
+    return Training(assembly, config, records, distribution, exclude, examples, batch, steps)
 
 
 _kept: dict[str, Assembly] | None = None
@@ -213,7 +251,7 @@ def shared_assemblies() -> Iterator[None]:
 
 def _assemble(
     config: Settings,
-    card: Card,
+    records: Records,
     initial: Initial,
     distribution: tf.distribute.Strategy,
     rate: float,
@@ -224,7 +262,7 @@ def _assemble(
         model = build_classifier(
             initial.backbone,
             initial.normalization,
-            len(card.classes),
+            len(records.classes),
             config.image_size,
             frozen=config.head == "linear",
             seed=config.seed,
@@ -237,11 +275,19 @@ def _assemble(
             weight_decay=config.weight_decay,
             precision=config.precision,
         )
-    losses = partial(task_of(card).losses, label_smoothing=config.label_smoothing)
-    step = training_step(model, optimizer, distribution, losses)
+        momentum = config.ema_momentum
+        average = WeightAverage(model, momentum) if momentum else None
+    step_of = partial(
+        training_step,
+        optimizer=optimizer,
+        distribution=distribution,
+        losses=partial(records.task.losses, label_smoothing=config.label_smoothing),
+        average=average,
+        freeze_statistics=config.freeze_statistics,
+    )
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step, forward, fresh)
+    return Assembly(model, optimizer, schedule, step_of(model), step_of, forward, average, fresh)
 
 
 def _summary(variable) -> np.ndarray:
@@ -251,7 +297,7 @@ def _summary(variable) -> np.ndarray:
 
 
 def _shape(
-    config: Settings, card: Card, initial: Initial, distribution: tf.distribute.Strategy
+    config: Settings, records: Records, initial: Initial, distribution: tf.distribute.Strategy
 ) -> str:
     """All that a traced step depends on. Batches and images of another size are traced anew."""
     layer = initial.normalization
@@ -259,7 +305,7 @@ def _shape(
     facts = [
         _structure(initial.backbone),
         [layer.scale, layer.offset, layer.bgr],
-        [card.task, len(card.classes)],
+        [records.card.task, len(records.classes)],
         {name: value for name, value in settings.items() if name not in _ASSIGNED},
         id(distribution),
     ]

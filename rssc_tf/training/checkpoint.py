@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -65,14 +64,15 @@ class Checkpointer:
         optimizer: built keras optimizer.
         progress: the `Progress` to save and to restore into.
         keep: how many checkpoints stay, the newest.
+        average: of the model's weights, a `WeightAverage`, if there is one.
     """
 
-    def __init__(self, folder: Path, model, optimizer, progress: Progress, keep: int):
+    def __init__(self, folder: Path, model, optimizer, progress: Progress, keep: int, average=None):
         content = {"model": model.variables, "optimizer": optimizer.variables}
-        self._checkpoint = tf.train.Checkpoint(
-            progress=progress,
-            **{name: [variable.value for variable in found] for name, found in content.items()},
-        )
+        content = {name: [one.value for one in found] for name, found in content.items()}
+        if average:
+            content["average"] = average.variables
+        self._checkpoint = tf.train.Checkpoint(progress=progress, **content)
         self._folder, self._progress, self._keep = Path(folder), progress, keep
         self._manager: tf.train.CheckpointManager | None = None
 
@@ -172,12 +172,12 @@ def _damage(path: str) -> str | None:
     return None
 
 
-def snapshot(model: keras.Model) -> list[tf.Tensor]:
-    """The values of all variables of a model, on the device where they are."""
-    return [tf.convert_to_tensor(variable.value) for variable in model.variables]
+def snapshot(variables: Sequence) -> list[tf.Tensor]:
+    """The values of variables, on the device where they are."""
+    return [tf.convert_to_tensor(variable) for variable in variables]
 
 
-def put_back(model: keras.Model, values: Sequence) -> None:
+def put_back(variables: Sequence, values: Sequence) -> None:
     """Assigns what `snapshot` took, or arrays like it."""
-    for variable, value in zip(model.variables, values, strict=True):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -98,14 +98,3 @@ def synchronized(model: keras.Model, distribution: tf.distribute.Strategy) -> It
     finally:
         for layer in layers:
             layer.synchronized = False
-
-
-@contextlib.contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Builds layers under a Keras dtype policy, and restores the old one."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -7,7 +7,6 @@ import pandas as pd
 import tensorflow as tf
 
 from rssc_tf.evaluation.metrics import display_name
-from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Progress, snapshot
 from rssc_tf.training.validation import Validation
@@ -26,7 +25,7 @@ class EpochEnd:
     def __init__(self, training: Training, folder: Path):
         self._training, self._folder = training, folder
         self._validate = Validation(training)
-        self._headline = f"val_{task_of(training.card).headline}"
+        self._headline = f"val_{training.records.task.headline}"
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def __call__(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
@@ -40,6 +39,10 @@ class EpochEnd:
         Returns:
             A line for people, or `None` if it was stopped; then nothing has changed.
         """
+        with self._training.assembly.averaged():
+            return self._end(epoch, progress, stopping)
+
+    def _end(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
         scores = self._validate(stopping)
         if scores is None:
             return None
@@ -64,7 +67,7 @@ class EpochEnd:
             return
         best = progress.best
         if best is None or self._rank(row) > self._rank(best):
-            progress.best, progress.best_weights = row, snapshot(self._training.model)
+            progress.best, progress.best_weights = row, snapshot(self._training.model.variables)
 
     def _rank(self, row: dict) -> tuple[float, float]:
         # A small split has ties; the surer model wins.

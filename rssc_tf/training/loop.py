@@ -16,6 +16,7 @@ from rssc_tf.training.assembly import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.epoch_end import EpochEnd
+from rssc_tf.training.head_first import fit_head
 from rssc_tf.training.interrupts import Interrupts, Stopped
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
@@ -50,17 +51,25 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
     """
     # --- lengths, and where the checkpoint stands ---
     config, model, assembly = training.config, training.model, training.assembly
-    records, examples = Path(config.target), training.examples
+    records, examples = training.records.path, training.examples
     batch, last_step = training.batch, training.steps
     epoch_ends = {
         math.ceil((epoch + 1) * examples / batch): epoch + 1 for epoch in range(config.epochs)
     }
     progress = Progress(batch)
     checkpointer = Checkpointer(
-        folder / "checkpoints", model, assembly.optimizer, progress, config.keep_checkpoints
+        folder / "checkpoints",
+        model,
+        assembly.optimizer,
+        progress,
+        config.keep_checkpoints,
+        assembly.average,
     )
     with cluster.chief_first():
         resumed = checkpointer.restore(tidy=cluster.chief)
+    if config.head_first and not resumed:
+        fit_head(model, training.records)
+        assembly.begin_average()
     _check_resumed(progress, batch, folder, cluster)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
@@ -123,7 +132,9 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
             progress.step += 1
             bar(batch)
     if progress.best_weights is not None:
-        put_back(model, progress.best_weights)
+        put_back(model.variables, progress.best_weights)
+    elif assembly.average:
+        assembly.average.keep()
     return progress
 
 

@@ -7,37 +7,37 @@ from pathlib import Path
 
 from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder, find, keep
-from rssc_tf.settings import Settings
+from rssc_tf.records import Records
 from tfrecords_tools.auditing.leaks import find_leaks
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import MIB
-from tfrecords_tools.records.card import Card, refuse_replaced
+from tfrecords_tools.records.card import refuse_replaced
 
 _MOST_BYTES = 256 * MIB  # of ids: a million images
 
 
-def leaked_ids(config: Settings, source: Card, target: Card) -> list[str]:
+def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
     """Ids of source images, of any split, that are also in the target's test split.
 
     The search reads both sets once; what it found is kept in the cache for the same two cards.
-    Warns where such images are among the source's training images and are not excluded: the
-    regime's gain would then be partly a memory of the test.
+    Warns where such images are among the source's training images and are not `excluded` from
+    these: the regime's gain would then be partly a memory of the test.
     """
     if "test" not in target.splits:
         return []
-    key = hashlib.sha256(f"{source.sha256} {target.sha256}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{source.card.sha256} {target.card.sha256}".encode()).hexdigest()[:16]
     found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key}.json"
     leaks = find(found, _read)
     if leaks is None:
-        leaks = find_leaks(Path(config.source), Path(config.target))
-        refuse_replaced(Path(config.source), source)
-        refuse_replaced(Path(config.target), target)
+        leaks = find_leaks(source.path, target.path)
+        for records in (source, target):
+            refuse_replaced(records.path, records.card)
         text = json.dumps(leaks, ensure_ascii=False)
         keep(found, lambda aside: aside.write_text(text, encoding="utf-8"))
-    examples = source.splits["train"].examples
-    trained = examples - count_kept(Path(config.source), source, "train", leaks)
-    if trained and not config.exclude_leaks:
+    examples = source.splits["train"]
+    trained = examples - count_kept(source.path, source.card, "train", leaks)
+    if trained and not excluded:
         warnings.warn(
             f"{trained} of {examples} source training images show a photograph of the target's "
             "test split: pass `exclude_leaks=True` to leave them out",

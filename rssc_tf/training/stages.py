@@ -7,8 +7,8 @@ the cache under a key of all that defines it, so that many targets pay for it on
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,6 +20,7 @@ from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
@@ -34,7 +35,8 @@ from rssc_tf.settings import (
 )
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
-from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import discard_damaged
 from rssc_tf.training.loop import train
@@ -46,17 +48,27 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.records.card import CARD_NAME, Card, open_records, read_card, refuse_replaced
+from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_replaced
 from tfrecords_tools.records.shards import check_shards
 
 
-def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
+def run_regime(
+    config: Settings,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    source_round: Settings | None = None,
+    split: str | None = None,
+) -> dict:
     """Trains one regime and evaluates it on the target's test split.
 
     Args:
         config: the settings.
         out: run folder. One that the same settings left unfinished is continued.
         overwrite: replace what is there.
+        source_round: the settings, resolved, whose source round it starts from, where those of the
+            target round are others.
+        split: evaluate on this one instead; the test split is then not read.
 
     Returns:
         The content of `out/metrics.json`.
@@ -71,50 +83,55 @@ def run_regime(config: Settings, out: Path, *, overwrite: bool = False) -> dict:
     regime = get_regime(config.strategy)
     target = _open(config.target)
     source = _open(config.source) if regime.source_round else None
-    if source and source.task != target.task:
+    if source is not None and source.task != target.task:
         raise RsscError(
-            f"source {config.source} is {source.task}, target {config.target} is {target.task}: "
-            "both must have the same task"
+            f"source {config.source} is {source.card.task}, target {config.target} is "
+            f"{target.card.task}: both must have the same task"
         )
     asked = config
-    config = resolve(asked, asked.image_size or _default_size(asked, target, out, overwrite))
+    config = resolve(asked, asked.image_size or _default_size(asked, target.card, out, overwrite))
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
-    with stopping_at_once(), cluster.watched(), _alone_in(out, cluster):
+    alone = sole_writer(out) if cluster.chief else nullcontext()
+    with stopping_at_once(), cluster.watched(), alone:
         if cluster.chief:
-            _check_out(out, config, target, overwrite)
+            _check_out(out, config, target.card, overwrite)
             if not asked.image_size:
-                say_size(config.image_size, crop_side(target.side))
-        return _run_stages(config, out, overwrite, target, source, cluster)
+                say_size(config.image_size, crop_side(target.card.side))
+        source_config = None
+        if source is not None:
+            source_config = with_source_settings(source_round or config)
+        trained = _run_stages(config, source_config, out, overwrite, target, source, cluster)
+        return _evaluate(trained, config, target, out, cluster, split)
 
 
 def _run_stages(
     config: Settings,
+    source_config: Settings | None,
     out: Path,
     overwrite: bool,
-    target: Card,
-    source: Card | None,
+    target: Records,
+    source: Records | None,
     cluster: Cluster,
-) -> dict:
+) -> Forward | None:
     # --- before anything is written ---
     cluster.same(
-        [definition(config), target.sha256, source and source.sha256],
+        [definition(config), target.card.sha256, None if source is None else source.card.sha256],
         "worker {worker} has other settings or records than the chief: start all with one command",
     )
     regime = get_regime(config.strategy)
-    source_config = with_source_settings(config) if source else None
     initial = initial_backbone(source_config or config, regime.pretraining, cluster.distribution)
     stages = [{"stage": "initial", **initial.provenance}]
-    if source:
+    if source is not None:
         with cluster.chief_first():
-            leaks = leaked_ids(config, source, target)
+            leaks = leaked_ids(source, target, config.exclude_leaks)
         excluded = leaks if config.exclude_leaks else []
 
     # --- the stages ---
     if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
-        _begin(config, target, out, overwrite)
-    if source:
+        _begin(config, target.card, out, overwrite)
+    if source is not None:
         folder = _source_round(source_config, source, initial, cluster, excluded)
         initial = _trained_backbone(folder, cluster, config)
         facts = {"records": source.name, "folder": str(folder)}
@@ -122,16 +139,15 @@ def _run_stages(
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)
-    trained = _train_stage(config, target, initial, out, cluster, stages)
-    return _evaluate(trained, config, target, out, cluster)
+    return _train_stage(config, target, initial, out, cluster, stages)
 
 
-def _open(records: str) -> Card:
-    card = open_records(Path(records))
-    check_shards(Path(records), card)
-    if "train" not in card.splits:
-        raise RsscError(f"{records} has no training split: convert with `train_fraction` above 0")
-    return card
+def _open(path: str) -> Records:
+    records = Records(path)
+    check_shards(records.path, records.card)
+    if "train" not in records.splits:
+        raise RsscError(f"{path} has no training split: convert with `train_fraction` above 0")
+    return records
 
 
 def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) -> int:
@@ -144,8 +160,8 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
     return default_size(crop, config.backbone, regime.pretraining, config.weights)
 
 
-def _test_split(card: Card) -> str:
-    return next(split for split in ("test", "val", "train") if split in card.splits)
+def _test_split(records: Records) -> str:
+    return next(split for split in ("test", "val", "train") if split in records.splits)
 
 
 def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
@@ -189,24 +205,17 @@ def _begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
         save_config(config, aside / CONFIG)
 
 
-@contextmanager
-def _alone_in(out: Path, cluster: Cluster) -> Iterator[None]:
-    """Refuses to train in a folder that another process writes."""
-    with sole_writer(out) if cluster.chief else nullcontext():
-        yield
-
-
 def _source_round(
-    config: Settings, card: Card, initial: Initial, cluster: Cluster, excluded: list[str]
+    config: Settings, records: Records, initial: Initial, cluster: Cluster, excluded: list[str]
 ) -> Path:
     """The folder of a finished source round, found in the cache or made there."""
     defined = {"settings": definition(config, (WEIGHTS,)), "procedure": PROCEDURE}
-    defined |= {"initial": initial.provenance, "records": card.sha256}
+    defined |= {"initial": initial.provenance, "records": records.card.sha256}
     if excluded:
         defined["excluded"] = excluded
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    name = f"{card.name}-{config.backbone}-{key}".replace(":", "-")
+    name = f"{records.name}-{config.backbone}-{key}".replace(":", "-")
     folder = cache_folder() / "source-rounds" / name
     # Runs that start together, such as shards of a comparison, must not both make it.
     with sole_writer(folder, wait=True) if cluster.chief else nullcontext():
@@ -216,10 +225,10 @@ def _source_round(
             print(f"source round: found in {folder}", file=sys.stderr)
             return folder
         if cluster.chief and not (folder / CONFIG).is_file():
-            _begin(config, card, folder, overwrite=True)
+            _begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
-        trained = _train_stage(config, card, initial, folder, cluster, stages, excluded)
-        _evaluate(trained, config, card, folder, cluster)
+        trained = _train_stage(config, records, initial, folder, cluster, stages, excluded)
+        _evaluate(trained, config, records, folder, cluster)
         if cluster.chief:
             seal(folder / MODEL)
     return folder
@@ -239,7 +248,7 @@ def _trained_backbone(folder: Path, cluster: Cluster, config: Settings) -> Initi
 
 def _train_stage(
     config: Settings,
-    card: Card,
+    records: Records,
     initial: Initial,
     folder: Path,
     cluster: Cluster,
@@ -262,8 +271,8 @@ def _train_stage(
             save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
-    training = build_training(config, card, initial, cluster.distribution, excluded)
-    title = f"{config.strategy} on {card.name}"
+    training = on_features(build_training(config, records, initial, cluster.distribution, excluded))
+    title = f"{config.strategy} on {records.name}"
     progress = train(training, folder, cluster, title)
     if cluster.chief:
         with new_file(folder / MODEL) as aside:
@@ -275,13 +284,17 @@ def _train_stage(
 
 
 def _evaluate(
-    trained: Forward | None, config: Settings, card: Card, folder: Path, cluster: Cluster
+    trained: Forward | None,
+    config: Settings,
+    records: Records,
+    folder: Path,
+    cluster: Cluster,
+    split: str | None = None,
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
-        refuse_replaced(Path(config.target), card)
-        split, model = _test_split(card), trained or load_model(folder)
-        records = Records(config.target, card)
+        refuse_replaced(records.path, records.card)
+        split, model = split or _test_split(records), trained or load_model(folder)
         metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
 from rssc_tf.models.embedding import deterministic_embedding
+from rssc_tf.models.frozen_statistics import frozen_statistics
 from rssc_tf.models.fused_norm import fused_batch_normalization
 from rssc_tf.models.max_pool import deterministic_max_pooling
+from rssc_tf.training.average import WeightAverage
 from rssc_tf.training.distribution import on_one_device, synchronized
 
 
@@ -26,6 +28,8 @@ def training_step(
     optimizer: keras.optimizers.Optimizer,
     distribution: tf.distribute.Strategy,
     losses: Callable,
+    average: WeightAverage | None = None,
+    freeze_statistics: bool = False,
 ) -> Callable:
     """A function of `(images, labels)` of all replicas to the mean loss over the global batch.
 
@@ -36,6 +40,8 @@ def training_step(
         optimizer: built for the model's trainable variables.
         distribution: devices.
         losses: `(labels, logits)` to the loss of each example; see `tasks.Task.losses`.
+        average: of the weights; it is updated too.
+        freeze_statistics: whether BatchNormalization keeps its statistics.
     """
     compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
 
@@ -55,8 +61,10 @@ def training_step(
     # The whole step is compiled, never the replica's alone: inside `run` of several GPUs
     # TensorFlow keeps a compiled function as it is, and the optimizer cannot meet the others.
     def step(inputs):
-        with _as_trained(model, distribution, compiled):
+        with _as_trained(model, distribution, compiled, freeze_statistics):
             loss = distribution.run(replica_step, args=inputs)
+        if average:
+            average.update()
         return distribution.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None)
 
     return Compiled(step) if compiled else tf.function(step)
@@ -64,12 +72,15 @@ def training_step(
 
 @contextlib.contextmanager
 def _as_trained(
-    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool
+    model: keras.Model, distribution: tf.distribute.Strategy, compiled: bool, freeze: bool
 ) -> Iterator[None]:
     """Layers do in the block what they do in a training step on these devices."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(synchronized(model, distribution))
-        stack.enter_context(fused_batch_normalization(model))
+        if freeze:
+            stack.enter_context(frozen_statistics(model))
+        else:
+            stack.enter_context(synchronized(model, distribution))
+            stack.enter_context(fused_batch_normalization(model))
         if compiled:
             stack.enter_context(deterministic_max_pooling(model))
             stack.enter_context(deterministic_embedding(model))

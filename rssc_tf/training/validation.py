@@ -7,13 +7,10 @@ and keeps its images where the training's are kept.
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.metrics import score
-from rssc_tf.tasks import task_of
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.distribution import on_this_device
 
@@ -27,22 +24,12 @@ class Validation:
 
     def __init__(self, training: Training):
         self._training = training
-        card = training.card
         size = training.batch // training.distribution.num_replicas_in_sync
-        examples = card.splits["val"].examples if "val" in card.splits else 0
+        examples = training.records.splits.get("val", 0)
         self._count = -(-examples // size)
         self._batches: Iterator = iter(())
         if examples:
-            dataset = evaluation_batches(
-                Path(training.config.target),
-                card,
-                "val",
-                size,
-                training.config.workers,
-                training.config.cache,
-            )
-            dataset = dataset.map(lambda images, labels, _: (images, labels)).repeat()
-            self._batches = iter(on_this_device(dataset))
+            self._batches = iter(on_this_device(training.validation_batches(size).repeat()))
 
     def batches(self) -> Iterator:
         """`(images, labels)` of the split once, on the device."""
@@ -57,12 +44,12 @@ class Validation:
         Returns:
             Nothing in it if there is no such split; `None` if it was stopped, and is over then.
         """
-        task = task_of(self._training.card)
+        task = self._training.records.task
         found = []
         for images, labels in self.batches():
             if stopping():
                 return None
-            logits = self._training.assembly.forward(images)
+            logits = self._training.forward(images)
             found.append((task.probabilities(logits), labels))
         if not found:
             return {}

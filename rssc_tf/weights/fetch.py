@@ -24,6 +24,10 @@ _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
 
 
+class CannotFetch(DataError):
+    """There is no network, or nothing at the address."""
+
+
 class Downloadable(Protocol):
     """A row of the table with a `url`, or an address."""
 
@@ -73,9 +77,9 @@ def fetch(entry: Downloadable) -> Path:
     return path
 
 
-def _cannot(entry: Downloadable, path: Path, error: Exception) -> DataError:
+def _cannot(entry: Downloadable, path: Path, error: Exception) -> CannotFetch:
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    return DataError(
+    return CannotFetch(
         f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
         f"`weights`, or put it at {path}"
     )

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import h5py
 from rssc_tf.weights.hdf5 import open_hdf5
 from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.common.regular_files import MOST_JSON, open_regular
 
@@ -52,7 +53,8 @@ def check_file(path: Path) -> str:
     """Says what kind of file lies at `path`, looking at its bytes and never at its name.
 
     Returns:
-        `"hdf5"`, `"keras"` (Keras 3's zip archive), `"torch"` (a zip or an older pickle).
+        `"hdf5"`, `"keras"` (Keras 3's zip archive), `"torch"` (a zip or an older pickle),
+        `"safetensors"`.
 
     Raises:
         DataError: there is no such file; it is empty or truncated; it is a web page or a Git LFS
@@ -75,10 +77,18 @@ def check_file(path: Path) -> str:
         return "hdf5"
     if head.startswith(_ZIP_MAGIC):
         return _zip_kind(path)
+    # The length of a header, which is at most 100 MB, and the header, in JSON.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 10**8:
+        return "safetensors"
+    if head.lstrip().startswith(b"{"):
+        raise DataError(
+            f"{path}: is JSON, the index of a checkpoint in several pieces or a configuration: "
+            "save the model in one piece, and give that file"
+        )
     if head[0] == 0x80:  # The PROTO opcode, with which every pickle since protocol 2 begins.
         return "torch"
     raise DataError(
-        f"{path}: is neither HDF5 nor a PyTorch checkpoint nor a .keras file "
+        f"{path}: is neither HDF5 nor safetensors nor a PyTorch checkpoint nor a .keras file "
         f"(it begins with {head[:8]!r})"
     )
 
@@ -121,12 +131,16 @@ def check_keras(path: Path) -> None:
 
     Raises:
         DataError: it is no whole archive of a model, or holds what Keras should not follow.
+        MissingExtra: it was made with KerasHub, which is not installed.
     """
     with open_zip(path) as archive:
         damaged = archive.testzip()
         if damaged is not None:
             raise DataError(f"{damaged} in it is damaged")
-        config_member(archive)
+        # Of a part of the model as `"module": "keras_hub..."`; versions before 0.2 made their
+        # ResNets with it.
+        if '"keras_hub' in json.dumps(config_member(archive)) and not find_spec("keras_hub"):
+            raise MissingExtra(f"{path}, made with KerasHub,", "hub")
         with open_hdf5(path, weights_member(archive)):
             pass
 

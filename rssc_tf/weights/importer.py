@@ -10,6 +10,7 @@ import keras
 
 from rssc_tf.models.backbones import Backbone, get_backbone
 from rssc_tf.models.normalization import MODES, Normalization
+from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights import layouts
 from rssc_tf.weights.files import (
     check_file,
@@ -18,9 +19,11 @@ from rssc_tf.weights.files import (
     read_metadata,
     sha256_of,
 )
+from rssc_tf.weights.guess import guess
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
 from rssc_tf.weights.row import Weights, is_non_commercial
+from rssc_tf.weights.safetensors_file import read_safetensors
 from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
@@ -78,15 +81,15 @@ def import_file(
     if path.is_dir():
         path = model_of_run(path)
     kind = check_file(path)
-    if prefix is not None and kind != "torch":
+    if prefix is not None and kind not in TENSORS:
         raise RsscError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
     sha256 = sha256_of(path)
     entry = known or by_sha256(sha256)
     if kind == "keras" and _is_ours(path):
         return _from_classifier(path, name, normalization, sha256)
     read = (
-        _from_torch(path, name, entry, prefix)
-        if kind == "torch"
+        _from_tensors(path, kind, name, entry, prefix)
+        if kind in TENSORS
         else _from_keras(path, kind, name, entry)
     )
     metadata = {
@@ -147,9 +150,18 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
 
 
-def _from_torch(path: Path, name: str | None, entry: Weights | None, prefix: str | None) -> _Read:
-    tensors = read_torch(path)
-    name = name or (entry.backbone if entry else layouts.guess(path, tensors))
+# Kinds of files that hold tensors as PyTorch calls them, and their readers.
+TENSORS = {"torch": read_torch, "safetensors": read_safetensors}
+
+
+def _from_tensors(
+    path: Path, kind: str, name: str | None, entry: Weights | None, prefix: str | None
+) -> _Read:
+    tensors = TENSORS[kind](path)
+    if name is None:
+        name = entry.backbone if entry else guess(path, tensors)
+        if entry is None:
+            _warn_of_activation(path, name)
     model = build(get_backbone(name), layouts.padding_of(name))
     matched = layouts.match(path, tensors, name, model, prefix)
     layouts.assign(matched)
@@ -160,6 +172,17 @@ def _from_torch(path: Path, name: str | None, entry: Weights | None, prefix: str
         metadata |= {"pretraining": "ssl", "normalization": by_name("swav/resnet50").normalization}
     assumed = Normalization.from_mode(matched.layout.normalization)
     return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
+
+
+def _warn_of_activation(path: Path, name: str) -> None:
+    vit = vit_name(name)
+    if vit and vit.clip:
+        other = vit._replace(quick_gelu=True)
+        warnings.warn(
+            f"{path} does not say whether its activation is GELU, as open_clip's own models have "
+            f"it, or OpenAI's QuickGELU: assuming GELU; `backbone='{other}'` is the other",
+            stacklevel=2,
+        )
 
 
 def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) -> _Read:
@@ -202,8 +225,6 @@ def _from_classifier(
     """The backbone of a run's model, with the normalisation layer that it was trained with."""
     check_keras(path)
     try:
-        import keras_hub  # noqa: F401  registers its backbones
-
         classifier = keras.models.load_model(path, compile=False, safe_mode=True)
         model, layer = classifier.get_layer("backbone"), classifier.get_layer("normalization")
     except Exception as error:

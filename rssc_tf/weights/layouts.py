@@ -5,14 +5,19 @@ kernel (channels, 1, h, w) becomes (h, w, channels, 1).
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from tfrecords_tools.common.errors import RsscError
+from rssc_tf.models.vit_names import vit_name
+from rssc_tf.weights.copies import as_prefix, choose_copy, prefixes_of
+from rssc_tf.weights.taking import Taking
+from rssc_tf.weights.vit_layouts import VitLayout, find_vit, refuse_parts, vit_arrays
+from tfrecords_tools.common.errors import DataError, RsscError
 
 # PyTorch's count of training batches: no part of the function that the model computes.
 COUNTER = "num_batches_tracked"
@@ -36,14 +41,20 @@ class Layout(NamedTuple):
     title: str
 
 
-def _resnet(layer: str) -> str:
+def _resnet(layer: str, listed: bool) -> str:
+    """`listed`: its parts as a list, `nn.Sequential(*resnet.children())`, with ReLU and pooling."""
     if layer.startswith("conv1_"):
-        return {"conv1_conv": "conv1", "conv1_bn": "bn1"}[layer]
+        names = {"conv1_conv": "0", "conv1_bn": "1"} if listed else _FIRST
+        return names[layer]
     stack, block, part, kind = re.fullmatch(r"stack(\d)_block(\d+)_(\d)_(conv|bn)", layer).groups()
-    block = f"layer{int(stack) + 1}.{block}"
+    stage = str(4 + int(stack)) if listed else f"layer{int(stack) + 1}"
+    block = f"{stage}.{block}"
     if part == "0":  # The projection on the shortcut.
         return f"{block}.downsample.{0 if kind == 'conv' else 1}"
     return f"{block}.{kind}{part}"
+
+
+_FIRST = {"conv1_conv": "conv1", "conv1_bn": "bn1"}
 
 
 def _mobilenet(layer: str, flat: bool) -> str:
@@ -75,11 +86,16 @@ def _efficientnet_lite(layer: str) -> str:
 
 
 _LAYOUTS = {
-    "resnet50": [Layout(_resnet, 1e-5, None, "torch", "torchvision's ResNet")],
-    "resnet18": [Layout(_resnet, 1e-5, None, "torch", "torchvision's ResNet")],
+    **{
+        name: [
+            Layout(partial(_resnet, listed=listed), 1e-5, None, "torch", "torchvision's ResNet")
+            for listed in (False, True)
+        ]
+        for name in ("resnet18", "resnet34", "resnet50", "resnet101")
+    },
     "mobilenet_v2": [
         Layout(
-            lambda layer, flat=flat: _mobilenet(layer, flat),
+            partial(_mobilenet, flat=flat),
             1e-5,
             "symmetric",
             "torch",
@@ -87,9 +103,12 @@ _LAYOUTS = {
         )
         for flat in (False, True)
     ],
-    "efficientnet_lite0": [
-        Layout(_efficientnet_lite, 1e-3, None, "lite", "efficientnet_lite_pytorch's Lite0")
-    ],
+    **{
+        f"efficientnet_lite{size}": [
+            Layout(_efficientnet_lite, 1e-3, None, "lite", "efficientnet_lite_pytorch's Lite")
+        ]
+        for size in range(3)
+    },
 }
 
 
@@ -102,13 +121,13 @@ class Match(NamedTuple):
     """Where a backbone's tensors are in a checkpoint.
 
     Attributes:
-        layout: Layout.
+        layout: how they are laid out.
         prefix: str. What stands before the backbone's own names: `"state_dict.module."`.
         tensors: Keras variable to (name in the checkpoint, array in Keras's order).
         dropped: names of the checkpoint's other tensors.
     """
 
-    layout: Layout
+    layout: Layout | VitLayout
     prefix: str
     tensors: list[tuple[keras.Variable, str, np.ndarray]]
     dropped: list[str]
@@ -120,36 +139,46 @@ def match(
     name: str,
     model: keras.Model,
     prefix: str | None = None,
+    problems: list[str] | None = None,
 ) -> Match:
     """Finds every variable of `model` among a checkpoint's tensors.
 
     Args:
         path: Path. For messages.
-        tensors: dict of name to array, from `read_torch`.
+        tensors: dict of name to array, from `read_torch` or `read_safetensors`.
         name: str. The backbone's name.
         model: keras.Model. The backbone, not changed here.
         prefix: optional str. Which of several copies to take, where a checkpoint holds several.
+        problems: where given, missing and misshapen tensors are noted there, and not raised.
 
     Raises:
         RsscError: a tensor is missing, has another shape (the tensor and both shapes are named)
-            or is not finite; the backbone is found more than once; or a part of it is left over,
-            so that the checkpoint is of a deeper model.
+            or is not finite; the backbone is found more than once, and no convention says which
+            is meant; or a part of it is left over, so that the checkpoint is of a deeper model.
     """
-    if name not in _LAYOUTS:
-        raise RsscError(
-            f"{path}: PyTorch checkpoints are known for {', '.join(_LAYOUTS)}, not for {name}"
-        )
-    layers = [layer for layer in model.layers if layer.variables]
-    layout, prefix = _find(path, tensors, name, layers, prefix)
-    found = []
-    for layer in layers:
-        for variable, tensor, array in _layer_arrays(
-            path, tensors, layer, prefix + layout.module(layer.name), layout.epsilon
-        ):
-            found.append((variable, tensor, array))
-    used = {tensor for _, tensor, _ in found}
-    dropped = [tensor for tensor in tensors if tensor not in used]
-    _refuse_parts(path, name, prefix, used, dropped)
+    take = Taking(path, tensors, problems)
+    if vit_name(name):
+        vit = find_vit(path, tensors, prefix)
+        if vit is None:
+            raise _not_of(path, tensors, "a vision transformer", name)
+        layout, prefix = vit.layout, vit.prefix
+        found = list(vit_arrays(take, model, vit))
+        refuse_parts(path, name, vit, take.used)
+    else:
+        if name not in _LAYOUTS:
+            raise RsscError(
+                f"{path}: PyTorch checkpoints are known for {', '.join(_LAYOUTS)} and vision "
+                f"transformers (vit_base_patch16), not for {name}"
+            )
+        layers = [layer for layer in model.layers if layer.variables]
+        layout, prefix = _find(path, tensors, name, layers, prefix)
+        found = [
+            one
+            for layer in layers
+            for one in _layer_arrays(take, layer, prefix + layout.module(layer.name), layout)
+        ]
+        _refuse_parts(take, name, prefix)
+    dropped = [tensor for tensor in tensors if tensor not in take.used]
     return Match(layout, prefix, found, dropped)
 
 
@@ -159,104 +188,66 @@ def assign(matched: Match) -> None:
         variable.assign(array)
 
 
-def guess(path: Path, tensors: Iterable[str]) -> str:
-    """The backbone whose first layers' names occur in a checkpoint; `RsscError` if none does."""
-    for name, tensor in (
-        ("efficientnet_lite0", "_conv_stem.weight"),
-        ("mobilenet_v2", "features.0.0.weight"),
-        ("resnet50", "layer1.0.conv3.weight"),
-        ("resnet18", "layer1.0.conv1.weight"),
-    ):
-        if any(f".{given}".endswith(f".{tensor}") for given in tensors):
-            return name
-    some = ", ".join(list(tensors)[:3])
-    raise RsscError(
-        f"{path}: no layout that is known ({', '.join(_LAYOUTS)}): its tensors are called "
-        f"{some}, ..."
-    )
-
-
 def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
     """The layout and the prefix under which all of the backbone is found, or most of it."""
     best = (0, None, "")
     for layout in _LAYOUTS[name]:
         wanted = [f"{layout.module(layer.name)}.weight" for layer in layers]
-        if prefix is not None:
-            prefixes = {prefix if not prefix or prefix.endswith(".") else f"{prefix}."}
-        else:
-            anchors = wanted[:2]
-            prefixes = {
-                tensor.removesuffix(anchor)
-                for tensor in tensors
-                for anchor in anchors
-                if tensor == anchor or tensor.endswith(f".{anchor}")
-            }
-        counts = {p: sum(p + tensor in tensors for tensor in wanted) for p in sorted(prefixes)}
+        prefixes = prefixes_of(tensors, wanted[:2]) if prefix is None else [as_prefix(prefix)]
+        counts = {p: sum(p + tensor in tensors for tensor in wanted) for p in prefixes}
         whole = [p for p, count in counts.items() if count == len(wanted)]
-        if len(whole) > 1:
-            raise RsscError(
-                f"{path}: holds {name} {len(whole)} times, under "
-                f"{', '.join(map(repr, whole))}: choose one with `prefix` of "
-                "rssc-tf weights import"
-            )
+        if whole:
+            return layout, choose_copy(path, name, whole)
         for p, count in counts.items():
             if count > best[0]:
                 best = (count, layout, p)
     if best[1] is None or best[0] < len(layers) // 4:
-        few = ", ".join(list(tensors)[:3])
-        raise RsscError(
-            f"{path}: not a checkpoint of {_LAYOUTS[name][0].title} ({name}): its tensors are "
-            f"called {few}, ..."
-        )
+        title = f"{_LAYOUTS[name][0].title} ({name})"
+        raise _not_of(path, tensors, title, name)
     return best[1], best[2]
 
 
-def _layer_arrays(path, tensors, layer, module: str, epsilon: float):
+def _not_of(path: Path, tensors, title: str, name: str) -> DataError:
+    few = ", ".join(list(tensors)[:3])
+    return DataError(f"{path}: not a checkpoint of {title}: its tensors are called {few}, ...")
+
+
+def _layer_arrays(take: Taking, layer, module: str, layout: Layout) -> Iterator[tuple]:
     """Yields (variable, tensor's name, array in Keras's order) for all variables of a layer."""
 
-    def take(part: str, shape: tuple[int, ...]) -> tuple[str, np.ndarray]:
+    def named(part: str, shape) -> tuple[str, np.ndarray]:
         name = f"{module}.{part}"
-        if name not in tensors:
-            raise RsscError(
-                f"{path}: the tensor {name} is missing (for the layer {layer.name}): is this "
-                "the checkpoint of another architecture?"
-            )
-        array = tensors[name]
-        if array.shape != shape:
-            raise RsscError(f"{path}: {name} has shape {array.shape}, the backbone needs {shape}")
-        array = np.asarray(array, np.float32)
-        if not np.isfinite(array).all():
-            raise RsscError(f"{path}: {name} holds values that are not finite")
-        return name, array
+        return name, take(name, tuple(shape), layer.name)
 
     if isinstance(layer, keras.layers.BatchNormalization):
-        shape = tuple(layer.gamma.shape)
-        name, gamma = take("weight", shape)
-        variance_name, variance = take("running_var", shape)
+        shape = layer.gamma.shape
+        name, gamma = named("weight", shape)
+        variance_name, variance = named("running_var", shape)
         # Both sides divide by sqrt(variance + epsilon), each by its own.
-        ratio = np.sqrt((variance + layer.epsilon) / (variance + epsilon), dtype=np.float64)
+        scale = (variance + layer.epsilon) / (variance + layout.epsilon)
+        ratio = np.sqrt(scale, dtype=np.float64)
         yield layer.gamma, name, (gamma * ratio).astype(np.float32)
-        yield layer.beta, *take("bias", shape)
-        yield layer.moving_mean, *take("running_mean", shape)
+        yield layer.beta, *named("bias", shape)
+        yield layer.moving_mean, *named("running_mean", shape)
         yield layer.moving_variance, variance_name, variance
         return
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     order, inverse = ((2, 3, 0, 1), (2, 3, 0, 1)) if depthwise else ((2, 3, 1, 0), (3, 2, 0, 1))
     kernel = layer.kernel
-    name, array = take("weight", tuple(kernel.shape[axis] for axis in inverse))
+    name, array = named("weight", [kernel.shape[axis] for axis in inverse])
     yield kernel, name, np.ascontiguousarray(array.transpose(order))
     if layer.use_bias:
-        yield layer.bias, *take("bias", tuple(layer.bias.shape))
+        yield layer.bias, *named("bias", layer.bias.shape)
 
 
-def _refuse_parts(path, name: str, prefix: str, used: set[str], dropped: list[str]) -> None:
+def _refuse_parts(take: Taking, name: str, prefix: str) -> None:
     """A head may be left over; a stage of the backbone may not: ResNet-34 contains ResNet-18."""
-    roots = {tensor.removeprefix(prefix).split(".")[0] for tensor in used}
-    for tensor in dropped:
-        if tensor.endswith(f".{COUNTER}"):
+    roots = {tensor.removeprefix(prefix).split(".")[0] for tensor in take.used}
+    for tensor in take.tensors:
+        if tensor in take.used or tensor.endswith(f".{COUNTER}"):
             continue
         if tensor.startswith(prefix) and tensor.removeprefix(prefix).split(".")[0] in roots:
             raise RsscError(
-                f"{path}: {tensor} has no place in {name}: is this the checkpoint of a deeper "
+                f"{take.path}: {tensor} has no place in {name}: is this the checkpoint of a deeper "
                 "or wider architecture?"
             )

@@ -85,9 +85,11 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     """Reads every tensor of a checkpoint.
 
     Nested dictionaries and modules become dotted names, as in `state_dict.module.conv1.weight`.
+    The states of an optimizer, which can be gigabytes, are named and not read.
 
     Returns:
-        dict of name to array, in the file's order and dtype (bfloat16 by `ml_dtypes`).
+        dict of name to array, in the file's order and dtype (bfloat16 by `ml_dtypes`). One of an
+        optimizer's states has its shape, and is zero.
 
     Raises:
         DataError: the file is truncated or damaged, names a class or function that a state dict
@@ -117,6 +119,11 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     if not arrays:
         raise DataError(f"{path}: the checkpoint holds no tensor")
     return arrays
+
+
+def is_state(name: str) -> bool:
+    """Whether a tensor is of an optimizer, and not of a model."""
+    return name.split(".")[0].startswith(("optim", "lr_sched", "scaler", "amp"))
 
 
 def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
@@ -158,21 +165,29 @@ def _open_stream(file, size: int) -> tuple[Any, Callable[[_Storage], np.ndarray]
     little = load()["little_endian"]
     unpickler = _Unpickler(file, pickles)
     root = unpickler.load()
-    keys = load()
-    arrays = {}
+    keys, places = load(), {}
     for key in keys:
         dtype, count = unpickler.storages[key]
         (stored,) = struct.unpack("<q" if little else ">q", file.read(8))
         length = count * np.dtype(dtype).itemsize
-        if stored != count or not 0 <= length <= size or key in arrays:
+        if stored != count or not 0 <= length <= size or key in places:
             raise ValueError("a storage has another size than the pickle says")
-        data = np.frombuffer(file.read(length), dtype)
-        if data.size != count:
-            raise EOFError
-        arrays[key] = data if little else data.byteswap()
+        places[key] = file.tell(), length
+        file.seek(length, os.SEEK_CUR)
+    if file.tell() > size:
+        raise EOFError
 
     def read(storage: _Storage) -> np.ndarray:
-        return arrays[storage.key][storage.offset : storage.offset + storage.count]
+        width = np.dtype(storage.dtype).itemsize
+        (start, length), first = places[storage.key], storage.offset * width
+        size = storage.count * width
+        if not 0 <= first <= first + size <= length:
+            raise ValueError("a view reaches outside its storage")
+        file.seek(start + first)
+        data = np.frombuffer(file.read(size), storage.dtype)
+        if data.size != storage.count:
+            raise EOFError
+        return data if little else data.byteswap()
 
     return root, read
 
@@ -254,6 +269,10 @@ def _arrays(root: Any, read: Callable[[_Storage], np.ndarray], size: int) -> dic
     found = {}
     left = max(_MOST_COPIES * size, _ALWAYS)
     for name, tensor in _tensors(root):
+        if is_state(name):
+            # One number, however many there seem to be.
+            found[name] = np.broadcast_to(np.zeros((), tensor.storage.dtype), tensor.shape)
+            continue
         if tensor not in made:
             if tensor.storage not in storages:
                 storages[tensor.storage] = read(tensor.storage)

@@ -188,3 +188,59 @@ def test_inside_map_is_as_eager(augment):
     for first, values in zip(firsts, firsts.map(apply), strict=True):
         for value, expected in zip(values, apply(first), strict=True):
             np.testing.assert_array_equal(value, expected)
+
+
+# --- mixtures ---
+
+
+def _batch(count: int = 400, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Images of one value each, and targets of one class each."""
+    values = np.arange(count) % 251
+    images = np.broadcast_to(values[:, None, None, None], (count, side, side, 3))
+    return images.astype(np.uint8), np.eye(5, dtype=np.float32)[np.arange(count) % 5]
+
+
+def _mix(augment: str, images, targets) -> tuple[np.ndarray, np.ndarray]:
+    augmenter = Augmenter(augment, 3)
+    draws = augmenter.draw(tf.constant(40, tf.int64), len(images))
+    mixed, shares = augmenter.mix(tf.constant(images), tf.constant(targets), draws)
+    assert mixed.dtype == tf.uint8
+    np.testing.assert_allclose(tf.reduce_sum(shares, 1), 1, atol=1e-6)
+    return mixed.numpy(), shares.numpy()
+
+
+def test_cutmix_mixes_labels_by_the_area_that_is_left():
+    images, targets = _batch()
+    mixed, shares = _mix("cutmix", images, targets)
+    own = (mixed == images).all(-1)
+    assert ((mixed == np.roll(images, -1, 0)).all(-1) | own).all()
+    np.testing.assert_allclose(shares[np.arange(400), np.arange(400) % 5], own.mean((1, 2)))
+    assert 0.4 < (own.all((1, 2))).mean() < 0.6  # half of the images
+    # Of the others: uniform areas, cut off at the edges.
+    assert 0.55 < own[~own.all((1, 2))].mean() < 0.75
+    rows, columns = (~own).any(2), (~own).any(1)
+    np.testing.assert_array_equal(~own, rows[:, :, None] & columns[:, None, :])  # rectangles
+
+
+def test_mixup_blends_images_as_their_labels():
+    images, targets = _batch()
+    mixed, shares = _mix("mixup", images, targets)
+    share = shares[np.arange(400), np.arange(400) % 5]
+    expected = share * images[:, 0, 0, 0] + (1 - share) * np.roll(images, -1, 0)[:, 0, 0, 0]
+    np.testing.assert_allclose(mixed[:, 3, 5, 1], expected, atol=0.501)
+    assert (mixed == mixed[:, :1, :1, :1]).all()
+    # Beta(0.2, 0.2): mean 1/2, deviation 0.42, most near 0 or 1.
+    assert abs(share.mean() - 0.5) < 0.08
+    assert abs(share.std() - np.sqrt(0.25 / 1.4)) < 0.03
+
+
+def test_mixtures_of_several_labels():
+    images, targets = _batch()
+    several = np.minimum(targets + np.roll(targets, 1, 1), 1)
+    augmenter = Augmenter("cutmix", 3)
+    draws = augmenter.draw(tf.constant(40, tf.int64), len(images))
+    mixed, found = augmenter.mix(tf.constant(images), tf.constant(several), draws)
+    own = (mixed == images).numpy().all(-1).mean((1, 2))[:, None]
+    np.testing.assert_allclose(
+        found, own * several + (1 - own) * np.roll(several, -1, 0), atol=1e-6
+    )

@@ -146,3 +146,19 @@ def test_excluded_examples_are_never_seen(records):
     left = [name.numpy().decode().split("/")[0] for name in ids[5:]]
     expected = np.bincount([card.classes.index(name) for name in left], minlength=4)
     np.testing.assert_array_equal(np.bincount(epoch, minlength=4), expected)
+
+
+def test_labels_of_mixed_images_are_shares(records, multi_records):
+    card = open_records(records)
+    augment = "crop,flip,mixup,cutmix"
+    whole = list(training_batches(records, card, 8, seed=1, augment=augment).take(4))
+    for images, labels in whole:
+        assert (images.dtype, labels.dtype, labels.shape) == (tf.uint8, tf.float32, (8, 4))
+        np.testing.assert_allclose(tf.reduce_sum(labels, 1), 1, atol=1e-6)
+    assert any(((labels > 0) & (labels < 1)).numpy().any() for _, labels in whole)
+    later = training_batches(records, card, 8, seed=1, augment=augment, start=24)
+    for one, other in zip(whole[3], next(iter(later)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    card = open_records(multi_records)
+    _, labels = next(iter(training_batches(multi_records, card, 5, seed=0, augment="mixup")))
+    assert (labels.dtype, labels.shape) == (tf.float32, (5, 3))

@@ -15,6 +15,7 @@ from scipy.special import expit, softmax
 
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.exporting.records import first_images
+from rssc_tf.records import Records
 from rssc_tf.runs import load_run
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -36,7 +37,7 @@ def _mean_probability(run, images: np.ndarray) -> np.ndarray:
 
 
 def _test_images(run):
-    return first_images(run.records(), run, "test", 100)
+    return first_images(Records(run.records()), "test", 100)
 
 
 def _main(*words) -> int:
@@ -88,7 +89,7 @@ def test_the_temperature_is_fitted_on_what_is_shown(evaluated):
     if not run.calibration(1):
         assert run.calibration(8) is None
         return
-    images, labels = first_images(run.records(), run, "val", 100)
+    images, labels = first_images(Records(run.records()), "val", 100)
     mean = _mean_probability(run, images)
     logits = np.log(mean) if run.task.exclusive else np.log(mean) - np.log1p(-mean)
     from rssc_tf.evaluation.calibration import fit_temperature

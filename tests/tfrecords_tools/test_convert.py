@@ -182,3 +182,35 @@ def test_existing_output_is_kept(root, tmp_path):
     assert (tmp_path / "out" / "mine.txt").read_text() == "x"
     _convert(root, tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "mine.txt").exists()
+
+
+def test_few_shot_records_beside_the_whole_ones(root, tmp_path, capfd):
+    words = ["convert", str(root), "--out", str(tmp_path / "out"), "--train-fraction", "0.5"]
+    assert main([*words, "--shots", "1,3"]) == 0
+    assert f"records: {tmp_path}/out-shots3" in capfd.readouterr().out
+    cards = {name: open_records(tmp_path / name) for name in ("out", "out-shots1", "out-shots3")}
+    assert [card.splits["train"].class_counts for card in cards.values()] == [
+        (5, 5),
+        (1, 1),
+        (3, 3),
+    ]
+    trained = [
+        {name for _, name, _, _ in read_examples(tmp_path / folder, card, ("train",))}
+        for folder, card in cards.items()
+    ]
+    assert trained[1] < trained[2] < trained[0]
+    for name, card in cards.items():
+        assert verify(tmp_path / name) == []
+        assert card.splits["test"] == cards["out"].splits["test"]
+    # What is in the way is told before any work, and what cannot be before anything is written.
+    (tmp_path / "out-shots1" / "dataset.json").write_text("mine")
+    assert main([*words, "--shots", "1", "--out", str(tmp_path / "out")]) == 1
+    assert (tmp_path / "out-shots1" / "dataset.json").read_text() == "mine"
+    for shots, message in (
+        ("6", "class 'a' has 5 training images, --shots asks for 6"),
+        ("0", "--shots are numbers of images a class, at least 1, none twice. Received: '0'"),
+    ):
+        capfd.readouterr()
+        assert main([*words, "--shots", shots, "--out", str(tmp_path / "new")]) == 1
+        assert message in capfd.readouterr().err
+        assert not (tmp_path / "new").exists()

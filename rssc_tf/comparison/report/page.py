@@ -11,8 +11,11 @@ from markupsafe import Markup
 
 from rssc_tf.comparison.outcomes import Group, Study, Target, read_study
 from rssc_tf.comparison.report import provenance, tables
+from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart, swatch
 from rssc_tf.comparison.report.hardest import hardest_images
+from rssc_tf.comparison.report.outlook import forecasts_table
+from rssc_tf.comparison.report.tuned import tuning_table
 from rssc_tf.comparison.report.verdict import ONE_SEED, shown, verdict
 from rssc_tf.comparison.report.wording import capitalised, metric_name, size_name
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
@@ -32,7 +35,7 @@ def write_report(out: Path) -> str:
         out: the folder, as `rssc-tf compare` leaves it; the grid need not be complete.
 
     Returns:
-        The verdict: one or a few sentences.
+        The verdict, and what its intervals leave out: one or a few sentences.
 
     Raises:
         RsscError: `out` is no comparison.
@@ -43,7 +46,7 @@ def write_report(out: Path) -> str:
             for metric in intervals(run.task).values():
                 run.scores(metric)
             advance()
-    sentences = verdict(study)
+    sentences = verdict(study) + limits(study)
     summary = summarise(study)
     write_tables(study, summary)
     write_page(
@@ -51,6 +54,7 @@ def write_report(out: Path) -> str:
         __package__,
         "report.html",
         study=study,
+        answers=answers(study) if study.targets else [],
         sentences=sentences,
         summary=summary,
         names=list(dict.fromkeys(study.table["target"])),
@@ -146,7 +150,8 @@ _FUNCTIONS = (
     *(tables.scores_table, tables.metrics_table, tables.scores_chart, tables.differences_table),
     *(tables.class_table, tables.confusion, tables.shares_matrix, tables.change_matrix),
     *(tables.worst_confusions, tables.label_scores_table, tables.calibration_table),
-    *(tables.left_out_table, provenance.command_of, provenance.records_table),
+    *(tables.left_out_table, forecasts_table, tuning_table),
+    *(provenance.command_of, provenance.records_table),
     *(provenance.sources_table, provenance.weights_table, provenance.settings_table),
     provenance.versions_table,
 )

@@ -14,6 +14,7 @@ from rssc_tf.comparison.report.wording import (
     capitalised,
     interval,
     metric_value,
+    parts_in_words,
     points,
     score,
     size_name,
@@ -49,7 +50,7 @@ class Table:
     style: str
 
 
-def _left(content: str) -> Cell:
+def left(content: str) -> Cell:
     return Cell(content, {"class": "left"})
 
 
@@ -134,6 +135,7 @@ def differences_table(group: Group) -> Table:
                 points(one.value),
                 interval(one, points),
                 _plot(one, limits, strategy),
+                parts_in_words(one.parts) if one.parts else "test images",
                 f"{clear} of {_count(len(tests), 'pair')}",
             ]
         )
@@ -142,6 +144,7 @@ def differences_table(group: Group) -> Table:
         "Points",
         "95% interval",
         interval_axis(limits),
+        "Due to",
         "McNemar p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.05",
     ]
     return Table(head, rows, "numbers")
@@ -277,8 +280,8 @@ def worst_confusions(values: np.ndarray, classes: Sequence[str], count: int = 8)
         if wrong[row, column] > 0:
             share = f"{wrong[row, column]:.1f}%"
             found = Markup('<span class="cell">{}</span>').format(classes[column])
-            rows.append([classes[row], _left(found), share])
-    head = ["True class", _left("taken for"), "of its images"]
+            rows.append([classes[row], left(found), share])
+    head = ["True class", left("taken for"), "of its images"]
     return Table(head, rows, "numbers")
 
 

@@ -2,11 +2,19 @@
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from rssc_tf.evaluation.metrics import SHARE, Metric, describe
-from rssc_tf.evaluation.statistics import Estimate
+from rssc_tf.evaluation.statistics import Parts
 
 MINUS = "\N{MINUS SIGN}"
+
+
+class Bounded(Protocol):
+    """An estimate or a forecast."""
+
+    low: float
+    high: float
 
 
 def score(value: float) -> str:
@@ -21,7 +29,16 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", MINUS)
 
 
-def interval(found: Estimate, write: Callable[[float], str]) -> str:
+def parts_in_words(parts: Parts) -> str:
+    """What a variance is due to: `test images 40%, draws and seeds 60%`."""
+    names = {"test images": parts.images, "draws": parts.draws, "seeds": parts.seeds}
+    if math.isnan(parts.seeds):
+        names = {"test images": parts.images, "draws and seeds": parts.draws}
+    known = {name: share for name, share in names.items() if not math.isnan(share)}
+    return ", ".join(f"{name} {100 * share:.0f}%" for name, share in known.items())
+
+
+def interval(found: Bounded, write: Callable[[float], str]) -> str:
     """`[15.1, 21.9]`; empty where there is none. A plus sign is left out in it."""
     if math.isnan(found.low):
         return ""

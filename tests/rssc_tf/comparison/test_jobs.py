@@ -158,14 +158,14 @@ def test_a_diverging_run_is_a_failed_row(records, tmp_path):
     assert "at step" in table["error"][0]
 
 
-def test_a_run_whose_source_round_is_under_way_comes_later():
+def test_a_run_that_needs_what_is_being_made_comes_later():
     from rssc_tf.comparison.jobs import _next
 
-    def cell(name, source_round=None):
-        return SimpleNamespace(name=name, source_round=source_round)
+    def cell(name, *shared):
+        return SimpleNamespace(name=name, shared=set(shared))
 
-    busy = [SimpleNamespace(cell=cell("a", ("x",))), SimpleNamespace(cell=None)]
-    waiting = [cell("b", ("x",)), cell("c"), cell("d", ("y",))]
+    busy = [SimpleNamespace(cell=cell("a", "source", "tuning")), SimpleNamespace(cell=None)]
+    waiting = [cell("b", "source"), cell("c"), cell("d", "another")]
     assert [_next(waiting, busy).name for _ in range(3)] == ["c", "d", "b"]
     assert waiting == []
 

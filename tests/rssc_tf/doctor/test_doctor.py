@@ -240,8 +240,8 @@ def test_weights_in_the_libraries_caches_are_found(monkeypatch, tmp_path):
         (tmp_path / file).touch()
     states = {row["name"]: row["state"] for row in weights.look_for_weights()}
     assert states["imagenet/resnet50_v1"] == states["imagenet/mobilenet_v2"] == "here"
-    assert states["imagenet/resnet18"] == "here"
-    assert states["imagenet/resnet50"] == "to be fetched"
+    assert states["kerashub/resnet18"] == "here"
+    assert states["kerashub/resnet50"] == "to be fetched"
     assert states["imagenet/efficientnet_b0"] == "out of reach"
     assert states["study/swav"] == "by hand"
 

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from rssc_tf.exporting.novelty import fit_novelty, read_novelty
+from rssc_tf.records import Records
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(4, 16))
@@ -50,10 +51,10 @@ def test_an_export_keeps_the_features_of_its_training_images(exported, trained, 
 
     run = load_run(trained)
     found = read_novelty(exported)
-    features = extract_features(run.model, records, run.card, "train").values
+    features = extract_features(run.model, Records(records), "train").values
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(found.features, expected, atol=1e-3)
-    validation = extract_features(run.model, records, run.card, "val").values
+    validation = extract_features(run.model, Records(records), "val").values
     assert found.threshold == pytest.approx(np.quantile(found.distance(validation), 0.95))
 
 
@@ -63,7 +64,7 @@ def test_a_sample_of_the_features_is_their_beginning(trained, records):
 
     run = load_run(trained)
     whole, some = (
-        extract_features(run.model, records, run.card, "train", most) for most in (None, 7)
+        extract_features(run.model, Records(records), "train", most) for most in (None, 7)
     )
     assert some.ids.tolist() == whole.ids[:7].tolist()
     np.testing.assert_allclose(some.values, whole.values[:7], atol=1e-6)

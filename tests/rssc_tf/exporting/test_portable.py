@@ -65,7 +65,7 @@ def _classify(folder, kind: str, images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("kind", "quantize"), KINDS)
 def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trained, records):
     from rssc_tf.exporting.records import first_images
-    from rssc_tf.runs import load_run
+    from rssc_tf.records import Records
 
     folder = portable(kind, quantize)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -74,7 +74,7 @@ def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trai
     assert read_card(folder) == read_card(records)
     table = pd.read_parquet(trained / "predictions.parquet")
     expected = table.filter(like="p_").to_numpy()
-    images, labels = first_images(records, load_run(trained), "test", 100)
+    images, labels = first_images(Records(records), "test", 100)
     found = _classify(folder, kind, images)
     difference = np.abs(found - expected)
     assert difference.max() < (1e-5 if quantize == "none" else 0.05)

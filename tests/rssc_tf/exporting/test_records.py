@@ -18,11 +18,12 @@ def run(trained):
 
 
 def test_the_first_images_and_no_more(run, records):
-    assert own_records(run) == records
-    files = image_files(records, run, 5)
-    assert files == image_files(records, run, 99)[:5]
-    assert len(image_files(records, run, 99)) == run.card.splits["train"].examples
-    images, labels = first_images(records, run, "test", 7)
+    own = own_records(run)
+    assert own.path == records
+    files = image_files(own, 5)
+    assert files == image_files(own, 99)[:5]
+    assert len(image_files(own, 99)) == run.card.splits["train"].examples
+    images, labels = first_images(own, "test", 7)
     expected, classes, _ = next(iter(evaluation_batches(records, run.card, "test", 7)))
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, classes)
@@ -31,7 +32,7 @@ def test_the_first_images_and_no_more(run, records):
 def test_records_that_are_not_what_the_run_has_seen(run, records, tmp_path):
     elsewhere = shutil.copytree(records, tmp_path / "records")
     moved = replace(run, config={**run.config, "target": str(elsewhere)})
-    assert own_records(moved) == elsewhere
+    assert own_records(moved).path == elsewhere
     with pytest.raises(RsscError, match="holds other records than those"):
         own_records(replace(moved, card=replace(run.card, name="another")))
     shard = elsewhere / run.card.splits["train"].shards[0].file

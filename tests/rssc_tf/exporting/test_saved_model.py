@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import read_card
@@ -121,7 +122,7 @@ def test_a_version_folder_is_hardly_larger_than_its_weights(trained, records, tm
     model = build_classifier(backbone.build(False), backbone.normalization(), 4, 32)
     version = tmp_path / "1"
     save(Run(run.folder, run.config, run.card, model), version)
-    write_warmup(version, "model", image_files(records, run, 4))
+    write_warmup(version, "model", image_files(Records(records), 4))
     weights = sum(np.asarray(variable).nbytes for variable in model.variables)
     sizes = {path: path.stat().st_size for path in version.rglob("*") if path.is_file()}
     stored = sum(size for path, size in sizes.items() if path.parent.name == "variables")
@@ -169,7 +170,8 @@ def test_explain_is_the_grad_cam_of_the_evaluation(loaded, trained, records):
     from rssc_tf.exporting.records import first_images, image_files
 
     run = load_run(trained)
-    files, (images, _) = image_files(records, run, 5), first_images(records, run, "train", 5)
+    own = Records(records)
+    files, (images, _) = image_files(own, 5), first_images(own, "train", 5)
     classes = np.array([0, 3, 1, 2, 0], np.int32)
     batch = [*files[:2], b"no image", *files[2:], files[0], files[0]]
     asked = [*classes[:2], 0, *classes[2:], 4, -1]  # the last two are no classes

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.models.fused_norm import fused_batch_normalization
-from rssc_tf.training.distribution import dtype_policy
+from rssc_tf.models.precision import dtype_policy
 
 
 def _model(**options) -> keras.Model:

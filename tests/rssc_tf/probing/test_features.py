@@ -43,7 +43,7 @@ def _assert_same(one: Features, two: Features) -> None:
 
 def test_features_are_what_the_classifiers_head_sees(trained, records, card):
     model = load_model(trained)
-    found = extract_features(model, records, card, "test")
+    found = extract_features(model, Records(records, card), "test")
     assert found.values.shape == (12, 16)
     assert found.values.dtype == np.float32
     images, labels, ids = next(iter(evaluation_batches(records, card, "test", 12)))
@@ -57,7 +57,7 @@ def test_features_are_what_the_classifiers_head_sees(trained, records, card):
 def test_labels_of_a_multi_label_set(multi_records):
     card = read_card(multi_records)
     encoder = open_encoder("random", Records(multi_records), **OWN)
-    found = extract_features(encoder.model, multi_records, card, "val")
+    found = extract_features(encoder.model, Records(multi_records), "val")
     assert found.labels.shape == (card.splits["val"].examples, 3)
     assert tuple(found.labels.sum(axis=0)) == card.splits["val"].class_counts
 
@@ -65,7 +65,9 @@ def test_labels_of_a_multi_label_set(multi_records):
 def test_a_second_computation_has_the_same_bits(records, card):
     first, second = (
         extract_features(
-            open_encoder("random", Records(records, card), **OWN).model, records, card, "train"
+            open_encoder("random", Records(records, card), **OWN).model,
+            Records(records, card),
+            "train",
         )
         for _ in range(2)
     )
@@ -118,12 +120,12 @@ def test_every_weight_counts(records, card):
 
 def test_features_are_kept_and_found(records, card, cache, capsys):
     encoder = open_encoder("random", Records(records, card), **OWN)
-    first = kept_features(encoder, records, card, "test")
+    first = kept_features(encoder, Records(records, card), "test")
     file = feature_file(encoder, card, "test")
     assert file.is_relative_to(cache)
     assert f"kept in {file}" in capsys.readouterr().err
     without_model = replace(encoder, build=None)
-    _assert_same(first, kept_features(without_model, records, card, "test"))
+    _assert_same(first, kept_features(without_model, Records(records, card), "test"))
     assert f"found in {file}" in capsys.readouterr().err
     assert [path.name for path in cache.rglob("*.npz")] == [file.name]
 
@@ -146,7 +148,7 @@ def test_views_are_of_features(records, card):
     own = {name: open_encoder("random", Records(records), **OWN, views=name) for name in (1, 8)}
     assert own[8].definition == own[1].definition | {"views": 8}
     one, eight = (
-        extract_features(encoder.model, records, card, "train", views=views)
+        extract_features(encoder.model, Records(records, card), "train", views=views)
         for views, encoder in own.items()
     )
     np.testing.assert_array_equal(one.ids, eight.ids)
@@ -169,19 +171,19 @@ def _bad_values(file, first):
 
 
 def test_an_archive_of_something_else_is_computed_again(records, card, cache):
-    encoder = open_encoder("random", card, **OWN)
-    first = kept_features(encoder, records, card, "val")
+    encoder = open_encoder("random", Records(records, card), **OWN)
+    first = kept_features(encoder, Records(records, card), "val")
     file = feature_file(encoder, card, "val")
     file.with_name(f"{file.name}.sha256").unlink()
     for _, arrays in _bad_values(file, first):
         np.savez(file, **arrays)
         file.with_name(f"{file.name}.sha256").unlink(missing_ok=True)
         with pytest.warns(UserWarning, match="is damaged .*: making it again"):
-            _assert_same(first, kept_features(encoder, records, card, "val"))
+            _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     file.unlink()
     (file / "folder").mkdir(parents=True)
     with pytest.warns(UserWarning, match="is a folder, not a regular file"):
-        _assert_same(first, kept_features(encoder, records, card, "val"))
+        _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     assert file.is_file()
 
 
@@ -192,27 +194,27 @@ def test_an_archive_of_something_else_is_computed_again(records, card, cache):
 )
 def test_a_damaged_file_is_computed_again(damage, records, card, cache):
     encoder = open_encoder("random", Records(records, card), **OWN)
-    first = kept_features(encoder, records, card, "val")
+    first = kept_features(encoder, Records(records, card), "val")
     file = feature_file(encoder, card, "val")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with pytest.warns(UserWarning, match=r"is damaged .*: making it again"):
-        _assert_same(first, kept_features(encoder, records, card, "val"))
+        _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     assert file.read_bytes() == whole
 
 
 def test_a_file_of_other_images_is_computed_again(records, card, cache):
     encoder = open_encoder("random", Records(records, card), **OWN)
-    first = kept_features(encoder, records, card, "val")
+    first = kept_features(encoder, Records(records, card), "val")
     file = feature_file(encoder, card, "val")
     np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
     with pytest.warns(UserWarning, match=r"its sha256 is not the one"):
-        _assert_same(first, kept_features(encoder, records, card, "val"))
+        _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     file.with_name(f"{file.name}.sha256").unlink()  # as earlier releases kept them
-    _assert_same(first, kept_features(encoder, records, card, "val"))
+    _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     np.savez(file, ids=first.ids[1:], labels=first.labels[1:], values=first.values[1:])
     with pytest.warns(UserWarning, match="7 images, not 8"):
-        _assert_same(first, kept_features(encoder, records, card, "val"))
+        _assert_same(first, kept_features(encoder, Records(records, card), "val"))
 
 
 def test_features_that_are_not_finite_are_refused(records, card, cache):
@@ -220,7 +222,7 @@ def test_features_that_are_not_finite_are_refused(records, card, cache):
     kernel = encoder.model.get_layer("backbone").weights[0]
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(RsscError, match="features of 12 of 12 test images are not finite"):
-        kept_features(encoder, records, card, "test")
+        kept_features(encoder, Records(records, card), "test")
     assert not list(cache.rglob("*.npz"))
 
 
@@ -261,5 +263,5 @@ def test_a_run_in_bfloat16_keeps_its_precision(records, card, cli, tmp_path):
     assert cli("train", "--strategy", "scratch", *words, *SMALL)[0] == 0
     encoder = open_encoder(tmp_path / "run", Records(records, card))
     assert encoder.definition["precision"] == "mixed_bfloat16"
-    found = extract_features(encoder.model, records, card, "val")
+    found = extract_features(encoder.model, Records(records, card), "val")
     assert found.values.dtype == np.float32

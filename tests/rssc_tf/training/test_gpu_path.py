@@ -15,6 +15,7 @@ import tensorflow as tf
 import tests.as_gpus
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.models.compiled import Compiled
+from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, step
@@ -24,7 +25,6 @@ from tests.as_gpus import as_gpus
 from tests.kill_jobs import compare_runs
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.tiny import SMALL
-from tfrecords_tools.records.card import open_records
 
 REAL = [name for name in BACKBONES if not name.startswith("tiny")]
 # Quick ones of three kinds: with max pooling, with depthwise convolutions, a transformer.
@@ -142,7 +142,7 @@ def test_batches_are_the_same_on_a_gpu(records, monkeypatch):
     config = Settings("scratch", str(records), backbone="tiny", image_size=32, batch_size=8)
     distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
-    training = build_training(config, open_records(records), initial, distribution)
+    training = build_training(config, Records(records), initial, distribution)
     plain = training.batches(step=3)
     as_gpus(monkeypatch)
     ahead = training.batches(step=3)
@@ -203,7 +203,7 @@ def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     tf.config.experimental.enable_op_determinism()  # as a run does
     distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
-    training = build_training(config, open_records(target), initial, distribution)
+    training = build_training(config, Records(target), initial, distribution)
     inputs = next(training.batches())
     lower = training.assembly.step.function.experimental_get_compiler_ir(inputs)
     program = lower(stage="hlo")

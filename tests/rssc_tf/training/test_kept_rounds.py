@@ -147,17 +147,15 @@ def test_training_goes_on_from_a_damaged_cache(cached, cache, cli, tmp_path):
     ],
 )
 def test_damaged_leaks_are_searched_again(cache, records, damage):
-    from rssc_tf.settings import TrainConfig
+    from rssc_tf.records import Records
     from rssc_tf.training.source_leaks import leaked_ids
-    from tfrecords_tools.records.card import read_card
 
     _, leaks = cache
-    whole, card = json.loads(leaks.read_text()), read_card(records)
+    whole, own = json.loads(leaks.read_text()), Records(records)
     assert len(whole) == 12  # the target's own test split
     damage(leaks)
-    config = TrainConfig("in-domain", str(records), str(records), exclude_leaks=True)
     with pytest.warns(UserWarning, match="making it again"):
-        assert leaked_ids(config, card, card) == whole
+        assert leaked_ids(own, own, excluded=True) == whole
     assert json.loads(leaks.read_text()) == whole
 
 

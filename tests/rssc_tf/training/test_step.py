@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.tasks import SINGLE_LABEL
 from rssc_tf.training import step as step_module
-from rssc_tf.training.distribution import dtype_policy, get_distribution
+from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import initialise
 

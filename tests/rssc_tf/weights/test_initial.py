@@ -81,9 +81,10 @@ def test_a_package_with_another_file(monkeypatch, tmp_path):
         initialise("efficientnet_lite0", "imagenet")
 
 
-def test_imagenet_offline_says_both_ways(offline):
-    with pytest.raises(RsscError, match=r"network.*`weights`.*efficientnet_lite0") as caught:
-        initialise("resnet50", "imagenet")
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2"])
+def test_imagenet_offline_says_both_ways(name, offline):
+    with pytest.raises(RsscError, match=r"cannot fetch .*`weights`.*efficientnet_lite0") as caught:
+        initialise(name, "imagenet")
     assert "\n" not in str(caught.value)
 
 

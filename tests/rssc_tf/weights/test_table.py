@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rssc_tf.models.backbones import BACKBONES
+from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.weights.table import TABLE, by_name, by_sha256, chosen, default_for, facts_of
 
@@ -20,7 +20,7 @@ def test_names_and_hashes_are_unique():
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
 def test_entries_are_whole(entry):
     assert entry.pretraining in ("imagenet", "ssl", "in-domain")
-    assert entry.backbone in BACKBONES or entry.backbone.startswith("hub:")
+    assert get_backbone(entry.backbone).name == entry.backbone
     assert entry.normalization in MODES or entry.backbone.startswith("hub:")
     assert entry.training in ("supervised", "self-supervised")
     assert entry.licence and entry.citation and entry.origin and entry.data and entry.source

@@ -70,8 +70,16 @@ def resnet18() -> ResNet:
     return ResNet([2, 2, 2, 2], bottleneck=False)
 
 
+def resnet34() -> ResNet:
+    return ResNet([3, 4, 6, 3], bottleneck=False)
+
+
 def resnet50() -> ResNet:
     return ResNet([3, 4, 6, 3], bottleneck=True)
+
+
+def resnet101() -> ResNet:
+    return ResNet([3, 4, 23, 3], bottleneck=True)
 
 
 class _Inverted(nn.Module):
@@ -161,27 +169,23 @@ class _LiteBlock(nn.Module):
         return x + inputs if self.residual else x
 
 
-class EfficientNetLite0(nn.Module):
-    """Features `(n, 1280, h/32, w/32)`, in the names of efficientnet_lite_pytorch."""
+class EfficientNetLite(nn.Module):
+    """Features `(n, 1280, h/32, w/32)`, in the names of efficientnet_lite_pytorch.
 
-    def __init__(self):
+    `counts` and `outputs`: of the blocks of each stage.
+    """
+
+    def __init__(self, counts, outputs):
         super().__init__()
         self._conv_stem = _Same(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         blocks, channels = [], 32
-        for count, kernel, stride, expansion, outputs in [
-            (1, 3, 1, 1, 16),
-            (2, 3, 2, 6, 24),
-            (2, 5, 2, 6, 40),
-            (3, 3, 2, 6, 80),
-            (3, 5, 1, 6, 112),
-            (4, 5, 2, 6, 192),
-            (1, 3, 1, 6, 320),
-        ]:
+        plan = [(3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6)]
+        for count, (kernel, stride, expansion), width in zip(counts, plan, outputs, strict=True):
             for i in range(count):
                 step = stride if i == 0 else 1
-                blocks.append(_LiteBlock(channels, outputs, kernel, step, expansion))
-                channels = outputs
+                blocks.append(_LiteBlock(channels, width, kernel, step, expansion))
+                channels = width
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = _Same(channels, 1280, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
@@ -192,6 +196,18 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             x = block(x)
         return nn.functional.relu6(self._bn1(self._conv_head(x)))
+
+
+def EfficientNetLite0() -> EfficientNetLite:
+    return EfficientNetLite([1, 2, 2, 3, 3, 4, 1], [16, 24, 40, 80, 112, 192, 320])
+
+
+def EfficientNetLite1() -> EfficientNetLite:
+    return EfficientNetLite([1, 3, 3, 4, 4, 5, 1], [16, 24, 40, 80, 112, 192, 320])
+
+
+def EfficientNetLite2() -> EfficientNetLite:
+    return EfficientNetLite([1, 3, 3, 4, 4, 5, 1], [16, 24, 48, 88, 120, 208, 352])
 
 
 def randomise(model: nn.Module, seed: int = 0) -> nn.Module:

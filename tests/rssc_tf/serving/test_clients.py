@@ -1,6 +1,6 @@
 """Many clients at once, some of them with garbage: a small version of `rssc-tf bench serve`."""
 
-from rssc_tf.bench.load import bad_cases, good_case, mix, send_load
+from rssc_tf.bench.clients import bad_cases, good_case, mix, send_load
 from rssc_tf.predict import predict_files
 from tests.conftest import CLASSES
 

@@ -1,0 +1,264 @@
+"""The runs of a grid: targets x seeds x sizes of the training set x heads x regimes.
+
+Each seed is a draw of the training images too, see `begun.Begun.draws`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.augment import crop_side
+from rssc_tf.comparison.begun import TUNING, Begun, begin
+from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.training_sets import TrainingSet, training_sets
+from rssc_tf.comparison.tuning import Tuning, Values, candidates
+from rssc_tf.fields import WEIGHTS
+from rssc_tf.regimes import REGIMES, get_regime
+from rssc_tf.settings import (
+    HEADS,
+    PROCEDURE,
+    Settings,
+    definition,
+    resolve,
+    with_source_settings,
+)
+from rssc_tf.weights.size import default_size, say_size
+from rssc_tf.weights.source import find_source
+from rssc_tf.weights.table import default_for
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import Card, open_records
+from tfrecords_tools.subset import Size, training_share
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        target: name of the target, from its card.
+        head, fraction, shots, strategy, seed: its place in the grid; the size of the training set
+            is the `fraction` of all images, or, where that is 0, `shots`.
+        draw: of the training images; 0 where the training split is taken as it is.
+        train_images: number of training images.
+        config: the settings, resolved; without what is tuned.
+        folder: the run folder, below the comparison's.
+        key: hash of all that defines the run.
+        tuning: how the rest of the settings is chosen, if it is.
+        tuned: the settings with each of its candidates.
+    """
+
+    target: str
+    head: str
+    fraction: float
+    shots: int
+    train_images: int
+    strategy: str
+    seed: int
+    draw: int
+    config: Settings
+    folder: Path
+    key: str
+    tuning: Tuning | None = None
+    tuned: tuple[Settings, ...] = ()
+
+    @property
+    def place(self) -> tuple:
+        """What identifies the cell in a table, and sorts it."""
+        return place(self.target, self.head, self.fraction, self.shots, self.strategy, self.seed)
+
+    @property
+    def source_round(self) -> tuple | None:
+        """What identifies the round on the source set that the run starts from: runs with equal
+        ones share it."""
+        if not get_regime(self.strategy).source_round:
+            return None
+        source = with_source_settings(self.config)
+        return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
+
+    @property
+    def shared(self) -> set:
+        """What the first run that needs it makes for others too: source round, tuned settings."""
+        return {self.source_round, self.tuning and self.tuning.folder} - {None}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strategy} on {self.train_images} images of {self.target} "
+            f"({self.head}, seed {self.seed})"
+        )
+
+
+def place(target: str, head: str, fraction: float, shots: int, strategy: str, seed: int) -> tuple:
+    """The order of a table of runs: target, head, size, strategy as in `REGIMES`, seed."""
+    order = HEADS.index(head), round(fraction, 6), shots, list(REGIMES).index(strategy), seed
+    return target, *order
+
+
+class _Kind(NamedTuple):
+    """What the runs have in common that differ in their seed, and so their draw, only."""
+
+    size: Size
+    head: str
+    strategy: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.head}-{self.size.code}"
+
+
+def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
+    """The runs of a grid, in the order in which they are made: whole seeds first, so that a grid
+    that is stopped early compares all regimes.
+
+    Args:
+        grid: what is compared.
+        out: folder of the comparison.
+        write: whether to write the subsets of records that are not there yet, to
+            `OUT/records/`.
+
+    Raises:
+        DataError: bad records, or a size that the training split does not have.
+        SettingError: `out` was begun otherwise.
+    """
+    begun = begin(out, grid.seeds, grid.draws, grid.tune)
+    source = grid.settings.get("source")
+    source_card = open_records(Path(source)) if source else None
+    cells = []
+    for records, card in _targets(grid).items():
+        sizes = [Size(fraction=fraction) for fraction in grid.fractions]
+        sizes += [Size(shots=number) for number in grid.shots]
+        sizes = sizes or [Size(fraction=training_share(card))]
+        draws = [begun.draw_of(seed) for seed in range(grid.seeds)]
+        sets = training_sets(records, card, sizes, draws, out, write)
+        kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.strategies)]
+        cells += [
+            _cell(grid, kind, sets, source_card, seed, begun)
+            for seed in range(grid.seeds)
+            for kind in kinds
+        ]
+    return cells
+
+
+def _targets(grid: Grid) -> dict[str, Card]:
+    """The targets' folders and their cards."""
+    targets: dict[str, Card] = {}
+    for records in grid.targets:
+        card = open_records(Path(records))
+        if "train" not in card.splits:
+            raise DataError(f"{records} has no training split: convert with `train_fraction`")
+        if "test" not in card.splits:
+            raise DataError(
+                f"{records} has no test split, and a comparison without one says nothing: "
+                "convert with `train_fraction` and `val_fraction` that leave some images"
+            )
+        if grid.tune and "val" not in card.splits:
+            raise DataError(
+                f"{records} has no validation split, which `tune` chooses by: convert with "
+                "`val_fraction` above 0"
+            )
+        if card.name in {other.name for other in targets.values()}:
+            raise DataError(f"two targets are called {card.name!r}: convert one with `dataset`")
+        targets[records] = card
+    return targets
+
+
+def say_sizes(grid: Grid, cells: list[Cell]) -> None:
+    """A line for each default size of a grid's runs that is not the crop."""
+    said: dict[tuple, list[str]] = {}
+    for cell in cells:
+        size = Size(cell.fraction or None, cell.shots or None)
+        if not _settings(grid, _Kind(size, cell.head, cell.strategy)).get("image_size"):
+            size = cell.config.image_size, crop_side(open_records(Path(cell.config.target)).side)
+            said.setdefault(size, []).append(cell.strategy)
+    for (size, crop), strategies in said.items():
+        say_size(size, crop, ", ".join(dict.fromkeys(strategies)))
+
+
+def _cell(
+    grid: Grid,
+    kind: _Kind,
+    sets: dict[tuple[Size, int], TrainingSet],
+    source: Card | None,
+    seed: int,
+    begun: Begun,
+) -> Cell:
+    training, first = sets[kind.size, begun.draw_of(seed)], sets[kind.size, 0]
+    name, tried = training.card.name, candidates(grid.tune)
+    own = _config(grid, kind, training, seed, begun)
+    source = source if get_regime(kind.strategy).source_round else None
+    key, tuning, tuned = _key([own], training, source), None, ()
+    if grid.tune:
+        # The source round has the settings that are not tuned, whatever is chosen.
+        begins = {"source_round": definition(with_source_settings(own))} if source else {}
+        trials = tuple(_config(grid, kind, first, 0, begun, values) for values in tried)
+        folder = Path(TUNING, name, kind.folder, kind.strategy)
+        tuning = Tuning(_key(trials, first, source, **begins), folder, tuple(tried), trials)
+        tuned = tuple(_config(grid, kind, training, seed, begun, values) for values in tried)
+        key = _key(tuned, training, source, tuning=tuning.key, **begins)
+    return Cell(
+        target=name,
+        head=kind.head,
+        fraction=kind.size.fraction or 0.0,
+        shots=kind.size.shots or 0,
+        train_images=training.examples,
+        strategy=kind.strategy,
+        seed=seed,
+        draw=training.draw,
+        config=own,
+        folder=Path("runs", name, kind.folder, f"{kind.strategy}-{seed}"),
+        key=key,
+        tuning=tuning,
+        tuned=tuned,
+    )
+
+
+def _key(
+    settings: Sequence[Settings], training: TrainingSet, source: Card | None, **others: object
+) -> str:
+    """Hash of what defines a run, or several that one is chosen of."""
+    definitions = [definition(one) for one in settings]
+    defined = definitions[0] if len(definitions) == 1 else {"candidates": definitions}
+    defined |= {"procedure": PROCEDURE, "records": training.card.sha256}
+    defined |= {"weights": _content(settings[0])} | others
+    if source:
+        defined["source"] = source.sha256
+    text = json.dumps(defined, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _config(
+    grid: Grid,
+    kind: _Kind,
+    training: TrainingSet,
+    seed: int,
+    begun: Begun,
+    values: Values | None = None,
+) -> Settings:
+    """The settings of a run, resolved; `values` are those of a candidate."""
+    settings = _settings(grid, kind) | (values or {})
+    settings |= {"strategy": kind.strategy, "target": training.records, "head": kind.head}
+    config = Settings(**settings, seed=seed, source_seed=0)
+    size = config.image_size or crop_side(training.card.side)
+    if not config.image_size and not begun.at_crop:
+        regime = get_regime(kind.strategy)
+        size = default_size(size, config.backbone, regime.pretraining, config.weights)
+    return resolve(config, size)
+
+
+def _settings(grid: Grid, kind: _Kind) -> dict:
+    size = kind.size
+    by_size = grid.by_fraction.get(size.fraction, {}) | grid.by_shots.get(size.shots, {})
+    return grid.settings | by_size | grid.by_strategy.get(kind.strategy, {})
+
+
+def _content(config: Settings) -> str | None:
+    """What weights hold counts, not what they are called."""
+    if config.weights is not None:
+        return find_source(config.weights).content()
+    # Where nothing is given, a backbone's own are what its name says; a file of which this project
+    # knows the hash can become another one.
+    row = default_for(config.backbone, get_regime(config.strategy).pretraining)
+    return row.sha256 if row and row.url else None

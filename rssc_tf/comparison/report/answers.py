@@ -1,0 +1,90 @@
+"""The first screen of the report: three questions, each answered in a sentence or two a target."""
+
+from dataclasses import dataclass
+
+from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.report.outlook import outlook
+from rssc_tf.comparison.report.verdict import shown, verdict
+from rssc_tf.comparison.report.wording import interval, metric_name, parts_in_words, score
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, what the runs say to it, and what is to be kept in mind."""
+
+    question: str
+    sentences: list[str]
+    notes: list[str]
+
+
+def answers(study: Study) -> list[Answer]:
+    """Which pre-training, whether the difference is shown, and what more labels would buy."""
+    which, more, notes = [], [], []
+    for target in study.targets:
+        named = f"On {target.name}, with" if len(study.targets) > 1 else "With"
+        which += [f"{named} {_images(group)}: {_ranking(group)}." for group in shown(target)]
+        where = f"On {target.name}: " if len(study.targets) > 1 else ""
+        more.append(where + outlook(target))
+        notes += _causes(target, where)
+    return [
+        Answer("Which pre-training?", which, []),
+        Answer("Is the difference shown?", verdict(study), notes + limits(study)),
+        Answer("What would more labels buy?", more, []),
+    ]
+
+
+def limits(study: Study) -> list[str]:
+    """What the intervals leave out, where they are of one draw of the training images."""
+    several = len(study.targets) > 1
+    return [
+        line
+        for target in study.targets
+        for line in _limits(target, f"On {target.name}: " if several else "")
+    ]
+
+
+def _images(group: Group) -> str:
+    return f"{group.train_images:,} labelled images"
+
+
+def _ranking(group: Group) -> str:
+    """The best regime, and those that cannot be told from it."""
+    best = group.best
+    found = group.score(best)
+    text = f"{best}, {score(found.value)}% {metric_name(group.metric)} {interval(found, score)}"
+    others = [name for name in group.strategies if name != best]
+    gains = {name: group.difference(best, name) for name in others}
+    close = [name for name, gain in gains.items() if gain is None or not gain.differs]
+    if not others:
+        return text
+    if not close:
+        return f"{text}, ahead of all others"
+    return f"{text}; not told apart from it: {', '.join(close)}"
+
+
+def _causes(target: Target, where: str) -> list[str]:
+    """What the interval of the main difference is due to."""
+    group = target.main
+    if not group.reference:
+        return []
+    found = group.difference(group.best, group.reference)
+    if found is None or not found.parts:
+        return []
+    return [
+        f"{where}The variance of the difference of {group.best} and {group.reference} with "
+        f"{_images(group)} is due to {parts_in_words(found.parts)}."
+    ]
+
+
+def _limits(target: Target, where: str) -> list[str]:
+    lines = []
+    for group in shown(target):
+        most = max(len(runs) for runs in group.runs.values())
+        if group.draws > 1 or most < 2:
+            continue
+        if group.is_whole:
+            why = "are all that the records have for training: no draw is possible"
+        else:
+            why = "are the same for all seeds: other ones might have been labelled"
+        lines.append(f"{where}The {_images(group)} {why}, and the intervals do not cover that.")
+    return lines

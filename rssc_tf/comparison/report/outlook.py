@@ -1,0 +1,82 @@
+"""What more labels would buy: forecasts of the learning curves, in words and as a table."""
+
+import math
+
+import numpy as np
+
+from rssc_tf.comparison.forecast import FEWEST, Forecast, Point, forecast
+from rssc_tf.comparison.outcomes import Group, Target
+from rssc_tf.comparison.report.tables import Table
+from rssc_tf.comparison.report.tables import name as regime
+from rssc_tf.comparison.report.wording import interval, points, score
+from rssc_tf.evaluation.metrics import intervals
+from rssc_tf.regimes import in_order
+
+
+def forecasts(target: Target, head: str) -> dict[str, Forecast]:
+    """Regime to its learning curve, continued; without those that have too few sizes."""
+    groups = target.of_head(head)
+    names = dict.fromkeys(name for group in groups for name in group.strategies)
+    found = {name: forecast(_curve(groups, name)) for name in names}
+    return {name: one for name, one in found.items() if one}
+
+
+def _curve(groups: list[Group], strategy: str) -> list[Point]:
+    curve = []
+    for group in groups:
+        if strategy not in group.runs:
+            continue
+        metric = intervals(group.task)[group.metric]
+        scores = np.mean([run.scores(metric) for run in group.runs[strategy].values()], axis=0)
+        error = group.score(strategy).runs_error
+        curve.append(Point(group.train_images, scores, 0.0 if math.isnan(error) else error))
+    return curve
+
+
+def outlook(target: Target) -> str:
+    """The forecast of the best regime, and how good it was where that can be said."""
+    group = target.main
+    found = forecasts(target, group.head).get(group.best)
+    if not found:
+        sizes = len({one.train_images for one in target.of_head(group.head)})
+        return (
+            f"Nothing can be said: a forecast needs {FEWEST} numbers of labelled images or more, "
+            f"here {'is one' if sizes == 1 else f'are {sizes}'} (give more of --fractions or "
+            "--shots)."
+        )
+    text = (
+        f"Twice the labels, {found.images:,}, may bring {group.best} {points(found.gain.value)} "
+        f"points {interval(found.gain, points)}, to {score(found.score.value)}% "
+        f"{interval(found.score, score)}"
+    )
+    return f"{text}. {_checked(found)}"
+
+
+def _checked(found: Forecast) -> str:
+    """How good the same forecast was for the largest size, from the smaller ones."""
+    check = found.check
+    if not check:
+        return "Three sizes are too few to check such a forecast: take it as a guess."
+    return (
+        f"The same forecast from the smaller sizes said {score(check.forecast.value)}% "
+        f"{interval(check.forecast, score)} for {check.images:,}; it was "
+        f"{score(check.observed)}%."
+    )
+
+
+def forecasts_table(target: Target, head: str) -> Table:
+    """What twice the labels may bring to each regime; no rows where there are too few sizes."""
+    rows = []
+    found = forecasts(target, head)
+    for strategy in in_order(found):
+        one = found[strategy]
+        row = [regime(strategy), f"{one.images:,}"]
+        row += [f"{score(one.score.value)} {interval(one.score, score)}"]
+        row += [f"{points(one.gain.value)} {interval(one.gain, points)}"]
+        said = "too few sizes"
+        if one.check:
+            check = one.check.forecast
+            said = f"{score(check.value)} {interval(check, score)}: {score(one.check.observed)}"
+        rows.append([*row, said])
+    titles = ["Regime", "Labelled images", "Forecast", "Gain", "Said of the largest: it was"]
+    return Table(titles, rows, "numbers")

@@ -1,0 +1,159 @@
+"""Pooled features of a backbone: computed once for a split, kept, found again.
+
+A file of features is named by all that defines them: the values of the weights (not where they
+lie), normalisation, image size and precision on one side, the split's shards on the other. Sets
+that share a test split share its features.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.records import Records
+from rssc_tf.version import __version__
+from tfrecords_tools.common.archives import read_npz
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import Card, refuse_replaced
+
+if TYPE_CHECKING:  # what is in the cache is read without TensorFlow
+    import keras
+
+    from rssc_tf.evaluation.prediction import Forward
+
+_BATCH = 64  # views
+_MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
+
+
+class Features(NamedTuple):
+    """Attributes: `ids` str `(n,)`; `labels` int32 `(n,)` class indices or float32 `(n, classes)`
+    of 0 and 1; `values` float32 `(n, d)`, pooled and not standardised, or `(n, 8, d)` of each
+    view."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    values: np.ndarray
+
+
+def extract_features(
+    model: "keras.Model",
+    records: Records,
+    split: str,
+    most: int | None = None,
+    views: int = 1,
+) -> Features:
+    """Pooled features of every example of a split, by its central crop, in record order.
+
+    The same to the bit in every computation on one CPU; on a GPU where
+    `tf.config.experimental.enable_op_determinism()` was called.
+
+    Args:
+        model: a classifier, as `runs.load_model` or `build_classifier` returns it.
+        records: the record folder.
+        split: name of a split.
+        most: stop after so many examples; records are shuffled, so that these are a sample.
+        views: as of `pooled`.
+
+    Raises:
+        DataError: no such split, damaged records, or a feature that is not finite.
+    """
+    from rssc_tf.evaluation.prediction import forward
+    from rssc_tf.models.views import pooled
+
+    return compute(forward(pooled(model, views)), records, split, views, most)
+
+
+def compute(
+    features: "Forward",
+    records: Records,
+    split: str,
+    views: int,
+    most: int | None = None,
+) -> Features:
+    """What `features` makes of the images of a split, each in so many views; arguments and errors
+    as of `extract_features`."""
+    from pipelines.records import explain_damage
+
+    batch = _BATCH // views
+    batches = records.split(split, batch, ids=True)
+    examples = min(records.splits[split], most or sys.maxsize)
+    batches = batches.take(-(-examples // batch))
+    parts = []
+    with explain_damage(records.path), progress_bar(f"features of {split}", examples) as advance:
+        for images, labels, ids in batches:
+            parts.append((ids.numpy(), labels.numpy(), features(images).numpy()))
+            advance(len(parts[-1][0]))
+    columns = zip(*parts, strict=True)
+    ids, labels, values = (np.concatenate(column)[:examples] for column in columns)
+    found = Features(np.char.decode(ids.astype(bytes), "utf-8"), labels, values)
+    refuse_not_finite(found, split)
+    return found
+
+
+def refuse_not_finite(found: Features, split: str) -> None:
+    """Raises `DataError` for features of a split that are not finite."""
+    bad = np.flatnonzero(~np.isfinite(found.values).reshape(len(found.ids), -1).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"the features of {len(bad)} of {len(found.ids)} {split} images are not finite (first: "
+            f"{found.ids[bad[0]]}): the weights are damaged, or `precision` is too coarse for them"
+        )
+
+
+def found_or_kept(
+    definition: dict, records: Records, split: str, make: Callable[[], Features]
+) -> Features:
+    """Features from the cache, or from `make` into it; says which on standard error.
+
+    A file that is damaged is made again, with a warning.
+
+    Args:
+        definition: of what sees the images; equal for equal features of equal images.
+        records: the record folder.
+        split: name of a split.
+        make: computes them.
+    """
+    file = feature_file(definition, records.card, split)
+    found = find(file, lambda file: read_features(file, records.splits[split]))
+    if found is not None:
+        print(f"features of {split}: found in {file}", file=sys.stderr)
+        return found
+    found = make()
+    refuse_replaced(records.path, records.card)
+    keep(file, lambda aside: np.savez(aside, **found._asdict()))
+    print(f"features of {split}: kept in {file}", file=sys.stderr)
+    return found
+
+
+def feature_file(definition: dict, card: Card, split: str) -> Path:
+    """Where the features of a split are kept; the file need not be there."""
+    if split not in card.splits:
+        raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
+    view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
+    shards = [shard.sha256 for shard in card.splits[split].shards]
+    content = {**definition, **view, "shards": shards, "version": __version__}
+    text = json.dumps(content, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    backbone = definition["backbone"].replace(":", "-")
+    return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
+
+
+def read_features(file: Path, examples: int) -> Features:
+    """Features from a file; `DataError` says what is wrong with its content."""
+    content = read_npz(file, _MOST_BYTES)  # checks the checksum of every array
+    if set(content) != set(Features._fields):
+        raise DataError(f"it holds {', '.join(content)[:200]}")
+    found = Features(**content)
+    if not len(found.ids) == len(found.labels) == len(found.values) == examples:
+        raise DataError(f"{len(found.values)} images, not {examples}")
+    if found.values.ndim not in (2, 3) or found.values.dtype != np.float32:
+        raise DataError("it holds values that are no features")
+    if not np.isfinite(found.values).all():
+        raise DataError("it holds values that are not finite")
+    return found

@@ -1,0 +1,53 @@
+"""Recipes: settings that go together, by name. Needs neither Keras nor TensorFlow.
+
+A recipe says what its settings are where the user does not; it is no more than these settings. So
+a run, its key and its resumption know the settings alone, and a recipe that a later version changes
+changes no older run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfrecords_tools.common.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One of them.
+
+    Attributes:
+        name: what `recipe` takes.
+        summary: one line for people.
+        settings: fields of `Settings` to their values.
+    """
+
+    name: str
+    summary: str
+    settings: Mapping[str, object]
+
+
+RECIPES = {
+    row.name: row
+    for row in (
+        Recipe("paper", "the study's: Adam, steps of the rate, the last word to validation", {}),
+        Recipe(
+            "strong",
+            "for few labels: head first, kept statistics, AdamW, cosine, smoothed labels, 8 views",
+            {
+                "head_first": True,
+                "freeze_statistics": True,
+                "optimizer": "adamw",
+                "schedule": "cosine",
+                "label_smoothing": 0.1,
+                "views": 8,
+            },
+        ),
+    )
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe called `name`; `SettingError` lists the names if there is none."""
+    if name not in RECIPES:
+        raise SettingError("recipe", f"is one of {', '.join(RECIPES)}", name)
+    return RECIPES[name]

@@ -1,0 +1,184 @@
+"""`compare --tune`: chosen on the validation split, the same way for every regime."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
+from tests import tiny
+from tfrecords_tools.common.errors import SettingError
+
+ROOT = Path(__file__).parents[3]
+RATES = "learning-rate=1e-5,1e-3,1e-2"
+
+
+@pytest.fixture(scope="module")
+def words(records) -> list[str]:
+    """Everything but `--out`: two regimes, of which one has a source round, and two draws."""
+    flags = ("compare", "--strategies", "scratch,in-domain", "--seeds", 2, "--target", records)
+    flags += ("--source", records, "--source-epochs", 1, "--fractions", "0.2", "--tune", RATES)
+    return [str(word) for word in (*flags, *tiny.SMALL, "--epochs", 4)]
+
+
+@pytest.fixture(scope="module")
+def compared(words, tmp_path_factory) -> Path:
+    from rssc_tf.cli import main
+
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    assert main([*words, "--out", str(out)]) == 0
+    return out
+
+
+def _found(out: Path, strategy: str) -> dict:
+    file = out / "tuning/scenes/finetune-f0.2" / strategy / "tuning.json"
+    return json.loads(file.read_text())
+
+
+def test_every_regime_has_the_same_trials_and_its_own_choice(compared):
+    table = pd.read_csv(compared / "results.csv")
+    for strategy in ("scratch", "in-domain"):
+        found = _found(compared, strategy)
+        tried = [(trial["candidate"], trial["epochs"]) for trial in found["tried"]]
+        assert tried[:3] == [(0, 1), (1, 1), (2, 1)]
+        assert [epochs for _, epochs in tried[3:]] == [2, 2]
+        best = max(found["tried"][3:], key=lambda trial: (trial["score"], -trial["log_loss"]))
+        assert best["candidate"] == found["chosen"]
+        rate = best["values"]["learning_rate"]
+        rows = table[table["strategy"] == strategy]
+        assert set(rows["tuned"]) == {f"learning_rate={rate}"}
+        for run in rows["run"]:
+            assert f"learning_rate: {rate}\n" in (compared / run / "config.yaml").read_text()
+    left = {path.name for path in (compared / "tuning").rglob("*") if path.is_file()}
+    assert left == {"tuning.json"}  # trials leave nothing else behind
+
+
+def test_the_test_split_is_not_read(records, cli, tmp_path, monkeypatch):
+    from rssc_tf.training import stages
+
+    evaluated = []
+
+    def evaluate_run(model, records, split, folder, **options):
+        evaluated.append((split, "tuning" in folder.parts))
+        return original(model, records, split, folder, **options)
+
+    original = stages.evaluate_run
+    monkeypatch.setattr(stages, "evaluate_run", evaluate_run)
+    words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
+    flags = ("--fractions", "0.2", "--tune", "epochs=1,2", "--tune", "weight-decay=0,0.01")
+    code, _, errors = cli(*words, *flags, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert {split for split, trial in evaluated if trial} == {"val"}
+    assert [split for split, trial in evaluated if not trial] == ["test"]
+    tuned = pd.read_csv(tmp_path / "out/results.csv")["tuned"][0]
+    assert tuned.split("=")[0] == "epochs" and " weight_decay=" in tuned
+
+
+def test_the_report_says_what_was_tried(compared):
+    page = (compared / "report.html").read_text()
+    assert "What was tuned" in page and "1e-05" in page
+    rates = {_found(compared, name)["chosen"] for name in ("scratch", "in-domain")}
+    assert ("at the edge" in page) == (rates != {1})
+
+
+def test_what_was_begun_is_repeated(compared, words, cli):
+    before = (compared / "results.csv").read_bytes()
+    code, said, _ = cli(*words, "--out", compared)
+    assert code == 0 and "---" not in said
+    assert (compared / "results.csv").read_bytes() == before
+    code, _, errors = cli(*words, "--out", compared, "--tune", "learning-rate=1e-5,1e-3")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert f"--tune is not what {compared} was begun with (it tunes learning_rate)" in errors
+    code, _, errors = cli(*words, "--out", compared, "--batch-size", 4)
+    assert code == 1 and "--batch-size was 8, is 4" in errors, errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_tuned_grid_ends_with_the_same_table(jobs, compared, words, tmp_path):
+    out = tmp_path / "out"
+    program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *words, "--out", out]
+    program += ["--jobs", str(jobs), "--checkpoint-every", "1"]
+    found = out / "tuning/scenes/finetune-f0.2/in-domain/tuning.json"
+    for wanted in (found, out / "runs/scenes/finetune-f0.2/in-domain-0/checkpoints"):
+        process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)  # fmt: skip
+        while not wanted.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+    for name in ("results.csv", "summary.csv"):
+        assert (out / name).read_bytes() == (compared / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_candidates_that_diverge(records, cli, tmp_path):
+    words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
+    words += ("--backbone", "tiny_explosive", "--epochs", 30)
+    rates = ("--tune", "learning-rate=1e-4,9.9")
+    code, _, errors = cli(*words, *rates, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert pd.read_csv(tmp_path / "out/results.csv")["tuned"][0] == "learning_rate=0.0001"
+    code, _, errors = cli(*words, "--tune", "learning-rate=9.8,9.9", "--out", tmp_path / "all")
+    assert code == 0, errors
+    row = pd.read_csv(tmp_path / "all/results.csv").iloc[0]
+    assert row["status"] == "failed" and "every candidate diverges" in row["error"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--tune", "image-size=32,64"), "how weights are trained, not which or on what"),
+        (("--tune", "target=a,b"), "how weights are trained, not which or on what"),
+        (("--tune", "depth=1,2"), "no other setting. Received: 'depth'"),
+        (("--tune", "learning-rate"), "is NAME=VALUE,VALUE"),
+        (("--tune", "learning-rate=1e-3"), "two values of learning_rate or more"),
+        (("--tune", "learning-rate=1e-3,fast"), "--learning-rate is a number"),
+        (("--tune", "learning-rate=1e-3,-1"), "--learning-rate is above 0"),
+        (("--tune", "epochs=1,2"), "tunes epochs, which has a value already"),
+    ],
+)
+def test_bad_grids_of_values_are_one_line(words, cli, tmp_path, flags, message):
+    code, _, errors = cli(*words, "--out", tmp_path / "out", *flags)
+    assert (code, errors.count("\n")) == (1, 1), errors
+    assert message in errors
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_target_without_validation_images(source_without_val, cli, tmp_path):
+    words = ("compare", "--strategies", "scratch", "--target", source_without_val, *tiny.SMALL)
+    code, _, errors = cli(*words, "--tune", RATES, "--out", tmp_path / "out")
+    assert (code, errors.count("\n")) == (1, 1), errors
+    assert "has no validation split, which --tune chooses by: convert with --val-fraction" in errors
+
+
+@pytest.fixture
+def source_without_val(scenes, cli, tmp_path) -> Path:
+    out = tmp_path / "records"
+    assert cli("convert", scenes, "--out", out, "--val-fraction", 0)[0] == 0
+    return out
+
+
+def test_rounds_cost_about_the_same():
+    assert rounds(2) == [(2, 0.5)]
+    assert rounds(3) == [(3, 0.25), (2, 0.5)]
+    assert rounds(8) == [(8, 0.125), (4, 0.25), (2, 0.5)]
+    assert rounds(9) == [(9, 0.0625), (5, 0.125), (3, 0.25), (2, 0.5)]
+
+
+def test_values_and_their_edges():
+    tune = parse_tune(["learning-rate=1e-4,3e-4,1e-3", "schedule=paper,cosine"])
+    assert tune == {"learning_rate": (1e-4, 3e-4, 1e-3), "schedule": ("paper", "cosine")}
+    assert parse_tune({"epochs": [5, 10]}) == {"epochs": (5, 10)}
+    assert at_edge(tune, {"learning_rate": 1e-3, "schedule": "paper"}) == ["learning_rate"]
+    assert at_edge(tune, {"learning_rate": 3e-4, "schedule": "paper"}) == []
+    with pytest.raises(SettingError, match="a whole number"):
+        parse_tune({"epochs": [5, 10.5]})

@@ -1,0 +1,103 @@
+"""`rssc-tf weights inspect`: what a file is, before anything is written."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def checkpoint(tmp_path, torch_models):
+    """ResNet-18 as a training saves it, with the states of its optimizer."""
+    torch = pytest.importorskip("torch")
+    model = torch_models.randomise(torch_models.resnet18())
+    optimizer = torch.optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    content = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
+    file = tmp_path / "checkpoint.pth"
+
+    def save(change=lambda content: None, name=file.name, **how):
+        change(content)
+        torch.save(content, tmp_path / name, **how)
+        return tmp_path / name
+
+    return save
+
+
+def test_what_fits(checkpoint, cli, tmp_path):
+    code, out, err = cli("weights", "inspect", checkpoint())
+    assert code == 0, err
+    for line in (
+        "PyTorch checkpoint",
+        "backbone: resnet18",
+        "used: all 100 variables of the backbone are there",
+        "dropped state_dict.fc.weight",
+        "dropped 20 counters of batches",
+        "states of an optimizer, unread",
+        "normalisation: torch (a guess, see below)",
+        "note: does not say how its images were normalised: assuming torch, as torchvision's",
+    ):
+        assert line in out, line
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]
+
+
+def test_what_does_not(checkpoint, cli):
+    def cut(content):
+        for name in ("layer3.0.bn1.weight", "layer4.1.conv2.weight"):
+            del content["state_dict"][name]
+
+    code, out, err = cli("weights", "inspect", checkpoint(cut))
+    assert code == 1 and len(err.strip().splitlines()) == 1
+    assert "backbone: resnet18" in out
+    assert "lacking: state_dict.layer3.0.bn1.weight is missing" in out
+    assert "lacking: state_dict.layer4.1.conv2.weight is missing" in out
+    assert "state_dict.layer3.0.bn1.weight is missing" in err
+
+
+def test_a_file_that_is_known(cli):
+    code, out, _ = cli("weights", "inspect", "imagenet/efficientnet_lite0")
+    assert code == 0 and "known as imagenet/efficientnet_lite0" in out
+    assert "normalisation: lite (as the table of weights has it)" in out
+
+
+def test_a_model_of_keras(tmp_path, cli):
+    from rssc_tf.models.backbones import BACKBONES
+
+    BACKBONES["tiny"].build(False).save(tmp_path / "m.keras")
+    code, out, err = cli("weights", "inspect", tmp_path / "m.keras")
+    assert code == 1 and "Keras model" in out and "name its --backbone" in err
+    code, out, _ = cli("weights", "inspect", tmp_path / "m.keras", "--backbone", "tiny")
+    assert code == 0 and "backbone: tiny" in out
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_states_of_an_optimizer_are_not_read(checkpoint, zipped, monkeypatch):
+    from rssc_tf.weights import torch_file
+
+    file = checkpoint(_use_new_zipfile_serialization=zipped)
+    arrays = torch_file.read_torch(file)
+    states = [name for name in arrays if torch_file.is_state(name)]
+    assert len(states) > 100
+    assert all(arrays[name].base is not None or arrays[name].ndim == 0 for name in states)
+    moment = arrays["optimizer.state.0.exp_avg"]
+    assert moment.shape == (64, 3, 7, 7) and moment.strides == (0, 0, 0, 0)
+    kernel = arrays["state_dict.conv1.weight"]
+    assert kernel.shape == (64, 3, 7, 7) and np.abs(kernel).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "b"}}', "several pieces"),
+        ("model.safetensors", b'\x10\0\0\0\0\0\0\0{"a": 1}        ', "truncated or damaged"),
+        ("model-00001-of-00002.safetensors", b"\2\0\0\0\0\0\0\0{}", "piece 1 of 2"),
+        ("model.safetensors", b"\2\0\0\0\0\0\0\0{}", "holds no tensor"),
+    ],
+)
+def test_bad_files_are_one_line(name, content, message, tmp_path, cli):
+    (tmp_path / name).write_bytes(content)
+    for command in (("inspect",), ("import", "--out", tmp_path / "w")):
+        code, _, err = cli("weights", command[0], tmp_path / name, *command[1:])
+        assert (code, len(err.strip().splitlines())) == (1, 1), err
+        assert message in err
+    assert not (tmp_path / "w.weights.h5").exists()
