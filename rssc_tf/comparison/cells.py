@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.training_sets import TrainingSet, training_sets
