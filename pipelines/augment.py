@@ -9,7 +9,6 @@ import scipy.stats
 import tensorflow as tf
 
 from pipelines.crop import CROP_SHARE
-from pipelines.crop import crop_side as crop_side
 
 _PHILOX = 1  # the number of the generator in TensorFlow's ops
 _WORDS = 4  # that it yields for a count

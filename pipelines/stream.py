@@ -11,10 +11,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import crop_side
 from pipelines.augmentations import NONE, STUDY, mixes_labels
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
+from pipelines.crop import crop_side
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, in_epoch_order, read, read_epoch, shard_paths
 from tfrecords_tools.common.errors import SettingError

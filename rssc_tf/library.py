@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.models import classifier
 from rssc_tf.models.backbones import prepare
 from rssc_tf.records import Records

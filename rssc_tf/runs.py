@@ -157,7 +157,7 @@ class Run:
         """What the model is shown of pictures: uint8 `(n, crop, crop, 3)`, batch by batch."""
         import tensorflow as tf
 
-        from pipelines.augment import crop_side
+        from pipelines.crop import crop_side
         from pipelines.images import evaluation_view
 
         crop, crops = crop_side(self.card.side), []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
+from pipelines.crop import crop_side
 from pipelines.images import decode_whole
 from pipelines.records import read
 from pipelines.stream import training_batches

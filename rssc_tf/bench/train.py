@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import crop_side
 from pipelines.cache import is_wanted
+from pipelines.crop import crop_side
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.torch_step import torch_steps
 from rssc_tf.records import Records

@@ -1,6 +1,6 @@
 """The model card: what a user of an exported model has to know, as Markdown."""
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.models.view_count import in_words
 from rssc_tf.runs import Run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.compat import all_layers
 from rssc_tf.evaluation.files import write_metrics
 from rssc_tf.exporting import agreement, to_onnx, to_tflite

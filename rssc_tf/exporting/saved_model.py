@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipelines.augment import central_window, crop_side
+from pipelines.augment import central_window
+from pipelines.crop import crop_side
 from pipelines.images import evaluation_view
 from rssc_tf.evaluation.grad_cam import evidence, has_feature_map
 from rssc_tf.models.views import LogitsOfMean, MeanOfViews, Symmetries

@@ -13,7 +13,7 @@ from rssc_tf.comparison.report.charts import (
     limits_of,
     swatch,
 )
-from rssc_tf.comparison.report.tables import Cell, Table
+from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import capitalised, interval, metric_name, score
 from rssc_tf.environment import versions
 from rssc_tf.ranking.going_on import comparisons_of

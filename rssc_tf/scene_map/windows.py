@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 
 
 def seen_part(window: int, size: int) -> tuple[float, float]:

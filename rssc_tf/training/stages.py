@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run

@@ -11,7 +11,6 @@ from pipelines.augment import (
     apply_symmetries,
     central_window,
     color_jittered,
-    crop_side,
     cut_out,
     draw,
     random_flips,
@@ -21,6 +20,7 @@ from pipelines.augment import (
 )
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical, chosen
 from pipelines.augmenter import Augmenter
+from pipelines.crop import crop_side
 from tfrecords_tools.common.errors import SettingError
 
 SQUARE = np.arange(3 * 3 * 3, dtype=np.uint8).reshape(3, 3, 3)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.augment import crop_side, draw, random_windows
+from pipelines.augment import draw, random_windows
+from pipelines.crop import crop_side
 from pipelines.records import count_kept, read_epoch
 from pipelines.stream import evaluation_batches, training_batches
 from tfrecords_tools.common.errors import RsscError

@@ -6,7 +6,7 @@ import numpy as np
 
 from rssc_tf.comparison.forecast import FEWEST, Forecast, Point, forecast
 from rssc_tf.comparison.outcomes import Group, Target
-from rssc_tf.comparison.report.tables import Table
+from rssc_tf.comparison.report.table import Table
 from rssc_tf.comparison.report.tables import name as regime
 from rssc_tf.comparison.report.wording import interval, points, score
 from rssc_tf.evaluation.metrics import intervals

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from rssc_tf.comparison.cells import way
 from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
+from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import (
     MINUS,
     capitalised,
@@ -26,29 +27,6 @@ from rssc_tf.evaluation.statistics import Estimate, class_f1
 from rssc_tf.regimes import in_order
 
 _NUMBERED = 20  # classes up to which a matrix shows its numbers
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell whose tag has attributes."""
-
-    content: str
-    attributes: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """What `templates/tables.html` makes a table of.
-
-    Attributes:
-        head: column titles: texts, or `Cell`s.
-        rows: cells, likewise; the first of a row is its header.
-        style: class of the table.
-    """
-
-    head: Sequence[str | Cell]
-    rows: Sequence[Sequence[str | Cell]]
-    style: str
 
 
 def left(content: str) -> Cell:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from rssc_tf.comparison.outcomes import Group, Study, Target
-from rssc_tf.comparison.report.tables import Cell, Table, left
+from rssc_tf.comparison.report.table import Cell, Table
+from rssc_tf.comparison.report.tables import left
 from rssc_tf.comparison.report.tables import name as regime
 from rssc_tf.comparison.report.wording import score
 from rssc_tf.comparison.tuning import at_edge, in_words, read_tuning

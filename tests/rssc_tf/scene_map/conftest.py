@@ -47,7 +47,7 @@ def colours(tmp_path_factory) -> Path:
     """An export folder whose model knows three colours by the mean of what it sees."""
     import tensorflow as tf
 
-    from pipelines.augment import crop_side
+    from pipelines.crop import crop_side
     from pipelines.images import evaluation_view
     from rssc_tf.exporting.novelty import fit_novelty
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.augment import crop_side
+from pipelines.crop import crop_side
 from rssc_tf.scene_map.windows import Axis, seen_part
 
 
