@@ -33,8 +33,7 @@ RECIPES = {
         Recipe(PAPER, "the study's: Adam, steps of the rate, the last word to validation", {}),
         Recipe(
             "strong",
-            "for few labels: head first, kept statistics, AdamW, cosine, smoothed labels, last epoch, "
-            "8 views",
+            "for few labels: head first, kept statistics, AdamW, smoothed labels, 8 views",
             {
                 "head_first": True,
                 "freeze_statistics": True,
