@@ -29,6 +29,7 @@ from tfrecords_tools.common.regular_files import MOST_SETTINGS, BadFile, read_re
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
+SELECTIONS = ("best", "last")
 CACHES = ("auto", "none", "ram")
 
 # Raised with a release in which the same settings train other weights, so that what an older one
@@ -229,6 +230,12 @@ class Settings:
         at_least=0,
         below=1,
         timed=True,
+    )
+    select: str = setting(
+        "best",
+        help="The model: of the best epoch by the validation split, or of the last.",
+        panel=TRAINING,
+        choices=SELECTIONS,
     )
     precision: str = setting(
         "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True

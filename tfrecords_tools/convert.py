@@ -26,7 +26,7 @@ from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
 from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, keep_splits, limit
 from tfrecords_tools.splitting.stratify import read_groups
-from tfrecords_tools.subset import Size, write_subset
+from tfrecords_tools.subset import write_subset
 from tfrecords_tools.write import write_records
 
 RUNNERS = ("local", "beam")
@@ -199,7 +199,7 @@ def convert(
     else:
         card = write_records(listing, out, workers=workers, **options)
     for number, folder in few.items():
-        write_subset(out, folder, Size(shots=number), overwrite=overwrite)
+        write_subset(out, folder, shots=number, overwrite=overwrite)
     return card
 
 

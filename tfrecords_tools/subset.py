@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, Card, open_records
-from tfrecords_tools.splitting.draws import check_enough, share, shots
+from tfrecords_tools.splitting import draws
 from tfrecords_tools.write import Writer
 
 
@@ -83,15 +83,16 @@ def is_all(card: Card, size: Size) -> bool:
     if size.shots is None:
         return is_whole(card, size.fraction)
     counts = () if card.multi_label else card.splits["train"].class_counts
-    check_enough(counts, size.shots, card.classes)
+    draws.check_enough(counts, size.shots, card.classes)
     return set(counts) - {0} == {size.shots}
 
 
 def write_subset(
     records: Path,
     out: Path,
-    size: Size | float,
+    fraction: float | None = None,
     *,
+    shots: int | None = None,
     draw: int = 0,
     seed: int = 0,
     overwrite: bool = False,
@@ -101,20 +102,23 @@ def write_subset(
     Args:
         records: the record folder.
         out: folder to make; the other splits are linked to where they lie, or copied.
-        size: how many training images; a number is a share of all images of the set.
+        fraction: share of all images of the set, see `is_whole`.
+        shots: instead of it: training images of each class, see `splitting.draws.shots`.
         draw: which of several draws, from 0: smaller sizes are part of a draw's larger ones.
         seed: int >= 0.
         overwrite: replace an existing `out`.
 
     Raises:
-        RsscError: bad records or size, a class that has too few training images for it, or `out`
-            exists.
+        RsscError: bad records or size, none or two sizes, a class that has too few training images
+            for it, or `out` exists.
     """
     tf = import_tensorflow()
     from tfrecords_tools.records.schema import parse
 
     records, out = Path(records), Path(out)
-    size = size if isinstance(size, Size) else Size(size)
+    if (fraction is None) == (shots is None):
+        raise SettingError("fraction", "or `shots` is given, one of the two", (fraction, shots))
+    size = Size(fraction, shots)
     card = open_records(records)
     shards = [str(records / shard.file) for shard in card.splits["train"].shards]
     dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
@@ -194,9 +198,9 @@ def choose(
         else np.array([carried[0] for carried in labels], int)
     )
     if size.shots is not None:
-        rows = shots(ids, task_labels, size.shots, draw, classes=card.classes, seed=seed)
+        rows = draws.shots(ids, task_labels, size.shots, draw, classes=card.classes, seed=seed)
     else:
-        rows = share(ids, task_labels, _counts(card, size.fraction), draw, seed=seed)
+        rows = draws.share(ids, task_labels, _counts(card, size.fraction), draw, seed=seed)
     return {ids[row] for row in rows}
 
 

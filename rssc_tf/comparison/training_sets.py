@@ -68,7 +68,7 @@ def _training_set(
                 f"{folder} is a part of other records than {records}: choose another `out`"
             )
     elif write:
-        subset = write_subset(Path(records), folder, size, draw=draw)
+        subset = write_subset(Path(records), folder, size.fraction, shots=size.shots, draw=draw)
     else:
         return TrainingSet(size, draw, records, card, size.about(card))
     return TrainingSet(size, draw, str(folder), subset, subset.splits["train"].examples)

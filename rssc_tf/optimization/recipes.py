@@ -33,13 +33,14 @@ RECIPES = {
         Recipe(PAPER, "the study's: Adam, steps of the rate, the last word to validation", {}),
         Recipe(
             "strong",
-            "for few labels: head first, kept statistics, AdamW, cosine, smoothed labels, 8 views",
+            "for few labels: head first, kept statistics, AdamW, smoothed labels, 8 views",
             {
                 "head_first": True,
                 "freeze_statistics": True,
                 "optimizer": "adamw",
                 "schedule": "cosine",
                 "label_smoothing": 0.1,
+                "select": "last",
                 "views": 8,
             },
         ),

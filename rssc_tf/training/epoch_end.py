@@ -63,7 +63,7 @@ class EpochEnd:
         return line
 
     def _keep_best(self, row: dict, progress: Progress) -> None:
-        if self._headline not in row:
+        if self._headline not in row or self._training.config.select == "last":
             return
         best = progress.best
         if best is None or self._rank(row) > self._rank(best):

@@ -31,8 +31,8 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
     """Trains on the `train` split; leaves the best weights in `training.model`.
 
     Best is the epoch with the highest top-1 (micro-F1) on the `val` split where the records have
-    one, else the last. The test split is not read. Of several processes only the chief validates,
-    writes, and ends with the best weights.
+    one and `select` is "best", else the last. The test split is not read. Of several processes only
+    the chief validates, writes, and ends with the best weights.
 
     Args:
         training: built in the scope of the cluster's strategy.

@@ -89,13 +89,16 @@ def test_a_few_shot_subset(whole, tmp_path):
     for draw in range(2):
         for shots in (1, 5):
             folder = tmp_path / f"{shots}-{draw}"
-            card = write_subset(whole, folder, Size(shots=shots), draw=draw)
+            card = write_subset(whole, folder, shots=shots, draw=draw)
             assert verify(folder) == []
             assert card.splits["train"].class_counts == (shots,) * 3
             names.append(set(_ids(folder)))
     assert names[0] < names[1] and names[2] < names[3] and not names[1] & names[3]
     with pytest.raises(RsscError, match="class 'a' has 16 training images, `shots` asks for 17"):
-        write_subset(whole, tmp_path / "more", Size(shots=17))
+        write_subset(whole, tmp_path / "more", shots=17)
+    for sizes in ({}, {"fraction": 0.2, "shots": 1}):
+        with pytest.raises(RsscError, match="one of the two"):
+            write_subset(whole, tmp_path / "more", **sizes)
     assert not (tmp_path / "more").exists()
 
 

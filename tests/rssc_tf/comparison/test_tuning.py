@@ -77,14 +77,14 @@ def test_the_test_split_is_not_read(records, cli, tmp_path, monkeypatch):
         "--tune",
         "schedule=paper,cosine",
         "--tune",
-        "weight-decay=0,0.01",
+        "label-smoothing=0,0.1",
     )
     code, _, errors = cli(*words, *flags, "--out", tmp_path / "out")
     assert code == 0, errors
     assert {split for split, trial in evaluated if trial} == {"val"}
     assert [split for split, trial in evaluated if not trial] == ["test"]
     tuned = pd.read_csv(tmp_path / "out/results.csv")["tuned"][0]
-    assert tuned.split("=")[0] == "schedule" and " weight_decay=" in tuned
+    assert tuned.split("=")[0] == "schedule" and " label_smoothing=" in tuned
 
 
 def test_the_report_says_what_was_tried(compared):

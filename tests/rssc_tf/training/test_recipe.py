@@ -9,6 +9,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+import rssc_tf
 from rssc_tf.fields import NOTHING, declared
 from rssc_tf.optimization.recipes import RECIPES, Recipe
 from rssc_tf.probing.features import extract_features
@@ -138,6 +139,18 @@ def test_the_whole_recipe_survives_a_stop(trained, records, cli, tmp_path, monke
     assert compare_runs(tmp_path / "run", tmp_path / "whole") == []
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert list(history["step"]) == [3, 5]
+
+
+def test_the_last_epoch_is_the_model_where_it_is_selected(records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--epochs", 6)
+    assert cli(*words, "--select", "last", "--out", tmp_path / "last")[0] == 0
+    assert cli(*words, "--out", tmp_path / "best")[0] == 0
+    histories = [pd.read_csv(tmp_path / name / "history.csv") for name in ("last", "best")]
+    pd.testing.assert_frame_equal(*histories)
+    order = histories[0].sort_values(["val_top1", "val_log_loss"], ascending=[False, True])
+    for name, row in (("last", histories[0].iloc[-1]), ("best", order.iloc[0])):
+        found = rssc_tf.evaluate(load_model(tmp_path / name), Records(records).split("val"))
+        assert found["log_loss"] == pytest.approx(row["val_log_loss"], rel=1e-4)
 
 
 def test_statistics_stay_where_they_are_frozen(trained, records, cli, tmp_path):
