@@ -125,6 +125,7 @@ def _hub(preset: str) -> Backbone:
         import keras_hub
 
         model = keras_hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        model = getattr(model, "vision_encoder", model)  # of CLIP's and SigLIP's two towers
         if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
             names = ", ".join(one.name for one in model.inputs)
             raise RsscError(
