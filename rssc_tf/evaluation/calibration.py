@@ -19,7 +19,8 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.common.regular_files import MOST_JSON, is_there, read_regular
 
-CALIBRATION = {1: "calibration.json", 8: "calibration-8-views.json"}
+CALIBRATION = "calibration.json"
+_FILES = {1: CALIBRATION, 8: "calibration-8-views.json"}
 BOUNDS = (0.05, 20.0)
 
 
@@ -72,7 +73,7 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
 def write_calibration(calibration: Calibration, run: Path, views: int = 1) -> None:
     """Writes `run/calibration.json`, for eight views `run/calibration-8-views.json`."""
     content = {name: value for name, value in asdict(calibration).items() if value is not None}
-    with new_file(run / CALIBRATION[views]) as aside:
+    with new_file(run / _FILES[views]) as aside:
         aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -87,7 +88,7 @@ def read_calibration(run: Path, classes: tuple[str, ...], views: int = 1) -> Cal
     Raises:
         DataError: the file is damaged.
     """
-    path = Path(run) / CALIBRATION[views]
+    path = Path(run) / _FILES[views]
     try:
         if not is_there(path):
             return None

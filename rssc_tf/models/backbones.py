@@ -118,6 +118,7 @@ def _hub(preset: str) -> Backbone:
     def build(pretrained: bool) -> keras.Model:
         hub = keras_hub(f"`backbone='hub:{preset}'`")
         model = hub.models.Backbone.from_preset(preset, load_weights=pretrained)
+        model = getattr(model, "vision_encoder", model)  # of CLIP's and SigLIP's two towers
         if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
             names = ", ".join(one.name for one in model.inputs)
             raise RsscError(

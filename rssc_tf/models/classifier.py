@@ -23,10 +23,11 @@ def build_classifier(
     """Puts the study's head on a backbone: global average pooling and one Dense layer.
 
     Args:
-        backbone: keras.Model, `(batch, h, w, 3)` normalised floats to `(batch, h', w', d)`, or
-            to tokens `(batch, t, d)`: the first is the class token, which is the feature, or they
-            are a grid, a square number of them, and their mean is. One that is built for another
-            size is copied for this one, see `at_side`.
+        backbone: keras.Model, `(batch, h, w, 3)` normalised floats to `(batch, h', w', d)`; to one
+            feature `(batch, d)`, which it pools itself; or to tokens `(batch, t, d)`: the first is
+            the class token, which is the feature, or they are a grid, a square number of them, and
+            their mean is. One that is built for another size is copied for this one, see
+            `at_side`.
         normalization: layer for pixel values 0..255.
         classes: int. Outputs of the head.
         image_size: int. Side at which the backbone sees images, in pixels. Where its patch does
@@ -74,6 +75,8 @@ def call_backbone(backbone: keras.Model, images, **how):
 
 
 def _pooling(backbone: keras.Model) -> type[keras.layers.Layer]:
+    if len(backbone.output_shape) == 2:  # it pools by itself, as SigLIP's image tower
+        return keras.layers.Identity
     if len(backbone.output_shape) == 4:
         return keras.layers.GlobalAveragePooling2D
     tokens = backbone.output_shape[1]

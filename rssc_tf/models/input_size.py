@@ -44,6 +44,8 @@ def at_side(backbone: keras.Model, side: int) -> keras.Model:
     copy = type(backbone).from_config({**config, "image_shape": (side, side, 3)})
     antialias = getattr(backbone, "antialias_in_interpolation", True)  # DINOv2's authors: not
     for mine, theirs in zip(copy.weights, backbone.weights, strict=True):
+        if "int" in str(mine.dtype) and mine.shape != theirs.shape:
+            continue  # the numbers of the positions: the copy has its own
         value = theirs if mine.shape == theirs.shape else _spread(theirs, mine.shape, antialias)
         mine.assign(value)
     return copy

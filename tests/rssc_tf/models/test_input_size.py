@@ -28,10 +28,22 @@ KINDS = {
     "dinov2": lambda: MODELS.DINOV2Backbone(**_V2),
     "dinov2 with registers": lambda: MODELS.DINOV2Backbone(**_V2, num_register_tokens=4),
     "dinov3": lambda: MODELS.DINOV3Backbone(**_DINO),
+    "clip": lambda: MODELS.CLIPVisionEncoder(8, 16, 2, 2, 32, image_shape=(48, 48, 3)),
+    "siglip": lambda: MODELS.SigLIPVisionEncoder(8, 16, 2, 2, 32, "gelu", image_shape=(48, 48, 3)),
     "swin": lambda: MODELS.SwinTransformerBackbone((32, 32, 3), 8, [1, 1], [1, 2], 4),
 }
 PRESETS = {"vit": "ViTImageConverter", "deit": "DeiTImageConverter"}
-PRESETS |= {"dinov2": "DINOV2ImageConverter"}
+PRESETS |= {"dinov2": "DINOV2ImageConverter", "clip": "CLIPImageConverter"}
+PRESETS |= {"siglip": "SigLIPImageConverter"}
+# Presets of two towers, of which the one for images is used.
+TWO_TOWERS = {
+    "clip": lambda: MODELS.CLIPBackbone(
+        KINDS["clip"](), MODELS.CLIPTextEncoder(50, 16, 16, 2, 2, 32), 16
+    ),
+    "siglip": lambda: MODELS.SigLIPBackbone(
+        KINDS["siglip"](), MODELS.SigLIPTextEncoder(50, 16, 16, 2, 2, 32, "gelu")
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,7 @@ def presets(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("presets")
     for name, converter in PRESETS.items():
         keras.utils.set_random_seed(1)
-        KINDS[name]().save_to_preset(root / name)
+        (KINDS | TWO_TOWERS)[name]().save_to_preset(root / name)
         converter = getattr(keras_hub.layers, converter)
         converter(image_size=(48, 48), scale=1 / 255).save_to_preset(root / name)
     return root
@@ -62,7 +74,8 @@ def test_a_classifier_at_three_sizes(kind):
         assert logits.shape == (2, 3) and np.isfinite(logits).all() and np.ptp(logits) > 0
         pool = type(model.get_layer("pool")).__name__
         without = kind in ("swin", "vit without class token")
-        assert pool == ("GlobalAveragePooling1D" if without else "ClassToken"), tokens
+        expected = "GlobalAveragePooling1D" if without else "ClassToken"
+        assert pool == ("Identity" if kind == "siglip" else expected), tokens
     for variable, value in zip(backbone.weights, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
@@ -135,10 +148,19 @@ def test_a_preset_is_trained_probed_and_exported(name, presets, records, cli, tm
     assert code == 0, err
 
 
-def test_what_takes_text_too_is_one_line(tmp_path):
-    vision = MODELS.CLIPVisionEncoder(8, 16, 2, 2, 32, image_shape=(32, 32, 3))
-    clip = MODELS.CLIPBackbone(vision, MODELS.CLIPTextEncoder(50, 16, 16, 2, 2, 32), 16)
-    clip.save_to_preset(tmp_path / "clip")
-    with pytest.raises(RsscError, match="cannot be a classifier's backbone: CLIPBackbone") as error:
-        get_backbone(f"hub:{tmp_path / 'clip'}").build(False)
+@pytest.mark.parametrize("name", TWO_TOWERS)
+def test_of_two_towers_the_one_for_images_is_used_with_its_weights(name, presets):
+    whole = MODELS.Backbone.from_preset(str(presets / name))
+    tower = get_backbone(f"hub:{presets / name}").build(True)
+    images = np.random.default_rng(0).random((2, 48, 48, 3), np.float32)
+    np.testing.assert_array_equal(
+        tower({"images": images}), whole.vision_encoder({"images": images})
+    )
+
+
+def test_what_takes_no_images_is_one_line(tmp_path):
+    text = MODELS.BertBackbone(50, 2, 2, 16, 32, max_sequence_length=16)
+    text.save_to_preset(tmp_path / "text")
+    with pytest.raises(RsscError, match="cannot be a classifier's backbone: BertBackbone") as error:
+        get_backbone(f"hub:{tmp_path / 'text'}").build(False)
     assert "\n" not in str(error.value)
