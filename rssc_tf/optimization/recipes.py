@@ -50,6 +50,6 @@ RECIPES = {
 
 def get_recipe(name: str) -> Recipe:
     """The recipe called `name`; `SettingError` lists the names if there is none."""
-    if name not in RECIPES:
-        raise SettingError("recipe", f"is one of {', '.join(RECIPES)}", name)
+    if not isinstance(name, str) or name not in RECIPES:  # a YAML file can hold anything
+        raise SettingError("recipe", f"is one of {', '.join(RECIPES)}", str(name)[:80])
     return RECIPES[name]

@@ -129,6 +129,25 @@ def test_one_gpu_learns_what_a_cpu_does(head, precision, gpu, records, cli, tmp_
     np.testing.assert_allclose(one["val_log_loss"], two["val_log_loss"], rtol=tolerance)
 
 
+@pytest.mark.slow
+def test_averages_mixtures_and_frozen_statistics_on_one_gpu(gpu, records, cli, tmp_path):
+    words = _words(records, "tiny_without_dropout", epochs=2)
+    words += ("--ema-momentum", 0.9, "--augment", "crop,cutmix", "--recipe", "strong")
+    assert cli(*words, "--out", tmp_path / "gpu")[0] == 0
+    assert all(gpu)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "is_compiled", lambda _: False)
+        patch.setattr(step, "is_compiled", lambda _: False)
+        assert cli(*words, "--out", tmp_path / "cpu")[0] == 0
+    for first, second in zip(_weights(tmp_path / "gpu"), _weights(tmp_path / "cpu"), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-4)
+    # From trained weights, with the head first and the statistics frozen.
+    words = ("train", "--strategy", "imagenet", "--weights", tmp_path / "cpu", "--target", records)
+    words += (*SMALL, "--backbone", "tiny_without_dropout", "--recipe", "strong")
+    code, _, err = cli(*words, "--out", tmp_path / "strong")
+    assert (code, all(gpu)) == (0, True), err
+
+
 def test_gpu_memory_grows_unless_the_user_says_otherwise(monkeypatch):
     for before, after in ((None, "true"), ("false", "false")):
         monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
@@ -232,6 +251,8 @@ def test_every_backbone_trains_on_two_gpus(presets, records, multi_records, cli,
     runs.append((*_words(records), "--precision", "mixed_float16"))
     runs.append((*_words(records), "--precision", "mixed_bfloat16", "--distribute", "mirrored"))
     runs.append((*_words(records), "--distribute", "none"))
+    runs.append((*_words(records), "--ema-momentum", 0.9, "--augment", "crop,cutmix"))
+    runs.append((*_words(records), "--recipe", "strong", "--freeze-statistics"))
     runs.append(_words(multi_records))
     words = []
     for number, run in enumerate(runs):
