@@ -278,7 +278,7 @@ def test_nothing_is_overwritten_unasked_and_never_the_scene(colours, scene, cli,
 def test_an_interrupted_map_leaves_nothing(colours, scene, cli, tmp_path, monkeypatch):
     from rssc_tf.scene_map import model
 
-    def interrupted(self, trust):
+    def interrupted(self, trust, views):
         calls = []
 
         def classify(windows):
