@@ -270,9 +270,13 @@ def _settings(grid: Grid, kind: _Kind) -> dict:
 
 def _content(config: Settings) -> str | None:
     """What weights hold counts, not what they are called."""
-    if config.weights is not None:
-        return find_source(config.weights).content()
-    # Where nothing is given, a backbone's own are what its name says; a file of which this project
-    # knows the hash can become another one.
-    row = default_for(config.backbone, get_regime(config.strategy).pretraining)
-    return row.sha256 if row and row.url else None
+    pretraining = get_regime(config.strategy).pretraining
+    if config.weights is None:
+        # A backbone's own are what its name says; a file can become another one.
+        row = default_for(config.backbone, pretraining)
+        return (row.sha256 or row.name) if row and row.url else None
+    source = find_source(config.weights)
+    # Of a library, which before names was taken without being named; or of no use from scratch.
+    if source.row and (source.row.provider == "library" or pretraining == "random"):
+        return None
+    return source.content()
