@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pipelines.crop import crop_side
 from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.training_sets import TrainingSet, training_sets
+from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, training_sets
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.optimization.recipes import PAPER, RECIPES
@@ -129,7 +129,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         grid: what is compared.
         out: folder of the comparison.
         write: whether to write the subsets of records that are not there yet, to
-            `OUT/records/`.
+            `OUT/records/`, and what their draws have in common.
 
     Raises:
         DataError: bad records, or a size that the training split does not have.
@@ -145,6 +145,8 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         sizes = sizes or [Size(fraction=training_share(card))]
         draws = [begun.draw_of(seed) for seed in range(grid.seeds)]
         sets = training_sets(records, card, sizes, draws, out, write)
+        if write:
+            note_overlaps(sets.values(), out)
         kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.recipes, grid.strategies)]
         cells += [
             _cell(grid, kind, sets, source_card, seed, begun)

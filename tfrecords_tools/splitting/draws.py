@@ -7,7 +7,7 @@ of different draws have no image in common as long as the split has enough for t
 independent as sets that were labelled anew. The seed, the draw and the ids decide, nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -105,6 +105,18 @@ def begins_at(draw: int) -> float:
     """Where in the permutation a draw begins, in [0, 1): the digits of its number mirrored."""
     digits = f"{draw:b}"
     return int(digits[::-1], 2) / 2 ** len(digits)
+
+
+def overlap(draws: Sequence[Set]) -> np.ndarray:
+    """The share of images that each two draws have in common.
+
+    Args:
+        draws: of each, which images it has; none is empty.
+
+    Returns:
+        float `(draws, draws)`, 1 on the diagonal.
+    """
+    return np.array([[2 * len(a & b) / (len(a) + len(b)) for b in draws] for a in draws])
 
 
 def _orders(

@@ -1,13 +1,17 @@
-"""The keys of a comparison's runs."""
+"""The keys of a comparison's runs, and what their training sets have in common."""
 
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
 from rssc_tf.settings import PROCEDURE, definition
+from tfrecords_tools.common.errors import DataError
 
 
 def keys(records, out, **settings) -> dict[str, str]:
@@ -42,3 +46,35 @@ def test_weights_from_elsewhere_have_other_keys(records, tmp_path):
     ]
     assert len({one["imagenet"] for one in found}) == 3
     assert len({one["scratch"] for one in found}) == 1
+
+
+def test_what_draws_have_in_common_is_noted(records, tmp_path):
+    """Three draws of 3 of 5 images a class, begun at 0, 2 and 1."""
+    grid = Grid((str(records),), ("scratch",), seeds=3, shots=(2, 3), settings={"backbone": "tiny"})
+    plan(grid, tmp_path, write=False)
+    assert not (tmp_path / OVERLAPS).exists()
+    plan(grid, tmp_path)
+    noted = read_overlaps(tmp_path)["scenes"]
+    assert noted["s3"] == pytest.approx(np.array([[3, 1, 2], [1, 3, 2], [2, 2, 3]]) / 3)
+    assert noted["s2"] == pytest.approx(np.array([[2, 0, 1], [0, 2, 1], [1, 1, 2]]) / 2)
+
+
+def test_intervals_know_what_draws_have_in_common(draw_comparison):
+    def estimates(shares) -> list:
+        if shares is not None:
+            noted = {"coast": {"f0.2": np.asarray(shares).tolist()}}
+            (out / OVERLAPS).write_text(json.dumps(noted))
+        group = read_study(out).targets[0].main
+        return [group.score("scratch"), group.difference("imagenet", "scratch")]
+
+    out = draw_comparison({"scratch": 1, "imagenet": 1.5}, seeds=4, draws=4)
+    unknown = estimates(None)
+    apart = estimates(np.eye(4))
+    assert [one.high for one in apart] == pytest.approx([one.high for one in unknown])
+    for found, before in zip(estimates(np.full((4, 4), 0.5) + np.eye(4) / 2), unknown, strict=True):
+        assert found.value == before.value
+        assert found.high - found.low > 1.2 * (before.high - before.low)
+    assert [found.draws for found in estimates(np.ones((4, 4)))] == [1, 1]
+    (out / OVERLAPS).write_text('{"coast": {"f0.2": [1]}}')
+    with pytest.raises(DataError, match=f"{OVERLAPS} is damaged: remove it"):
+        read_study(out)
