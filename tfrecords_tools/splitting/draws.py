@@ -57,7 +57,8 @@ def shots(
     queues.sort(key=lambda queue: (len(queue[1]), queue[0]))  # the rarest labels first
     chosen: dict[int, None] = {}
     counts = np.zeros(positive.shape[1], int)
-    for wanted in range(1, k + 1):
+    most = max((len(rows) for _, rows in queues), default=0)
+    for wanted in range(1, min(k, most) + 1):
         for label, rows in queues:
             if counts[label] < wanted and (row := _first_without(rows, chosen)) is not None:
                 chosen[row] = None
