@@ -135,7 +135,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         DataError: bad records, or a size that the training split does not have.
         SettingError: `out` was begun otherwise.
     """
-    begun = begin(out, grid.seeds, grid.draws, grid.tune)
+    begun = begin(out, grid.draws, grid.tune)
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source else None
     cells = []

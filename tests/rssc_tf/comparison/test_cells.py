@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
+from rssc_tf.comparison.begun import Begun, begin, note
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
 from rssc_tf.settings import PROCEDURE, definition
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, SettingError
 
 
 def keys(records, out, **settings) -> dict[str, str]:
@@ -78,3 +79,29 @@ def test_intervals_know_what_draws_have_in_common(draw_comparison):
     (out / OVERLAPS).write_text('{"coast": {"f0.2": [1]}}')
     with pytest.raises(DataError, match=f"{OVERLAPS} is damaged: remove it"):
         read_study(out)
+
+
+@pytest.mark.parametrize(
+    ("first", "seeds", "then", "draws"),
+    [
+        (1, 1, 1, 1),
+        (3, 3, 3, 3),
+        (3, 3, None, 3),
+        (3, 3, 6, 6),
+        (None, 3, 3, 3),
+        (None, 3, None, None),
+        (None, 3, 2, "refused"),
+        (1, 2, 2, "refused"),
+    ],
+)
+def test_draws_go_on_as_long_as_the_runs_that_are_there_keep_theirs(
+    first, seeds, then, draws, tmp_path
+):
+    note(tmp_path, "", begin(tmp_path, first))
+    for seed in range(seeds):
+        (tmp_path / f"runs/scenes/finetune-f0.2/scratch-{seed}").mkdir(parents=True)
+    if draws == "refused":
+        with pytest.raises(SettingError, match=r"`draws` is not what .* was begun with"):
+            begin(tmp_path, then)
+    else:
+        assert begin(tmp_path, then) == Begun(draws=draws)
