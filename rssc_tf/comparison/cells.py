@@ -45,7 +45,8 @@ class Cell:
             training set is the `fraction` of all images, or, where that is 0, `shots`.
         draw: of the training images; 0 where the training split is taken as it is.
         train_images: number of training images.
-        config: the settings, resolved; without what is tuned.
+        config: the settings, resolved; of what is tuned, the defaults, which a source round has,
+            or, where there is none, the first candidate.
         folder: the run folder, below the comparison's.
         key: hash of all that defines the run.
         tuning: how the rest of the settings is chosen, if it is.
@@ -202,11 +203,12 @@ def _cell(
 ) -> Cell:
     training, first = sets[kind.size, begun.draw_of(seed)], sets[kind.size, 0]
     name, tried = training.card.name, candidates(grid.tune)
-    own = _config(grid, kind, training, seed, begun)
     source = source if get_regime(kind.strategy).source_round else None
+    # The source round has the settings that are not tuned, whatever is chosen; without one they may
+    # be such that they go with what is tuned only.
+    own = _config(grid, kind, training, seed, begun, None if source else tried[0])
     key, tuning, tuned = _key([own], training, source), None, ()
     if grid.tune:
-        # The source round has the settings that are not tuned, whatever is chosen.
         begins = {"source_round": definition(with_source_settings(own))} if source else {}
         trials = tuple(_config(grid, kind, first, 0, begun, values) for values in tried)
         folder = Path(TUNING, name, kind.folder, kind.strategy)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
 from tests import tiny
 from tfrecords_tools.common.errors import SettingError
@@ -189,6 +191,20 @@ def test_a_target_without_validation_images(source_without_val, cli, tmp_path):
     code, _, errors = cli(*words, "--tune", RATES, "--out", tmp_path / "out")
     assert (code, errors.count("\n")) == (1, 1), errors
     assert "has no validation split, which --tune chooses by: convert with --val-fraction" in errors
+
+
+def test_what_is_given_may_go_with_what_is_tuned_only(records, tmp_path):
+    grid = Grid(
+        (str(records),),
+        ("scratch",),
+        tune={"optimizer": ("adamw", "sgd")},
+        settings={"backbone": "tiny", "weight_decay": 0.05},
+    )
+    (cell,) = plan(grid, tmp_path, write=False)
+    assert [(one.optimizer, one.weight_decay) for one in cell.tuned] == [
+        ("adamw", 0.05),
+        ("sgd", 0.05),
+    ]
 
 
 @pytest.fixture
