@@ -98,10 +98,10 @@ def fetch_weights(
     rows = [_row(name) for name in names]
     import_tensorflow()
     from rssc_tf.weights.initial import open_weights
-    from rssc_tf.weights.source import find_source
+    from rssc_tf.weights.source import Source
 
     for row in rows:
-        path = find_source(row.name).file()
+        path = Source(row.name, row=row).file()
         if path is None:  # its library keeps what it downloads
             open_weights(row.name)
         typer.echo(f"{row.name}: {path or f'in the cache of its library ({row.origin})'}")
@@ -109,12 +109,13 @@ def fetch_weights(
 
 def _row(name: str):
     from rssc_tf.weights.source import find_source
+    from rssc_tf.weights.table import by_name, is_name
     from tfrecords_tools.common.errors import DataError
 
-    row = find_source(name).row
-    if row is None:
+    if not is_name(name):
+        find_source(name)  # has a hint for what is nearly one
         raise DataError(f"{name} is no name of `rssc-tf weights list`")
-    return row
+    return by_name(name)
 
 
 def _affine(row) -> str:
