@@ -162,6 +162,7 @@ def import_weights(
     from tfrecords_tools.common.atomic import refuse_existing
     from tfrecords_tools.common.errors import DataError, SettingError
     from tfrecords_tools.common.locks import sole_writer
+    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
@@ -179,11 +180,12 @@ def import_weights(
     for line in dropped_lines(imported.dropped):
         typer.echo(line)
     count = len(imported.model.weights)
-    typer.echo(
+    line = (
         f"{out}: {metadata['backbone']}, {count} variables, normalisation "
         f"{metadata['normalization']}, pre-training {metadata['pretraining'] or 'not known'}, "
         f"sha256 of the source {imported.sha256}"
     )
+    typer.echo(printable(line))
 
 
 @app.command("inspect")

@@ -29,6 +29,7 @@ from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.names import printable
 
 
 class Imported(NamedTuple):
@@ -119,7 +120,8 @@ def import_file(
 def say_licence(what: str, licence: str | None) -> None:
     """One line on standard error where a licence forbids commercial use."""
     if is_non_commercial(licence):
-        print(f"{what}: its licence, {licence}, forbids commercial use", file=sys.stderr)
+        line = f"{what}: its licence, {licence}, forbids commercial use"
+        print(printable(line), file=sys.stderr)
 
 
 class _Read(NamedTuple):

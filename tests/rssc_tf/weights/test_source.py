@@ -158,6 +158,11 @@ def test_a_licence_is_said_once(row, served, capsys):
     assert said.count("its licence, CC-BY-NC-4.0, forbids commercial use") == 1
 
 
+def test_a_licence_is_printable(capsys):
+    say_licence("w", "CC-NC-\x1b[2J\n")
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
+
+
 def test_a_path_that_is_called_as_a_row(tmp_path, monkeypatch, cli):
     """`rssc-tf train --out swav/resnet50` is a natural name."""
     monkeypatch.chdir(tmp_path)
