@@ -174,12 +174,17 @@ def name_of(path: Path, tensors: dict[str, np.ndarray], vit: Vit) -> VitName:
         raise DataError(
             f"{path}: a vision transformer of width {dim} and depth {depth}: known are {known}"
         )
-    registers = shapes.get("register_tokens", (0, 0))[1]
+    registers = shapes.get("register_tokens", (1, 0, dim))
+    if len(positions) not in (2, 3) or len(registers) != 3:
+        odd = positions if len(registers) == 3 else registers
+        raise DataError(
+            f"{path}: positions or registers of shape {odd} are no vision transformer's"
+        )
     grid = int((positions[-2]) ** 0.5)  # of one class token more or none
     return VitName(
         size,
         patch,
-        registers,
+        registers[1],
         clip=vit.layout.clip,
         dinov2="blocks.0.ls1.gamma" in shapes,
         side=grid * patch,
@@ -249,10 +254,10 @@ def _tokens(take: Taking, layer, vit: Vit, tensor) -> Variables:
     name, array = tensor("cls_token", flat, layer)
     yield layer.class_token, name, array.reshape(1, 1, dim)
     there = shape_of("pos_embed")
-    own = count - 1 if there and there[-2] == count - 1 else count  # timm's with registers
-    if len(there) > 1 and there[-2] not in (count, count - 1):
+    own = there[-2] if len(there) in (2, 3) else count
+    if own not in (count, count - 1):  # timm's with registers have none of the class token
         raise DataError(
-            f"{take.path}: its {there[-2]} positions are those of images of another size: leave "
+            f"{take.path}: its {own} positions are those of images of another size: leave "
             "out `backbone`, or name it with the side, as vit_base_patch16_384"
         )
     name, array = tensor("pos_embed", (own, dim) if len(there) == 2 else (1, own, dim), layer)

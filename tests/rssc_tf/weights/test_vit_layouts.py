@@ -218,6 +218,12 @@ def test_bad_checkpoints_are_one_line(vits, tmp_path):
         with pytest.raises(RsscError, match=message) as caught:
             import_file(tmp_path / "vit.pth", name, "torch")
         assert "\n" not in str(caught.value)
+    for name, shape in {"pos_embed": (17,), "register_tokens": (4,)}.items():
+        torch.save(state | {name: torch.zeros(shape)}, tmp_path / "vit.pth")
+        for backbone in (None, "vit_tiny_patch8_reg4_dinov2_32"):
+            with pytest.raises(RsscError, match=rf"vit\.pth: .*{shape[0]},\)") as caught:
+                import_file(tmp_path / "vit.pth", backbone, "torch")
+            assert "\n" not in str(caught.value)
     state["patch_embed.proj.weight"] = torch.zeros(48, 13, 8, 8)
     torch.save(state, tmp_path / "vit.pth")
     with pytest.raises(RsscError, match="first convolution has 13 input channels, and this is an"):
