@@ -179,10 +179,11 @@ def _from_tensors(
 def _warn_of_activation(path: Path, name: str) -> None:
     vit = vit_name(name)
     if vit and vit.clip:
-        other = vit._replace(quick_gelu=True)
+        assumed = "QuickGELU" if vit.quick_gelu else "GELU"
+        other = vit._replace(quick_gelu=not vit.quick_gelu)
         warnings.warn(
             f"{path} does not say whether its activation is GELU, as open_clip's own models have "
-            f"it, or OpenAI's QuickGELU: assuming GELU; `backbone='{other}'` is the other",
+            f"it, or OpenAI's QuickGELU: assuming {assumed}; `backbone='{other}'` is the other",
             stacklevel=2,
         )
 

@@ -29,6 +29,7 @@ class VitLayout(NamedTuple):
         rules: pairs of a regular expression and what takes its place, all applied in order.
         normalization: what images were normalised with, by the library's convention.
         clip: whether it is CLIP's.
+        quick_gelu: whether its activation is QuickGELU, by the library's convention.
         padding: always `None`: patches need none.
     """
 
@@ -37,6 +38,7 @@ class VitLayout(NamedTuple):
     rules: tuple[tuple[str, str], ...]
     normalization: str
     clip: bool = False
+    quick_gelu: bool = False
     padding: None = None
 
 
@@ -74,6 +76,11 @@ _HUGGING_FACE = VitLayout(
     ),
     "tf",
 )
+_HUGGING_FACE_DINOV2 = _HUGGING_FACE._replace(
+    title="Hugging Face's DINOv2",
+    anchors=("embeddings.cls_token", "encoder.layer.0.layer_scale1.lambda1"),
+    normalization="torch",
+)
 _OPEN_CLIP = VitLayout(
     "OpenAI's and open_clip's vision transformers",
     ("class_embedding", "transformer.resblocks.0.attn.in_proj_weight"),
@@ -109,8 +116,10 @@ _HUGGING_FACE_CLIP = VitLayout(
     ),
     "clip",
     clip=True,
+    quick_gelu=True,  # of the default configuration, which is that of OpenAI's models
 )
-_LAYOUTS = (_TIMM, _HUGGING_FACE, _OPEN_CLIP, _HUGGING_FACE_CLIP)
+# Of two that fit, the first is the narrower.
+_LAYOUTS = (_TIMM, _HUGGING_FACE_DINOV2, _HUGGING_FACE, _OPEN_CLIP, _HUGGING_FACE_CLIP)
 
 
 class Vit(NamedTuple):
@@ -186,6 +195,7 @@ def name_of(path: Path, tensors: dict[str, np.ndarray], vit: Vit) -> VitName:
         patch,
         registers[1],
         clip=vit.layout.clip,
+        quick_gelu=vit.layout.quick_gelu,
         dinov2="blocks.0.ls1.gamma" in shapes,
         side=grid * patch,
     )
