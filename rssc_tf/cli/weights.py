@@ -98,10 +98,10 @@ def fetch_weights(
     rows = [_row(name) for name in names]
     import_tensorflow()
     from rssc_tf.weights.initial import open_weights
-    from rssc_tf.weights.source import find_source
+    from rssc_tf.weights.source import Source
 
     for row in rows:
-        path = find_source(row.name).file()
+        path = Source(row.name, row=row).file()
         if path is None:  # its library keeps what it downloads
             open_weights(row.name)
         typer.echo(f"{row.name}: {path or f'in the cache of its library ({row.origin})'}")
@@ -109,12 +109,13 @@ def fetch_weights(
 
 def _row(name: str):
     from rssc_tf.weights.source import find_source
+    from rssc_tf.weights.table import by_name, is_name
     from tfrecords_tools.common.errors import DataError
 
-    row = find_source(name).row
-    if row is None:
+    if not is_name(name):
+        find_source(name)  # has a hint for what is nearly one
         raise DataError(f"{name} is no name of `rssc-tf weights list`")
-    return row
+    return by_name(name)
 
 
 def _affine(row) -> str:
@@ -161,6 +162,7 @@ def import_weights(
     from tfrecords_tools.common.atomic import refuse_existing
     from tfrecords_tools.common.errors import DataError, SettingError
     from tfrecords_tools.common.locks import sole_writer
+    from tfrecords_tools.common.names import printable
 
     if pretraining not in (None, "imagenet", "ssl", "in-domain"):
         raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
@@ -178,11 +180,12 @@ def import_weights(
     for line in dropped_lines(imported.dropped):
         typer.echo(line)
     count = len(imported.model.weights)
-    typer.echo(
+    line = (
         f"{out}: {metadata['backbone']}, {count} variables, normalisation "
         f"{metadata['normalization']}, pre-training {metadata['pretraining'] or 'not known'}, "
         f"sha256 of the source {imported.sha256}"
     )
+    typer.echo(printable(line))
 
 
 @app.command("inspect")

@@ -10,6 +10,7 @@ Features that are there need no TensorFlow; what computes them imports it.
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,7 +110,11 @@ def refuse_not_finite(found: Features, split: str) -> None:
 
 
 def found_or_kept(
-    definition: dict, records: Records, split: str, make: Callable[[], Features]
+    definition: dict,
+    records: Records,
+    split: str,
+    make: Callable[[], Features],
+    must_keep: bool = True,
 ) -> Features:
     """Features from the cache, or from `make` into it; says which on standard error.
 
@@ -120,6 +125,8 @@ def found_or_kept(
         records: the record folder.
         split: name of a split.
         make: computes them.
+        must_keep: whether a cache that cannot be written is a `DataError`, as for who reads them
+            there; else it is a warning.
     """
     file = feature_file(definition, records.card, split)
     found = find(file, lambda file: read_features(file, records.splits[split]))
@@ -128,8 +135,13 @@ def found_or_kept(
         return found
     found = make()
     refuse_replaced(records.path, records.card)
-    keep(file, lambda aside: np.savez(aside, **found._asdict()))
-    print(f"features of {split}: kept in {file}", file=sys.stderr)
+    try:
+        keep(file, lambda aside: np.savez(aside, **found._asdict()))
+        print(f"features of {split}: kept in {file}", file=sys.stderr)
+    except DataError as error:
+        if must_keep:
+            raise
+        warnings.warn(f"features of {split} are not kept: {error}", stacklevel=2)
     return found
 
 

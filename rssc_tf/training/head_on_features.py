@@ -108,7 +108,8 @@ def on_features(training: Training) -> Training:
             network = pooled(model) if views == 1 else each_view(model)
             return compute(Forward(network, compiled), records, split, views)
 
-        return found_or_kept(definition | {"each_of": views}, records, split, make)
+        facts = definition | {"each_of": views}
+        return found_or_kept(facts, records, split, make, must_keep=False)
 
     found = features("train", views)
     found = found._replace(values=found.values.reshape(len(found.ids), views, -1))

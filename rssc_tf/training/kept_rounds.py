@@ -7,16 +7,22 @@ from rssc_tf.cache import check_seal, say_damaged
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
 from rssc_tf.weights.files import check_keras, keras_layers
 from tfrecords_tools.common.atomic import discard
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 _PARTS = ("backbone", "normalization")  # the layers that the target round takes
 
 
 def discard_damaged(folder: Path) -> None:
-    """Removes a kept round, begun or finished, that cannot be used, and says so in one line."""
+    """Removes a kept round, begun or finished, that cannot be used, and says so in one line.
+
+    Raises:
+        MissingExtra: it is whole, and made with a library that is not installed.
+    """
     try:
         _check(folder)
+    except MissingExtra:
+        raise
     except RsscError as error:
         say_damaged(folder, error)
         discard(folder)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
+from rssc_tf.models.modes import MODES
 from rssc_tf.weights.hdf5 import open_hdf5
 from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.atomic import new_file
@@ -29,6 +30,15 @@ ATTRIBUTE = "rssc_tf"
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
 _MOST_WEIGHTS = 1 << 36  # of a model's own arrays
+# What our own files may say of themselves: each may be left out. The size has its limits in `size`.
+_SAID = {
+    **dict.fromkeys(
+        ("backbone", "pretraining", "origin", "licence", "sha256"),
+        lambda said: said is None or isinstance(said, str),
+    ),
+    "normalization": lambda said: said in (None, *MODES),
+    "padding": lambda said: said in (None, "symmetric"),
+}
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 
 
@@ -177,6 +187,9 @@ def read_metadata(path: Path) -> dict | None:
         dict with `backbone`, `pretraining` (or `None`), `normalization` (a mode), `padding`
         (`"symmetric"` or `None`), `origin`, `sha256` (of the file that was imported), `licence`,
         `image_size` (side that they were trained at, in pixels, where it is known).
+
+    Raises:
+        DataError: it is damaged, or what it says of itself is of another kind than that.
     """
     with open_hdf5(path) as file:
         text = file.attrs.get(ATTRIBUTE)
@@ -188,4 +201,7 @@ def read_metadata(path: Path) -> dict | None:
         metadata = None
     if not isinstance(metadata, dict):
         raise DataError(f"{path}: its attribute {ATTRIBUTE!r} is not a JSON object: import it anew")
+    for name, is_right in _SAID.items():
+        if not is_right(said := metadata.get(name)):
+            raise DataError(f"{path}: says that its {name} is {said!r:.80}: import it anew")
     return metadata

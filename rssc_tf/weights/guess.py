@@ -8,6 +8,7 @@ import numpy as np
 
 from rssc_tf.models.resnet_names import RESNETS
 from rssc_tf.weights.copies import prefixes_of
+from rssc_tf.weights.torch_file import without_states
 from rssc_tf.weights.vit_layouts import find_vit, name_of
 from tfrecords_tools.common.errors import DataError
 
@@ -25,6 +26,7 @@ def guess(path: Path, tensors: dict[str, np.ndarray]) -> str:
     Raises:
         DataError: none does; the line says what was found.
     """
+    tensors = without_states(tensors)
     if any(f".{name}".endswith("._conv_stem.weight") for name in tensors):
         return _lite(tensors)
     if prefixes_of(tensors, ["features.0.0.weight"]):

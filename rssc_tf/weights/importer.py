@@ -29,6 +29,7 @@ from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.names import printable
 
 
 class Imported(NamedTuple):
@@ -119,7 +120,8 @@ def import_file(
 def say_licence(what: str, licence: str | None) -> None:
     """One line on standard error where a licence forbids commercial use."""
     if is_non_commercial(licence):
-        print(f"{what}: its licence, {licence}, forbids commercial use", file=sys.stderr)
+        line = f"{what}: its licence, {licence}, forbids commercial use"
+        print(printable(line), file=sys.stderr)
 
 
 class _Read(NamedTuple):
@@ -177,10 +179,11 @@ def _from_tensors(
 def _warn_of_activation(path: Path, name: str) -> None:
     vit = vit_name(name)
     if vit and vit.clip:
-        other = vit._replace(quick_gelu=True)
+        assumed = "QuickGELU" if vit.quick_gelu else "GELU"
+        other = vit._replace(quick_gelu=not vit.quick_gelu)
         warnings.warn(
             f"{path} does not say whether its activation is GELU, as open_clip's own models have "
-            f"it, or OpenAI's QuickGELU: assuming GELU; `backbone='{other}'` is the other",
+            f"it, or OpenAI's QuickGELU: assuming {assumed}; `backbone='{other}'` is the other",
             stacklevel=2,
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights.copies import as_prefix, choose_copy, prefixes_of
 from rssc_tf.weights.taking import Taking
+from rssc_tf.weights.torch_file import without_states
 from rssc_tf.weights.vit_layouts import VitLayout, find_vit, refuse_parts, vit_arrays
 from tfrecords_tools.common.errors import DataError, RsscError
 
@@ -156,11 +157,12 @@ def match(
             or is not finite; the backbone is found more than once, and no convention says which
             is meant; or a part of it is left over, so that the checkpoint is of a deeper model.
     """
-    take = Taking(path, tensors, problems)
+    weights = without_states(tensors)
+    take = Taking(path, weights, problems)
     if vit_name(name):
-        vit = find_vit(path, tensors, prefix)
+        vit = find_vit(path, weights, prefix)
         if vit is None:
-            raise _not_of(path, tensors, "a vision transformer", name)
+            raise _not_of(path, weights, "a vision transformer", name)
         layout, prefix = vit.layout, vit.prefix
         found = list(vit_arrays(take, model, vit))
         refuse_parts(path, name, vit, take.used)
@@ -171,7 +173,7 @@ def match(
                 f"transformers (vit_base_patch16), not for {name}"
             )
         layers = [layer for layer in model.layers if layer.variables]
-        layout, prefix = _find(path, tensors, name, layers, prefix)
+        layout, prefix = _find(path, weights, name, layers, prefix)
         found = [
             one
             for layer in layers

@@ -102,14 +102,20 @@ def find_source(weights: str | Path) -> Source:
 
     Args:
         weights: a name of `rssc-tf weights list`, an address (`https://...`), a weights file (ours,
-            Keras's or PyTorch's) or the folder of a run. A file that has the name of a row is
+            Keras's or PyTorch's) or the folder of a run. A path that is called as a row is
             `./imagenet/resnet50`.
 
     Raises:
-        DataError: it is like a name, there is none such, and no file of that path.
+        DataError: it is like a name, there is none such, and no file of that path; or it is a name
+            and a path.
     """
     given = str(weights)
     if is_name(given):
+        if Path(given).exists():
+            raise DataError(
+                f"weights {given}: is a name of `rssc-tf weights list` and a path here: write "
+                f"./{given} for the path, or take the name in another folder"
+            )
         return Source(given, row=by_name(given))
     if "://" in given:
         return Source(given, address=_address(given))

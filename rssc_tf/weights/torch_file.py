@@ -11,6 +11,7 @@ Formats: the zip archive (PyTorch 1.6 and later) and the stream of pickles befor
 import io
 import math
 import os
+import re
 import struct
 import zipfile
 from collections import OrderedDict
@@ -36,6 +37,11 @@ _MOST_SIDES = 32
 # Bytes of tensors that are no plain piece of their storage, and so are copied: so many times the
 # file's, or this much.
 _MOST_COPIES, _ALWAYS = 4, 256 * MIB
+
+# What trainings call the states of an optimizer and its like; `optimized_model` is none.
+_STATES = re.compile(
+    r"(optim|optimizer|lr_sched|lr_scheduler|scheduler|scaler|amp)s?(_states?)?(_dict)?"
+)
 
 _DTYPES = {
     "DoubleStorage": np.float64,
@@ -123,7 +129,12 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
 
 def is_state(name: str) -> bool:
     """Whether a tensor is of an optimizer, and not of a model."""
-    return name.split(".")[0].startswith(("optim", "lr_sched", "scaler", "amp"))
+    return bool(_STATES.fullmatch(name.partition(".")[0]))
+
+
+def without_states(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of models: the others were not read, and may have a model's names and shapes."""
+    return {name: array for name, array in tensors.items() if not is_state(name)}
 
 
 def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, Callable[[_Storage], np.ndarray]]:

@@ -29,6 +29,7 @@ class VitLayout(NamedTuple):
         rules: pairs of a regular expression and what takes its place, all applied in order.
         normalization: what images were normalised with, by the library's convention.
         clip: whether it is CLIP's.
+        quick_gelu: whether its activation is QuickGELU, by the library's convention.
         padding: always `None`: patches need none.
     """
 
@@ -37,6 +38,7 @@ class VitLayout(NamedTuple):
     rules: tuple[tuple[str, str], ...]
     normalization: str
     clip: bool = False
+    quick_gelu: bool = False
     padding: None = None
 
 
@@ -74,6 +76,11 @@ _HUGGING_FACE = VitLayout(
     ),
     "tf",
 )
+_HUGGING_FACE_DINOV2 = _HUGGING_FACE._replace(
+    title="Hugging Face's DINOv2",
+    anchors=("embeddings.cls_token", "encoder.layer.0.layer_scale1.lambda1"),
+    normalization="torch",
+)
 _OPEN_CLIP = VitLayout(
     "OpenAI's and open_clip's vision transformers",
     ("class_embedding", "transformer.resblocks.0.attn.in_proj_weight"),
@@ -109,8 +116,10 @@ _HUGGING_FACE_CLIP = VitLayout(
     ),
     "clip",
     clip=True,
+    quick_gelu=True,  # of the default configuration, which is that of OpenAI's models
 )
-_LAYOUTS = (_TIMM, _HUGGING_FACE, _OPEN_CLIP, _HUGGING_FACE_CLIP)
+# Of two that fit, the first is the narrower.
+_LAYOUTS = (_TIMM, _HUGGING_FACE_DINOV2, _HUGGING_FACE, _OPEN_CLIP, _HUGGING_FACE_CLIP)
 
 
 class Vit(NamedTuple):
@@ -174,13 +183,19 @@ def name_of(path: Path, tensors: dict[str, np.ndarray], vit: Vit) -> VitName:
         raise DataError(
             f"{path}: a vision transformer of width {dim} and depth {depth}: known are {known}"
         )
-    registers = shapes.get("register_tokens", (0, 0))[1]
+    registers = shapes.get("register_tokens", (1, 0, dim))
+    if len(positions) not in (2, 3) or len(registers) != 3:
+        odd = positions if len(registers) == 3 else registers
+        raise DataError(
+            f"{path}: positions or registers of shape {odd} are no vision transformer's"
+        )
     grid = int((positions[-2]) ** 0.5)  # of one class token more or none
     return VitName(
         size,
         patch,
-        registers,
+        registers[1],
         clip=vit.layout.clip,
+        quick_gelu=vit.layout.quick_gelu,
         dinov2="blocks.0.ls1.gamma" in shapes,
         side=grid * patch,
     )
@@ -249,10 +264,10 @@ def _tokens(take: Taking, layer, vit: Vit, tensor) -> Variables:
     name, array = tensor("cls_token", flat, layer)
     yield layer.class_token, name, array.reshape(1, 1, dim)
     there = shape_of("pos_embed")
-    own = count - 1 if there and there[-2] == count - 1 else count  # timm's with registers
-    if len(there) > 1 and there[-2] not in (count, count - 1):
+    own = there[-2] if len(there) in (2, 3) else count
+    if own not in (count, count - 1):  # timm's with registers have none of the class token
         raise DataError(
-            f"{take.path}: its {there[-2]} positions are those of images of another size: leave "
+            f"{take.path}: its {own} positions are those of images of another size: leave "
             "out `backbone`, or name it with the side, as vit_base_patch16_384"
         )
     name, array = tensor("pos_embed", (own, dim) if len(there) == 2 else (1, own, dim), layer)

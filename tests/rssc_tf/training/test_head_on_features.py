@@ -84,6 +84,14 @@ def test_features_are_computed_once(train, records, tmp_path):
     assert re.findall(r"features of (\w+): found", second) == ["train", "val"]
 
 
+def test_a_cache_that_cannot_be_written_is_a_warning(train, records, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "file"))
+    _, said = train(records, tmp_path / "run", "--augment", "none")
+    lines = re.findall(r"warning: features of (\w+) are not kept: .*\(RSSC_TF_CACHE names", said)
+    assert lines == ["train", "val"]
+
+
 @pytest.mark.parametrize(
     "flags",
     [

@@ -10,7 +10,7 @@ import pytest
 from rssc_tf.cache import check_seal
 from rssc_tf.training.kept_rounds import discard_damaged
 from tests.tiny import SMALL
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, MissingExtra
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,19 @@ def test_a_model_of_something_else(cache, trained):
     (folder / "model.keras.sha256").unlink()
     with pytest.warns(UserWarning, match="has no layer 'backbone'"):
         discard_damaged(folder)
+
+
+def test_a_round_of_a_library_that_is_not_installed_stays(tmp_path, monkeypatch):
+    """Those of 0.1 with a ResNet of KerasHub; `[hub]` makes them readable again."""
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", '{"module": "keras_hub.src.models.resnet"}')
+        archive.writestr("model.weights.h5", b"")
+    (tmp_path / "metrics.json").write_text('{"accuracy": 1.0}')
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("rssc_tf.weights.files.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"KerasHub, needs an extra: .*\[hub\]"):
+        discard_damaged(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def _metrics(folder):

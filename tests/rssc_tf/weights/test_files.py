@@ -88,6 +88,26 @@ def test_metadata_that_is_none(tmp_path):
             files.read_metadata(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbone", 5),
+        ("normalization", "zzz"),
+        ("normalization", ["tf"]),
+        ("padding", "same"),
+        ("pretraining", {}),
+        ("licence", [1]),
+        ("origin", 5),
+    ],
+)
+def test_metadata_of_another_kind(name, value, tmp_path):
+    file = tmp_path / "w.weights.h5"
+    files.save_weights(file, small_model(), {name: value})
+    with pytest.raises(RsscError, match=rf"says that its {name} is .*: import it anew") as caught:
+        files.read_metadata(file)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_truncated_hdf5(tmp_path):
     file = tmp_path / "w.weights.h5"
     files.save_weights(file, small_model(), json.loads("{}"))

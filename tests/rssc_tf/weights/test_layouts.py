@@ -135,6 +135,28 @@ def test_wrappings(resnet18, prefix):
     np.testing.assert_array_equal(kernel, tensors[f"{prefix}conv1.weight"].transpose(2, 3, 1, 0))
 
 
+@pytest.mark.parametrize("key", ["optimized_model", "amp_model", "scaled", "optim_student"])
+def test_a_model_with_nearly_the_name_of_a_state(key, resnet18, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({key: resnet18.state_dict()}, tmp_path / "m.pth")
+    tensors = read_torch(tmp_path / "m.pth")
+    kernel = keras.ops.convert_to_numpy(load("resnet18", tensors)[0].get_layer("conv1_conv").kernel)
+    assert np.abs(kernel).max() > 0
+    np.testing.assert_array_equal(kernel, tensors[f"{key}.conv1.weight"].transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize("key", ["optimizer", "optimizer_state_dict", "optimizer_states", "amp"])
+def test_states_are_no_model(key, resnet18):
+    """Not even where they have its names: their numbers were not read."""
+    states = {name: 0 * array for name, array in state(resnet18, f"{key}.").items()}
+    for prefix in (None, key):
+        with pytest.raises(RsscError, match="not a checkpoint of"):
+            load("resnet18", states, prefix)
+    assert guess(FILE, states | state(resnet18, "model.")) == "resnet18"
+    _, matched = load("resnet18", states | state(resnet18, "model."))
+    assert matched.prefix == "model." and set(states) < set(matched.dropped)
+
+
 def test_swavs_heads_are_dropped_and_listed(resnet18):
     heads = {
         "module.projection_head.0.weight": np.zeros((4, 4)),

@@ -158,12 +158,22 @@ def test_a_licence_is_said_once(row, served, capsys):
     assert said.count("its licence, CC-BY-NC-4.0, forbids commercial use") == 1
 
 
-def test_a_file_of_the_name_of_a_row(tmp_path, monkeypatch):
+def test_a_licence_is_printable(capsys):
+    say_licence("w", "CC-NC-\x1b[2J\n")
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
+
+
+def test_a_path_that_is_called_as_a_row(tmp_path, monkeypatch, cli):
+    """`rssc-tf train --out swav/resnet50` is a natural name."""
     monkeypatch.chdir(tmp_path)
     Path("swav").mkdir()
-    Path("swav/resnet50").write_bytes(b"mine")
     assert find_source("swav/resnet50").row is by_name("swav/resnet50")
+    Path("swav/resnet50").write_bytes(b"mine")
+    code, _, err = cli("weights", "inspect", "swav/resnet50")
+    assert (code, len(err.strip().splitlines())) == (1, 1)
+    assert "is a name of `rssc-tf weights list` and a path here: write ./swav/resnet50" in err
     assert find_source("./swav/resnet50").file() == Path("swav/resnet50")
+    assert cli("weights", "show", "swav/resnet50")[0] == 0  # only a name
 
 
 def test_keys_of_a_grid(row, file, records):

@@ -129,6 +129,19 @@ def test_names_of_hugging_face(dinov2, prefix, vits, tmp_path):
     assert f"{prefix}pooler.dense.weight" in imported.dropped
 
 
+@pytest.mark.parametrize(
+    ("dinov2", "message"),
+    [
+        (False, "assuming tf, as Hugging Face's vision transformers"),
+        (True, "assuming torch, as Hugging Face's DINOv2"),
+    ],
+)
+def test_the_normalisation_of_hugging_faces(dinov2, message, vits, tmp_path):
+    file = save(vits.randomise(vits.HuggingFace(dinov2)), tmp_path / "vit.pth")
+    with pytest.warns(UserWarning, match=message):
+        assert import_file(file).metadata["normalization"] == ("torch" if dinov2 else "tf")
+
+
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("half", [False, True])
 def test_names_of_open_clip(quick, half, vits, tmp_path):
@@ -154,9 +167,10 @@ def test_the_activation_of_a_clip_is_a_guess(vits, tmp_path):
 
 def test_names_of_hugging_faces_clip(vits, tmp_path):
     theirs = vits.randomise(vits.HuggingFaceClip())
-    imported = import_file(
-        save(theirs, tmp_path / "clip.pt"), "vit_tiny_patch8_clip_quickgelu_32", "clip"
-    )
+    file = save(theirs, tmp_path / "clip.pt")
+    with pytest.warns(UserWarning, match=r"assuming QuickGELU; `backbone='vit_tiny_patch8_clip_32"):
+        imported = import_file(file)
+    assert imported.metadata["backbone"] == "vit_tiny_patch8_clip_quickgelu_32"
     same(imported, theirs)
 
 
@@ -218,6 +232,12 @@ def test_bad_checkpoints_are_one_line(vits, tmp_path):
         with pytest.raises(RsscError, match=message) as caught:
             import_file(tmp_path / "vit.pth", name, "torch")
         assert "\n" not in str(caught.value)
+    for name, shape in {"pos_embed": (17,), "register_tokens": (4,)}.items():
+        torch.save(state | {name: torch.zeros(shape)}, tmp_path / "vit.pth")
+        for backbone in (None, "vit_tiny_patch8_reg4_dinov2_32"):
+            with pytest.raises(RsscError, match=rf"vit\.pth: .*{shape[0]},\)") as caught:
+                import_file(tmp_path / "vit.pth", backbone, "torch")
+            assert "\n" not in str(caught.value)
     state["patch_embed.proj.weight"] = torch.zeros(48, 13, 8, 8)
     torch.save(state, tmp_path / "vit.pth")
     with pytest.raises(RsscError, match="first convolution has 13 input channels, and this is an"):
