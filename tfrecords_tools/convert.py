@@ -204,7 +204,10 @@ def convert(
 
 
 def few_shot_folder(out: Path, shots: int) -> Path:
-    """Where `convert` writes the records of `out` with so many training images a class."""
+    """Where `convert` writes the records of `out` with so many training images a class; for `.`
+    and the like, after whose name it cannot be called, `SettingError`."""
+    if out.name in ("", ".."):
+        raise SettingError("out", "is given by its name, which `shots` add to", str(out))
     return out.with_name(f"{out.name}-shots{shots}")
 
 

@@ -63,7 +63,7 @@ def command(
     ] = 0,
     workers: Annotated[
         int | None,
-        Option(help="Processes that fit the probes; all cores by default."),
+        Option(min=1, help="Processes that fit the probes; all cores by default."),
     ] = None,
 ) -> None:
     from rssc_tf.ranking.going_on import comparisons_of

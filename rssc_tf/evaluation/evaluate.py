@@ -109,7 +109,9 @@ def evaluate_run(
             nothing to tune thresholds on: a single-label run, other records than the run's own, no
             `val` split.
         NotFinite: a logit is not finite.
+        SettingError: other views than 1 and 8.
     """
+    check_views(views)
     card = records.card
     own = is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
     if tune_thresholds:

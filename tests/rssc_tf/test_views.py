@@ -117,6 +117,13 @@ def test_a_run_predicts_what_was_evaluated_however_an_image_lies(evaluated):
         run.predict(images, views=3)
 
 
+def test_other_numbers_of_views_are_told_first(tmp_path):
+    from rssc_tf.evaluation.evaluate import evaluate_run
+
+    with pytest.raises(SettingError, match="`views` is 1"):
+        evaluate_run(None, None, "test", tmp_path, views=3)
+
+
 def test_the_function_evaluates_alike(evaluated):
     import keras
 

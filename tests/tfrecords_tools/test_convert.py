@@ -214,3 +214,5 @@ def test_few_shot_records_beside_the_whole_ones(root, tmp_path, capfd):
         assert main([*words, "--shots", shots, "--out", str(tmp_path / "new")]) == 1
         assert message in capfd.readouterr().err
         assert not (tmp_path / "new").exists()
+    assert main([*words, "--shots", "1", "--out", "."]) == 1
+    assert "--out is given by its name, which --shots add to" in capfd.readouterr().err

@@ -176,6 +176,12 @@ def test_bad_input_is_told_and_writes_nothing(case, cli, records, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_no_workers(cli, records, tmp_path):
+    words = ("--target", records, "--weights", "tiny=random", "--out", tmp_path / "out")
+    code, _, err = cli("rank", *words, "--workers", 0)
+    assert code == 2 and "--workers" in err
+
+
 @pytest.mark.slow
 def test_a_kill_changes_nothing(records, tmp_path):
     """Killed at two places; then the same command ends with the table of an undisturbed one."""
