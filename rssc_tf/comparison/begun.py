@@ -1,7 +1,7 @@
 """How a comparison was begun: a folder goes on with that, whatever the defaults are by now."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rssc_tf.version import __version__
@@ -34,26 +34,24 @@ class Begun:
         return seed % self.draws if self.draws else seed
 
 
-def begin(
-    out: Path, seeds: int, draws: int | None = None, tune: dict[str, tuple] | None = None
-) -> Begun:
+def begin(out: Path, draws: int | None = None, tune: dict[str, tuple] | None = None) -> Begun:
     """How the comparison in `out` was begun, or, if it was not, how it is to be.
 
     Args:
         out: its folder.
-        seeds: number of seeds now.
-        draws: number of draws that is asked for; `None`: as it was begun, else one a seed.
+        draws: number of draws that is asked for, which may be another one as long as the seeds
+            that are there keep theirs; `None`: as it was begun, else one a seed.
         tune: what is to be tuned.
 
     Raises:
         SettingError: it was begun otherwise.
     """
     tune = tune or {}
-    asked = Begun(False, None if draws == seeds else draws, tune)
+    asked = Begun(False, draws, tune)
     if not any((out / name).is_dir() for name in ("runs", TUNING)):
         return asked
     begun = _read(out)
-    if draws and any(begun.draw_of(seed) != asked.draw_of(seed) for seed in range(seeds)):
+    if draws and any(begun.draw_of(seed) != asked.draw_of(seed) for seed in _seeds(out)):
         had = f"`draws={begun.draws}`" if begun.draws else "a draw for each seed"
         what = f"is not what {out} was begun with, {had}: repeat that, or choose another `out`"
         raise SettingError("draws", what, draws)
@@ -61,7 +59,13 @@ def begin(
         had = ", ".join(begun.tune) or "nothing"
         what = f"is not what {out} was begun with (it tunes {had}): repeat it, or choose another"
         raise SettingError("tune", f"{what} `out`", tune)
-    return begun
+    return replace(begun, draws=draws or begun.draws)
+
+
+def _seeds(out: Path) -> set[int]:
+    """The seeds of the runs that there are."""
+    numbers = (folder.name.rpartition("-")[2] for folder in out.glob("runs/*/*/*"))
+    return {int(number) for number in numbers if number.isdecimal()}
 
 
 def _read(out: Path) -> Begun:
@@ -76,7 +80,8 @@ def _read(out: Path) -> Begun:
         )
     except (AttributeError, TypeError, ValueError):
         raise DataError(
-            f"{out / COMMAND} is damaged (it does not say how the comparison was begun): remove it"
+            f"{out / COMMAND} is damaged (it does not say how the comparison was begun): "
+            "restore it from a copy, or choose another `out`"
         ) from None
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pipelines.crop import crop_side
 from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.training_sets import TrainingSet, training_sets
+from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, training_sets
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.optimization.recipes import PAPER, RECIPES
@@ -45,7 +45,8 @@ class Cell:
             training set is the `fraction` of all images, or, where that is 0, `shots`.
         draw: of the training images; 0 where the training split is taken as it is.
         train_images: number of training images.
-        config: the settings, resolved; without what is tuned.
+        config: the settings, resolved; of what is tuned, the defaults, which a source round has,
+            or, where there is none, the first candidate.
         folder: the run folder, below the comparison's.
         key: hash of all that defines the run.
         tuning: how the rest of the settings is chosen, if it is.
@@ -129,13 +130,13 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         grid: what is compared.
         out: folder of the comparison.
         write: whether to write the subsets of records that are not there yet, to
-            `OUT/records/`.
+            `OUT/records/`, and what their draws have in common.
 
     Raises:
         DataError: bad records, or a size that the training split does not have.
         SettingError: `out` was begun otherwise.
     """
-    begun = begin(out, grid.seeds, grid.draws, grid.tune)
+    begun = begin(out, grid.draws, grid.tune)
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source else None
     cells = []
@@ -145,6 +146,8 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         sizes = sizes or [Size(fraction=training_share(card))]
         draws = [begun.draw_of(seed) for seed in range(grid.seeds)]
         sets = training_sets(records, card, sizes, draws, out, write)
+        if write:
+            note_overlaps(sets.values(), out)
         kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.recipes, grid.strategies)]
         cells += [
             _cell(grid, kind, sets, source_card, seed, begun)
@@ -200,11 +203,12 @@ def _cell(
 ) -> Cell:
     training, first = sets[kind.size, begun.draw_of(seed)], sets[kind.size, 0]
     name, tried = training.card.name, candidates(grid.tune)
-    own = _config(grid, kind, training, seed, begun)
     source = source if get_regime(kind.strategy).source_round else None
+    # The source round has the settings that are not tuned, whatever is chosen; without one they may
+    # be such that they go with what is tuned only.
+    own = _config(grid, kind, training, seed, begun, None if source else tried[0])
     key, tuning, tuned = _key([own], training, source), None, ()
     if grid.tune:
-        # The source round has the settings that are not tuned, whatever is chosen.
         begins = {"source_round": definition(with_source_settings(own))} if source else {}
         trials = tuple(_config(grid, kind, first, 0, begun, values) for values in tried)
         folder = Path(TUNING, name, kind.folder, kind.strategy)
@@ -270,9 +274,13 @@ def _settings(grid: Grid, kind: _Kind) -> dict:
 
 def _content(config: Settings) -> str | None:
     """What weights hold counts, not what they are called."""
-    if config.weights is not None:
-        return find_source(config.weights).content()
-    # Where nothing is given, a backbone's own are what its name says; a file of which this project
-    # knows the hash can become another one.
-    row = default_for(config.backbone, get_regime(config.strategy).pretraining)
-    return row.sha256 if row and row.url else None
+    pretraining = get_regime(config.strategy).pretraining
+    if config.weights is None:
+        # A backbone's own are what its name says; a file can become another one.
+        row = default_for(config.backbone, pretraining)
+        return (row.sha256 or row.name) if row and row.url else None
+    source = find_source(config.weights)
+    # Of a library, which before names was taken without being named; or of no use from scratch.
+    if source.row and (source.row.provider == "library" or pretraining == "random"):
+        return None
+    return source.content()

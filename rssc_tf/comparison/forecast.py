@@ -88,13 +88,13 @@ def forecast(points: Sequence[Point], images: int | None = None) -> Forecast | N
     """Continues a learning curve.
 
     Args:
-        points: at three sizes or more.
+        points: at three sizes or more; those of one size count as one, their mean.
         images: number of training images to predict for; by default twice the most.
 
     Returns:
         The forecast, or `None` where there are too few sizes.
     """
-    points = sorted(points, key=lambda point: point.images)
+    points = _merged(points)
     if len(points) < FEWEST:
         return None
     images = images or FACTOR * points[-1].images
@@ -105,6 +105,22 @@ def forecast(points: Sequence[Point], images: int | None = None) -> Forecast | N
         miss = check.missed_by
     score, gain, functions = _continued(points, images, miss)
     return Forecast(images, score, gain, functions, check)
+
+
+def _merged(points: Sequence[Point]) -> list[Point]:
+    """A point for each size, in order; the runs behind equal ones may be the same, so that their
+    mean is not taken to be surer than they are."""
+    alike: dict[int, list[Point]] = {}
+    for point in sorted(points, key=lambda point: point.images):
+        alike.setdefault(point.images, []).append(point)
+    return [
+        Point(
+            images,
+            np.mean([one.scores for one in ones], axis=0),
+            float(np.mean([one.error for one in ones])),
+        )
+        for images, ones in alike.items()
+    ]
 
 
 def _continued(

@@ -60,6 +60,10 @@ class Grid:
                 raise SettingError("head", f"is one of {', '.join(HEADS)}", name)
         for name in self.recipes:
             get_recipe(name)
+        for name in ("seeds", "draws"):  # a YAML file can hold anything
+            value = getattr(self, name)
+            if type(value) is not int and (name, value) != ("draws", None):
+                raise SettingError(name, "is a whole number", value)
         if self.seeds < 1:
             raise SettingError("seeds", "is how many, at least 1", self.seeds)
         if self.draws is not None and not 1 <= self.draws <= self.seeds:

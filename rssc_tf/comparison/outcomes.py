@@ -11,6 +11,7 @@ import pandas as pd
 from rssc_tf.comparison.begun import TUNING
 from rssc_tf.comparison.cells import way
 from rssc_tf.comparison.results import DONE, read_results
+from rssc_tf.comparison.training_sets import read_overlaps
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
@@ -23,6 +24,7 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import check_regular
 from tfrecords_tools.records.card import Card, read_card
+from tfrecords_tools.subset import Size
 
 
 class Outcome:
@@ -103,6 +105,8 @@ class Group:
     Attributes:
         head, recipe, fraction, shots: what they have in common; see `cells.Cell`.
         runs: strategy to seed to run.
+        overlap: the share of the training images that draws have in common, float
+            `(draws, draws)`; `None`: it is not known, or there is nothing to draw.
     """
 
     head: str
@@ -110,11 +114,17 @@ class Group:
     fraction: float
     shots: int = 0
     runs: dict[str, dict[int, Outcome]] = field(default_factory=dict)
+    overlap: np.ndarray | None = None
 
     @property
     def way(self) -> str:
         """How the runs are trained, in words; see `cells.way`."""
         return way(self.head, self.recipe)
+
+    @property
+    def size(self) -> Size:
+        """Of the training set, as it was asked for."""
+        return Size(shots=self.shots) if self.shots else Size(self.fraction)
 
     @property
     def train_images(self) -> int:
@@ -165,30 +175,29 @@ class Group:
         runs = list(self.runs[strategy].values())
         row = intervals(self.task)[metric or self.metric]
         values = np.array([run.scores(row) for run in runs])
-        found = estimate(values, len(runs[0].labels), [run.draw for run in runs])
-        return _within(found, 0, 1)
+        return _within(self._estimate(values, len(runs[0].labels), runs), 0, 1)
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
-        return _gain(self.pairs(strategy, against), metric or self.metric)
+        return self._gain(self.pairs(strategy, against), metric)
 
     def gain_over(self, other: "Group", strategy: str, metric: str | None = None):
         """Mean of a strategy's scores here minus those in another group, of the same images, over
         the seeds that both have: an `Estimate`, or `None` if there is none."""
         ours, theirs = self.runs.get(strategy, {}), other.runs.get(strategy, {})
         pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        return _gain(pairs, metric or self.metric)
+        return self._gain(pairs, metric)
 
     def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
         """Difference in F1 of every class; `None` where the test split has none of it."""
         pairs, metric = self.pairs(strategy, against), statistics.class_f1
         values = np.array([one.resampled(metric) - two.resampled(metric) for one, two in pairs])
-        draws, counts = [one.draw for one, _ in pairs], self.class_counts()
+        ours = [one for one, _ in pairs]
         return [
-            _within(estimate(values[:, :, number], int(count), draws), -1, 1)
+            _within(self._estimate(values[:, :, number], int(count), ours), -1, 1)
             if pairs and count
             else None
-            for number, count in enumerate(counts)
+            for number, count in enumerate(self.class_counts())
         ]
 
     def class_counts(self) -> np.ndarray:
@@ -217,15 +226,24 @@ class Group:
         known = [name for name in REFERENCES if name in others]
         return (known or others or [None])[0]
 
+    def _gain(
+        self, pairs: list[tuple[Outcome, Outcome]], metric: str | None = None
+    ) -> Estimate | None:
+        """Mean difference in a metric, the first minus the second of each pair."""
+        if not pairs:
+            return None
+        row, ours = intervals(self.task)[metric or self.metric], [one for one, _ in pairs]
+        values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
+        return _within(self._estimate(values, len(ours[0].labels), ours), -1, 1)
 
-def _gain(pairs: list[tuple[Outcome, Outcome]], metric: str) -> Estimate | None:
-    """Mean difference in a metric, the first minus the second of each pair."""
-    if not pairs:
-        return None
-    row = intervals(pairs[0][0].task)[metric]
-    values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
-    images = len(pairs[0][0].labels)
-    return _within(estimate(values, images, [one.draw for one, _ in pairs]), -1, 1)
+    def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
+        """`statistics.estimate` of values that belong to these runs."""
+        draws, shares = np.array([run.draw for run in runs]), self.overlap
+        if shares is None or len(shares) <= draws.max():
+            return estimate(values, images, draws)
+        draws = shares.argmax(axis=1)[draws]  # draws of the very same images are one
+        drawn = np.unique(draws)
+        return estimate(values, images, draws, overlap=shares[np.ix_(drawn, drawn)])
 
 
 def _within(found: Estimate, low: float, high: float) -> Estimate:
@@ -306,8 +324,11 @@ def read_study(out: Path) -> Study:
             _add(row, out / row["run"], targets)
         except _Unusable as error:
             unusable.append((row, str(error)))
+    overlaps = read_overlaps(out)
     for target in targets.values():
         target.groups.sort(key=_order)
+        for group in target.groups:
+            group.overlap = overlaps.get(target.name, {}).get(group.size.code)
     return Study(out, table, list(targets.values()), unusable)
 
 

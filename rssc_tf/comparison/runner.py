@@ -71,7 +71,7 @@ def compare(
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
             _check_folder(out)
-            begun = begin(out, grid.seeds, grid.draws, grid.tune)
+            begun = begin(out, grid.draws, grid.tune)
             cells = plan(grid, out)
             rows = {row["key"]: row for row in _rows(out)}
             _check_settings(cells, rows, out)

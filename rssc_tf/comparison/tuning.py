@@ -33,26 +33,27 @@ FOUND = "tuning.json"
 Values = dict[str, object]
 
 
-def parse_tune(given: Mapping[str, object] | Iterable[str]) -> dict[str, tuple]:
-    """What is to be tuned, from `name=value,value` texts or a mapping of names to values.
+def parse_tune(given: Mapping[str, object] | Iterable[str] | str) -> dict[str, tuple]:
+    """What is to be tuned, by name, from `name=value,value` texts or a mapping of names to values.
 
     Raises:
         SettingError: a name that is no setting or may not be tuned, fewer than two values, one
             twice, or one that the setting cannot have.
     """
-    pairs = given.items() if isinstance(given, Mapping) else (_pair(text) for text in given)
+    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    pairs = given.items() if isinstance(given, Mapping) else map(_pair, texts)
     tune: dict[str, tuple] = {}
     for name, values in pairs:
         name = str(name).strip().replace("-", "_")
         if name in tune:
             raise SettingError("tune", "names each setting once", name)
         tune[name] = _values(name, values)
-    return tune
+    return dict(sorted(tune.items()))
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, values = text.partition("=")
-    if not equals:
+def _pair(text: object) -> tuple[str, str]:
+    name, equals, values = str(text).partition("=")
+    if not (isinstance(text, str) and equals):
         raise SettingError("tune", "is NAME=VALUE,VALUE, as learning-rate=1e-4,3e-4", text)
     return name, values
 

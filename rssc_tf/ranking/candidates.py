@@ -1,5 +1,6 @@
 """The candidates of a ranking: what is written for each, and the encoder that it means."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +37,7 @@ class Candidate:
     @property
     def is_export(self) -> bool:
         """Whether it is a folder of `rssc-tf export`, or the SavedModel in it."""
-        folder = Path(self.weights)
-        return folder.is_dir() and any((folder / file).is_file() for file in _EXPORTED)
+        return any(os.path.isfile(os.path.join(self.weights, file)) for file in _EXPORTED)
 
     def open(
         self, records: Records, views: int, seed: int, deterministic: bool = False
@@ -80,7 +80,7 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
     given = [
         part.strip()
         for text in texts
-        for part in ([text] if Path(text).exists() else text.split(","))
+        for part in ([text] if os.path.exists(text) else text.split(","))
     ]
     if not 1 <= len(given) <= MOST or len(set(given)) < len(given) or not all(given):
         raise SettingError("weights", f"are 1 to {MOST}, none of them twice", ",".join(given))
@@ -94,7 +94,7 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
 
 def _candidate(text: str) -> Candidate:
     backbone, equals, weights = text.partition("=")
-    if not equals or "://" in backbone or Path(text).exists():
+    if not equals or "://" in backbone or os.path.exists(text):
         return Candidate(text, text)
     return Candidate(text, weights, backbone)
 
@@ -103,7 +103,7 @@ def _short_name(candidate: Candidate) -> str:
     weights = candidate.weights
     if "://" in weights:
         last = weights.rpartition("/")[2] or weights
-    elif weights not in WORDS and Path(weights).exists():
+    elif weights not in WORDS and os.path.exists(weights):
         last = Path(weights).resolve().name
     else:
         return candidate.text

@@ -24,8 +24,8 @@ class _Line:
 
     def takes(self, backbone: str, weights: str | None, strategy: str) -> bool:
         """Whether a candidate can stand in it. A regime from random weights needs none."""
-        same = None in (self.weights, weights) and "scratch" in (*self.strategies, strategy)
-        alike = self.weights == weights or same
+        needless = strategy == "scratch" or self.strategies == ["scratch"]
+        alike = self.weights == weights or needless
         return backbone == self.backbone and alike and strategy not in self.strategies
 
 

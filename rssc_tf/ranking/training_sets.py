@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from rssc_tf.probing.features import Features
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card
-from tfrecords_tools.splitting.draws import share, shots
+from tfrecords_tools.splitting.draws import overlap, share, shots
 
 SHOTS = (1, 5, 10, 20)  # where nobody says how many, those of them that there are
 
@@ -42,11 +43,10 @@ class TrainingSets:
         """How many images a draw has, on average: those of a multi-label set differ."""
         return round(np.mean([len(rows) for rows in self.draws]))
 
-    @property
+    @cached_property
     def overlap(self) -> np.ndarray:
         """The share of images that two draws have in common, float `(draws, draws)`."""
-        sets = [set(rows.tolist()) for rows in self.draws]
-        return np.array([[2 * len(a & b) / (len(a) + len(b)) for b in sets] for a in sets])
+        return overlap([set(rows.tolist()) for rows in self.draws])
 
 
 def sizes_of(

@@ -7,7 +7,7 @@ of different draws have no image in common as long as the split has enough for t
 independent as sets that were labelled anew. The seed, the draw and the ids decide, nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -57,7 +57,8 @@ def shots(
     queues.sort(key=lambda queue: (len(queue[1]), queue[0]))  # the rarest labels first
     chosen: dict[int, None] = {}
     counts = np.zeros(positive.shape[1], int)
-    for wanted in range(1, k + 1):
+    most = max((len(rows) for _, rows in queues), default=0)
+    for wanted in range(1, min(k, most) + 1):
         for label, rows in queues:
             if counts[label] < wanted and (row := _first_without(rows, chosen)) is not None:
                 chosen[row] = None
@@ -105,6 +106,18 @@ def begins_at(draw: int) -> float:
     """Where in the permutation a draw begins, in [0, 1): the digits of its number mirrored."""
     digits = f"{draw:b}"
     return int(digits[::-1], 2) / 2 ** len(digits)
+
+
+def overlap(draws: Sequence[Set]) -> np.ndarray:
+    """The share of images that each two draws have in common.
+
+    Args:
+        draws: of each, which images it has; none is empty.
+
+    Returns:
+        float `(draws, draws)`, 1 on the diagonal.
+    """
+    return np.array([[2 * len(a & b) / (len(a) + len(b)) for b in draws] for a in draws])
 
 
 def _orders(

@@ -44,6 +44,12 @@ def test_too_few_sizes():
     assert few.check is None and "power law to a limit" not in few.functions
 
 
+def test_equal_sizes_are_one():
+    points = curve(lambda n: 0.5 + 0.05 * np.log(n))
+    assert forecast([*points[:2], points[1]]) is None
+    assert forecast([*points, *points]) == forecast(points)
+
+
 def test_what_a_forecast_missed_widens_the_next():
     def bent(n):
         return 0.5 + 0.1 * np.log(min(n, 280) / 35)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
 from tests import tiny
 from tfrecords_tools.common.errors import SettingError
@@ -84,7 +86,7 @@ def test_the_test_split_is_not_read(records, cli, tmp_path, monkeypatch):
     assert {split for split, trial in evaluated if trial} == {"val"}
     assert [split for split, trial in evaluated if not trial] == ["test"]
     tuned = pd.read_csv(tmp_path / "out/results.csv")["tuned"][0]
-    assert tuned.split("=")[0] == "schedule" and " label_smoothing=" in tuned
+    assert tuned.split("=")[0] == "label_smoothing" and " schedule=" in tuned
 
 
 def test_the_report_says_what_was_tried(compared):
@@ -162,11 +164,47 @@ def test_bad_grids_of_values_are_one_line(words, cli, tmp_path, flags, message):
     assert not (tmp_path / "out" / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("tune: 5", "--tune is NAME=VALUE,VALUE, as learning-rate=1e-4,3e-4. Received: 5"),
+        ("tune:", "--tune is NAME=VALUE,VALUE"),
+        ("tune: [{a: 1}]", "--tune is NAME=VALUE,VALUE"),
+        ("tune: learning_rate=1e-3", "two values of learning_rate or more"),
+        ("draws: x", "--draws is a whole number. Received: 'x'"),
+        ("draws: 1.5", "--draws is a whole number"),
+        ("seeds: x", "--seeds is a whole number"),
+        ("seeds:", "--seeds is a whole number"),
+    ],
+)
+def test_bad_grids_in_a_file_are_one_line(records, cli, tmp_path, lines, message):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"strategies: scratch\n{lines}\n")
+    words = ("compare", "--target", records, *tiny.SMALL, "--config", file)
+    code, _, errors = cli(*words, "--out", tmp_path / "out")
+    assert (code, errors.count("\n")) == (1, 1), errors
+    assert message in errors
+
+
 def test_a_target_without_validation_images(source_without_val, cli, tmp_path):
     words = ("compare", "--strategies", "scratch", "--target", source_without_val, *tiny.SMALL)
     code, _, errors = cli(*words, "--tune", RATES, "--out", tmp_path / "out")
     assert (code, errors.count("\n")) == (1, 1), errors
     assert "has no validation split, which --tune chooses by: convert with --val-fraction" in errors
+
+
+def test_what_is_given_may_go_with_what_is_tuned_only(records, tmp_path):
+    grid = Grid(
+        (str(records),),
+        ("scratch",),
+        tune={"optimizer": ("adamw", "sgd")},
+        settings={"backbone": "tiny", "weight_decay": 0.05},
+    )
+    (cell,) = plan(grid, tmp_path, write=False)
+    assert [(one.optimizer, one.weight_decay) for one in cell.tuned] == [
+        ("adamw", 0.05),
+        ("sgd", 0.05),
+    ]
 
 
 @pytest.fixture
@@ -186,6 +224,8 @@ def test_rounds_cost_about_the_same():
 def test_values_and_their_edges():
     tune = parse_tune(["learning-rate=1e-4,3e-4,1e-3", "schedule=paper,cosine"])
     assert tune == {"learning_rate": (1e-4, 3e-4, 1e-3), "schedule": ("paper", "cosine")}
+    assert list(parse_tune("schedule=paper,cosine")) == ["schedule"]
+    assert list(parse_tune(["schedule=paper,cosine", "epochs=5,10"])) == ["epochs", "schedule"]
     assert parse_tune({"epochs": [5, 10]}) == {"epochs": (5, 10)}
     assert at_edge(tune, {"learning_rate": 1e-3, "schedule": "paper"}) == ["learning_rate"]
     assert at_edge(tune, {"learning_rate": 3e-4, "schedule": "paper"}) == []

@@ -44,6 +44,12 @@ def test_how_many(text):
         read_candidates([text])
 
 
+def test_a_list_may_be_longer_than_a_path_can_be():
+    text = ",".join(f"hub:{letter * 250}=ssl" for letter in "abcdefghijklmnopqrst")
+    found = read_candidates([text])
+    assert len(found) == 20 and not any(one.is_export for one in found)
+
+
 def test_an_export_is_known_by_its_files(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").touch()
@@ -56,22 +62,34 @@ class _Records(SimpleNamespace):
         return 1400
 
 
-def test_the_comparisons_that_go_on():
-    """One for each backbone: random weights stand beside others of the same one."""
-    texts = ["b=imagenet", "a=random", "b=random", "c=imagenet"]
+def _ranking(*texts: str) -> SimpleNamespace:
     placed = [
         SimpleNamespace(candidate=one, definition={"backbone": one.backbone})
         for one in read_candidates(texts)
     ]
-    ranking = SimpleNamespace(
+    return SimpleNamespace(
         placed=placed,
         records=_Records(path=Path("my records")),
         sets=[SimpleNamespace(size=Size(shots=5)), SimpleNamespace(size=Size(labels=280))],
         how={"draws": 3},
     )
+
+
+def test_the_comparisons_that_go_on():
+    """One for each backbone: random weights stand beside others of the same one."""
+    ranking = _ranking("b=imagenet", "a=random", "b=random", "c=imagenet")
     first = "rssc-tf compare --target 'my records' --strategies"
     rest = "--shots 5 --fractions 0.2 --seeds 3 --out comparison"
     assert comparisons_of(ranking) == [
         f"{first} imagenet,scratch --backbone b {rest}-1",
         f"{first} scratch --backbone a {rest}-2",
     ]
+
+
+def test_a_comparison_has_one_choice_of_weights():
+    """Random weights stand beside any, but do not make others go together."""
+    named, default = "r=imagenet-v2/resnet50", "r=ssl"
+    for order in ((named, "r=random", default), ("r=random", named, default)):
+        one, other = comparisons_of(_ranking(*order))
+        assert "scratch" in one and "--weights imagenet-v2/resnet50" in one
+        assert "--strategies ssl " in other and "--weights" not in other

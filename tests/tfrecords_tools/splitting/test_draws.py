@@ -64,3 +64,8 @@ def test_what_cannot_be_drawn():
         shots(IDS, np.where(SINGLE == 1, 1, 0), 51, classes=("a", "b"))
     with pytest.raises(SettingError, match="at least 1"):
         shots(IDS, SINGLE, 0)
+
+
+def test_more_shots_than_positives_are_all_of_them():
+    """However many are asked for: the search ends with the images."""
+    assert set(shots(IDS, MULTI, 10**12)) == set(np.flatnonzero(MULTI.any(axis=1)))
