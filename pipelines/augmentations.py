@@ -36,7 +36,9 @@ class Augmentation:
         apply: `(images, draws) -> images`: uint8 `(n, side, side, 3)`, RGB, and float32
             `(n, draws)` to uint8 of the same shape. XLA compiles it.
         mix: `(images, targets, draws) -> (images, targets)`: the same, with the shares of the
-            classes in an image, float32 `(n, classes)`. XLA compiles it.
+            classes in an image, float32 `(n, classes)`. XLA compiles it. On several devices `n` is
+            a replica's share of the batch: weights depend on their number, and an image that is
+            alone there is mixed with itself.
         stream: number of the random stream; by default one of the name's own.
     """
 

@@ -94,7 +94,11 @@ class Records:
 
         Returns:
             Dataset of `(images, labels)` of known cardinality: uint8 `(batch, crop, crop, 3)`, and
-            int32 `(batch,)` class indices or float32 `(batch, classes)` of 0 and 1.
+            int32 `(batch,)` class indices or float32 `(batch, classes)` of 0 and 1. With an
+            augmentation that mixes images (mixup, cutmix) the labels are float32
+            `(batch, classes)` of shares for either task: compile with
+            `keras.losses.CategoricalCrossentropy(from_logits=True)` where an image has one class,
+            as `task.loss()` is of class indices there.
 
         Raises:
             SettingError: a number out of range, or an unknown augmentation.

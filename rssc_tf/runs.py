@@ -14,7 +14,6 @@ from rssc_tf.settings import Settings, completed, load_yaml, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
 from tfrecords_tools.common.json_files import read_json
-from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -66,14 +65,11 @@ class Run:
     @property
     def metrics(self) -> dict:
         """The content of `metrics.json`; empty where the run was not evaluated."""
-        return read_metrics(self.folder) or {}
+        return self.metrics_of(self.views)
 
     def metrics_of(self, views: int) -> dict:
         """The metrics of the test split with these views; empty where they were not evaluated."""
-        if views == self.views:
-            return self.metrics
-        file = self.folder / f"{self.stem(views)}{METRICS}"
-        return read_json(file) if is_there(file) else {}
+        return read_metrics(self.folder, name=f"{self.stem(views)}{METRICS}") or {}
 
     def stem(self, views: int) -> str:
         """What the names of the files of an evaluation begin with: nothing for the run's views."""
@@ -205,13 +201,18 @@ def load_run(folder: str | Path) -> Run:
     return Run(folder, settings, read_card(folder), load_model(folder))
 
 
-def read_metrics(folder: Path, mend: str = "") -> dict | None:
+def read_metrics(folder: Path, mend: str = "", name: str = METRICS) -> dict | None:
     """`metrics.json` of a run folder, or `None` where the run is not finished.
+
+    Args:
+        folder: of the run.
+        mend: what to do where it is damaged.
+        name: of the file, where it is of another evaluation.
 
     Raises:
         DataError: it is damaged; ends with `mend`.
     """
-    file = folder / METRICS
+    file = folder / name
     if not os.path.lexists(file):
         return None
     metrics = read_json(file, mend)

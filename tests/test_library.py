@@ -150,6 +150,15 @@ def test_a_multi_label_model_is_compiled_by_its_task(multi_records, tmp_path):
     assert again.evaluate(test, verbose=0, return_dict=True) == pytest.approx(found)
 
 
+def test_mixed_labels_have_the_loss_that_the_docstring_names(records):
+    own = rssc_tf.Records(records)
+    model = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4)])
+    model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    history = model.fit(own.train(8, augment="mixup"), verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    assert "CategoricalCrossentropy(from_logits=True)" in rssc_tf.Records.train.__doc__
+
+
 def test_a_seed_decides_the_weights_and_leaves_the_process_alone(records):
     import random
 

@@ -89,13 +89,7 @@ def portable_card(run: Run, views: int, kind: str, quantize: str, found: dict | 
 
 def _card(run: Run, views: int, usage: str, more: str = "") -> str:
     config, card = run.config, run.card
-    metrics = run.metrics_of(views)
-    scores = "\n".join(
-        f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
-    )
     trained = f"{config['strategy']}; head: {config['head']}; {config['epochs']} epochs"
-    measured = f"{metrics.get('examples', 0)} images of the {metrics.get('split', 'test')} split"
-    measured += f" ({in_words(views)} of each)"
     sizes = ", ".join(f"{split.examples} {name}" for name, split in card.splits.items())
     return f"""# {card.name}: {config["backbone"]}, {config["strategy"]}
 
@@ -106,17 +100,31 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 - Pre-training: {trained}; seed {config["seed"]}
 {usage}
 {more}
-The run's own model, on {measured}:
-
-| metric | value |
-| --- | --- |
-{scores}
+{_describe_scores(run, views)}
 
 {_describe_calibration(run, views)}
 
 Photographs from another sensor, season or region than the training images may be classified worse
-than these figures say.
+than the test images.
 """
+
+
+def _describe_scores(run: Run, views: int) -> str:
+    metrics = run.metrics_of(views)
+    if not metrics:
+        return (
+            f"**The run's own model was not evaluated with {in_words(views)} of an image**: "
+            f"`rssc-tf evaluate RUN --views {views}`, then export again."
+        )
+    rows = "\n".join(
+        f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)
+    )
+    measured = f"{metrics.get('examples', 0)} images of the {metrics.get('split', 'test')} split"
+    return f"""The run's own model, on {measured} ({in_words(views)} of each):
+
+| metric | value |
+| --- | --- |
+{rows}"""
 
 
 def _describe_agreement(found: dict | None) -> str:

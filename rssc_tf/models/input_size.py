@@ -1,8 +1,8 @@
 """Backbones that are built for one size of images, at another one.
 
-KerasHub's transformers are: their positions are learned, one for each patch. At another size these
-are interpolated over the grid of patches, as the authors of ViT, DeiT and DINOv2 do; all else stays
-as it is.
+Vision transformers are, ours and KerasHub's: their positions are learned, one for each patch. At
+another size these are interpolated over the grid of patches, as the authors of ViT, DeiT and DINOv2
+do; all else stays as it is.
 """
 
 import math
@@ -25,8 +25,8 @@ def at_side(backbone: keras.Model, side: int) -> keras.Model:
     """`backbone` for images of `fitting_side(backbone, side)`.
 
     Args:
-        backbone: itself where it takes images of any size or of this one; else a KerasHub backbone
-            with `image_shape`, which is left as it is.
+        backbone: itself where it takes images of any size or of this one; else one whose
+            configuration has `image_shape`, which is left as it is.
         side: in pixels.
 
     Returns:

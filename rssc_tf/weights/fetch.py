@@ -9,6 +9,7 @@ import os
 import urllib.error
 import urllib.request
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlparse
@@ -69,7 +70,7 @@ def fetch(entry: Downloadable) -> Path:
             check_hash(aside, entry.sha256)
         except DataError as error:  # The file that the message names is about to go.
             raise DataError(str(error).replace(str(aside), entry.url)) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise _cannot(entry, path, error) from error
         if path.is_dir():  # It can be removed, but not replaced.
             discard(path)
@@ -79,6 +80,7 @@ def fetch(entry: Downloadable) -> Path:
 
 def _cannot(entry: Downloadable, path: Path, error: Exception) -> CannotFetch:
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    reason = " ".join(str(reason).split())  # of a server that is none, its first line
     return CannotFetch(
         f"cannot fetch {entry.url} ({reason}): fetch it on another machine and give it with "
         f"`weights`, or put it at {path}"
@@ -96,6 +98,10 @@ def cached_path(entry: Downloadable) -> Path:
     return cache_folder() / "weights" / f"{name}-{file}"
 
 
+def _scheme(url: str) -> str:
+    return urlparse(url).scheme
+
+
 def _download(entry: Downloadable, aside: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with (
@@ -103,6 +109,8 @@ def _download(entry: Downloadable, aside: Path) -> None:
         open(aside, "wb") as file,
         Progress(*columns, TransferSpeedColumn(), transient=True) as progress,
     ):
+        if _scheme(response.geturl()) != _scheme(entry.url):
+            raise ValueError(f"it leads to {response.geturl()}, which is not {_scheme(entry.url)}")
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         task = progress.add_task(entry.name, total=total)

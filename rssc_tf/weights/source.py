@@ -162,9 +162,16 @@ def model_of_run(folder: Path) -> Path:
 
 
 def _address(url: str) -> Address:
-    parts = urlparse(url)
-    name = unquote(parts.path).rpartition("/")[2]
-    if parts.scheme != "https" or not parts.hostname or not name:
-        raise DataError(f"weights {url}: an address is https://HOST/.../FILE")
+    try:
+        parts = urlparse(url)
+        name = unquote(parts.path).rpartition("/")[2]
+        parts.port  # noqa: B018, a ValueError if it is none
+        whole = parts.scheme == "https" and parts.hostname and name.isprintable() and name
+    except ValueError:
+        whole = False
+    if not whole or re.search(r"[^!-~]", url):
+        raise DataError(
+            f"weights {url}: an address is https://HOST/.../FILE, in ASCII and without spaces (%20)"
+        )
     match = _HASHED.search(name)
     return Address(name, url, match and match[1])

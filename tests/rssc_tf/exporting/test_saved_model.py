@@ -16,6 +16,7 @@ from PIL import Image
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import read_card
 
 # A process that knows nothing but TensorFlow, the export folder, and TFRecord files. What it sends
@@ -277,6 +278,18 @@ def test_a_run_without_calibration_or_records_is_exported_as_it_is(trained, cli,
     assert f"was trained on {tmp_path}/gone, and there are no records now" in err
     assert "are not calibrated" in (tmp_path / "export" / "model_card.md").read_text()
     assert read_card(tmp_path / "export") == read_card(trained)
+
+
+def test_a_card_without_figures_says_so(trained, cli, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "calibration.json").unlink()  # with one, an export with other views is refused
+    assert cli("export", run, "--out", tmp_path / "export", "--views", 8)[0] == 0
+    card = (tmp_path / "export" / "model_card.md").read_text()
+    assert "not evaluated with 8 views of an image**: `rssc-tf evaluate RUN --views 8`" in card
+    assert "0 images" not in card and "| metric" not in card
+    (run / "8-views-metrics.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"8-views-metrics\.json is damaged \(it holds no metrics"):
+        load_run(run).metrics_of(8)
 
 
 def test_multi_label_export(multi_records, cli, tmp_path):

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import threading
+import urllib.request
 
 import pytest
 
@@ -26,6 +27,9 @@ def server(monkeypatch, tmp_path):
             if self.server.content is None:
                 self.send_error(404)
                 return
+            if self.server.raw:
+                self.wfile.write(self.server.raw)
+                return
             self.send_response(200)
             self.send_header("Content-Length", str(len(self.server.content) + self.server.lacking))
             self.end_headers()
@@ -36,7 +40,7 @@ def server(monkeypatch, tmp_path):
 
     monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.content, server.lacking, server.answers = CONTENT, 0, 0
+        server.content, server.lacking, server.answers, server.raw = CONTENT, 0, 0, b""
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -71,6 +75,33 @@ def test_a_bad_download_leaves_nothing(server, entry, content, lacking, sha256, 
         fetch(dataclasses.replace(entry, sha256=sha256))
     assert "\n" not in str(caught.value) and ".part" not in str(caught.value)
     assert not list(cache_folder().rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nothing of HTTP\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\ncut",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
+    ],
+    ids=["status", "chunks", "length"],
+)
+def test_a_server_that_does_not_speak_http(raw, server, entry):
+    server.raw = raw
+    with pytest.raises(RsscError, match=r"cannot fetch .*`weights`, or put it at") as caught:
+        fetch(entry)
+    assert "\n" not in str(caught.value)
+    assert not list(cache_folder().rglob("*.*"))
+
+
+def test_an_address_that_leads_to_plain_http(server, entry, monkeypatch):
+    """Whoever is in between could send what he likes: of most files no hash is known."""
+    plain = urllib.request.urlopen
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: plain(entry.url))
+    away = dataclasses.replace(entry, url="https://example.org/swav.pth.tar")
+    with pytest.raises(RsscError, match=r"cannot fetch https://.* leads to http://127.*not https"):
+        fetch(away)
+    assert server.answers == 1 and not list(cache_folder().rglob("*.*"))
 
 
 def test_offline(entry):

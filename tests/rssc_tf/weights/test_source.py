@@ -44,6 +44,9 @@ def served(file, monkeypatch, tmp_path):
     class Response(io.BytesIO):
         headers = {"Content-Length": str(file.stat().st_size)}
 
+        def geturl(self):
+            return asked[-1]
+
     def urlopen(url, timeout):
         asked.append(url)
         return Response(file.read_bytes())
@@ -122,6 +125,10 @@ def test_a_date_is_no_hash():
         ("gassl/resnet5", r"no such file, and no name .*did you mean gassl/resnet50\?"),
         ("http://example.org/w.pth", r"an address is https://HOST/\.\.\./FILE"),
         ("https://example.org/", r"an address is https://"),
+        ("https://[/x.pth", r"an address is https://"),
+        ("https://example.org:abc/f.pth", r"an address is https://"),
+        ("https://example.org/a b.pth", r"an address is https://.* without spaces"),
+        ("https://example.org/a%00b.pth", r"an address is https://"),
         ("rsp/resnet50", r"rsp/resnet50 is fetched by hand .*ViTAE-Transformer/RSP.*`weights`"),
     ],
 )
@@ -134,6 +141,9 @@ def test_what_is_not_there(given, message):
 def test_a_page_in_the_place_of_a_file(monkeypatch, tmp_path, cli):
     class Response(io.BytesIO):
         headers = {}
+
+        def geturl(self):
+            return "https://example.org/login"
 
     page = b"<!DOCTYPE html>Sign in"
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Response(page))
