@@ -26,7 +26,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 class Model:
     """As much of a model as a server needs; waits for `go` where it is asked."""
 
-    name, version, classes, signatures = "m", "1", ["a"], {}
+    name, version, classes, signatures, views = "m", "1", ["a"], {}, 1
 
     def __init__(self):
         self.begun, self.go, self.calls = threading.Event(), threading.Event(), 0
