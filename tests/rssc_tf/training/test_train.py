@@ -131,7 +131,7 @@ def test_multi_label_training(multi_records, cli, tmp_path):
     assert {"micro_f1", "macro_f1", "example_f1", "map"} <= set(metrics)
     assert f"{100 * metrics['micro_f1']:.2f}" in out
     table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    assert set(table.columns) == {"id", "labels", "p_green", "p_dark", "p_noisy"}
+    assert set(table.columns) == {"id", "labels", "views", "p_green", "p_dark", "p_noisy"}
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
