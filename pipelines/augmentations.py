@@ -144,8 +144,3 @@ def only_symmetries(augment: str) -> bool:
 def canonical(augment: str) -> str:
     """The same list in the order of `AUGMENTATIONS`, without spaces."""
     return ",".join(row.name for row in chosen(augment)) or NONE
-
-
-def mixes_labels(augment: str) -> bool:
-    """Whether targets become shares of classes."""
-    return any(row.mix for row in chosen(augment))

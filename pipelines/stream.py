@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.augmentations import NONE, STUDY, mixes_labels
+from pipelines.augmentations import NONE, STUDY
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.crop import crop_side
@@ -72,13 +72,13 @@ def training_batches(
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
         SettingError: there is no such augmentation, or nothing to mix: one class only.
     """
-    if mixes_labels(augment) and len(card.classes) < 2:
-        raise SettingError(
-            "augment", f"mixes classes, and {records} has only {card.classes[0]!r}", augment
-        )
     shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
     examples = count_kept(records, card, split, exclude)
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
+    if augmenter.mixes and len(card.classes) < 2:
+        raise SettingError(
+            "augment", f"mixes classes, and {records} has only {card.classes[0]!r}", augment
+        )
     decoded = decode_split(records, card, split) if is_wanted(cache, card, split) else None
 
     def order(epoch):

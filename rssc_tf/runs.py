@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rssc_tf.keys import completed
 from rssc_tf.models.view_count import check_views, in_words
-from rssc_tf.settings import Settings, completed, load_yaml, unknown_settings
+from rssc_tf.settings import Settings, unknown_settings
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 CONFIG, MODEL, METRICS, STAGES = "config.yaml", "model.keras", "metrics.json", "stages.json"
@@ -226,7 +228,7 @@ def read_settings(folder: Path) -> dict:
 
     It is `completed`; a setting that this version does not have stands as it is.
     """
-    content = load_yaml(Path(folder) / CONFIG)
+    content = read_yaml(Path(folder) / CONFIG)
     unknown = {name: content.pop(name) for name in unknown_settings(content)}
     try:
         return asdict(Settings(**completed(content))) | unknown

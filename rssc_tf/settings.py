@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
@@ -12,9 +12,7 @@ from rssc_tf.fields import (
     EVALUATION,
     NOTHING,
     SOURCE_ROUND,
-    WEIGHTS,
     check_fields,
-    declared,
     names_where,
     setting,
 )
@@ -24,17 +22,13 @@ from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
-from tfrecords_tools.common.regular_files import MOST_SETTINGS, BadFile, read_regular
+from tfrecords_tools.common.yaml_files import read_yaml
 
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
 SELECTIONS = ("best", "last")
 CACHES = ("auto", "none", "ram")
-
-# Raised with a release in which the same settings train other weights, so that what an older one
-# left in the cache or in a comparison is not taken for the same.
-PROCEDURE = 2
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
 _SEED = 2**31 - 1
@@ -348,41 +342,13 @@ TrainConfig = Settings  # its name before 0.2
 # --- files ---
 
 
-def _refuse_bombs(text: str) -> None:
-    """A few lines of aliases to aliases stand for gigabytes; deep nesting takes minutes to read."""
-    if text.count("[") + text.count("{") > 200:  # the scanner's time grows with their square
-        raise ValueError("more than 200 brackets")
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > 9:
-            raise ValueError("aliases (*name) and deep nesting are not understood")
-
-
-def load_yaml(file: Path) -> dict:
-    """A mapping of settings from YAML, with `_` for `-` in the names; `DataError` if it is none."""
-    try:
-        text = read_regular(file, MOST_SETTINGS).decode()
-        _refuse_bombs(text)
-        content = yaml.safe_load(text)
-    except BadFile as error:
-        raise DataError(f"cannot read {error}") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {file}: {reason}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} is not a mapping of settings, as `epochs: 30`")
-    return {str(key).replace("-", "_"): value for key, value in content.items()}
-
-
 def load_config(file: Path) -> dict:
     """Settings from a YAML file (a run's own `config.yaml` is one), to be completed by flags.
 
     Raises:
         DataError: it cannot be read, is no mapping, or has a key that is no setting.
     """
-    content = load_yaml(file)
+    content = read_yaml(file)
     unknown = unknown_settings(content)
     if unknown:
         raise DataError(f"{file}: there is no setting {unknown[0]!r}")
@@ -401,60 +367,6 @@ def save_config(config: Settings, file: Path) -> None:
 
 
 # --- what a setting is good for: all from its declaration ---
-
-# What keys held before a setting could be added without changing them. These stand in every key,
-# later ones only where they are not at their default: so a key of an older version, which did not
-# know them, is found again. Nothing is ever added here.
-_IN_EVERY_KEY = frozenset(
-    (
-        *("strategy", "exclude_leaks", "backbone", "normalization", "head", "image_size"),
-        *("epochs", "source_epochs", "batch_size", "learning_rate", "source_learning_rate"),
-        *("schedule", "precision", "seed", "source_seed", "deterministic"),
-    )
-)
-
-
-def definition(config: Settings, affects: tuple[str, ...] = (WEIGHTS, SOURCE_ROUND)) -> dict:
-    """The settings that decide the weights, for a key: JSON-ready.
-
-    Args:
-        config: resolved settings.
-        affects: `(WEIGHTS,)` for a source round, whose key says the rest in another way.
-    """
-    return {
-        one.name: value
-        for one in fields(config)
-        if declared(one).affects in affects
-        and ((value := getattr(config, one.name)) != one.default or one.name in _IN_EVERY_KEY)
-    }
-
-
-def completed(old: dict) -> dict:
-    """A run's `config.yaml` with the settings that it lacks, because the version that wrote it had
-    none: they were at their defaults, or as their declarations say."""
-    lacking = {
-        one.name: one.default if declared(one).absent is None else declared(one).absent
-        for one in fields(Settings)
-    }
-    return {name: value for name, value in lacking.items() if value is not MISSING} | old
-
-
-def changed_setting(old: dict, new: Settings) -> str | None:
-    """The first setting in which a run that goes on differs, or `None`.
-
-    Args:
-        old: the content of its `config.yaml`, which `completed` completes.
-        new: the settings now.
-    """
-    old = completed(old)
-    for name in unknown_settings(old):
-        return f"`{name}` was {old[name]}, and this version has no such setting"
-    for one in fields(new):
-        if declared(one).affects != NOTHING:
-            before, value = old.get(one.name), getattr(new, one.name)
-            if before != value:
-                return f"`{one.name}` was {before}, is {value}"
-    return None
 
 
 def decided_by_grid() -> list[str]:

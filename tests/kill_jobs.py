@@ -198,6 +198,16 @@ class Training(Job):
         return found + leftovers(folder)
 
 
+def kill_when(program: list, wanted: Path) -> None:
+    """Starts a program, and kills it and its children as soon as a file is there."""
+    process = subprocess.Popen(program, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not wanted.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def compare_runs(run: Path, other: Path) -> list[str]:
     """In what a run differs from another: weights and predictions bit by bit, tables as text."""
     found = []

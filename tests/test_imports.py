@@ -14,7 +14,7 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 # `cli` the command line.
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
-    *("tasks", "optimization", "regimes", "fields", "settings", "weights", "records"),
+    *("tasks", "optimization", "regimes", "fields", "settings", "keys", "weights", "records"),
     *("evaluation", "runs", "probing", "training", "exporting", "predict", "comparison"),
     *("ranking", "doctor", "scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
 )

@@ -17,16 +17,10 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, training_sets
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
+from rssc_tf.keys import PROCEDURE, definition
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
-from rssc_tf.settings import (
-    HEADS,
-    PROCEDURE,
-    Settings,
-    definition,
-    resolve,
-    with_source_settings,
-)
+from rssc_tf.settings import HEADS, Settings, resolve, with_source_settings
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for

@@ -6,8 +6,9 @@ from pathlib import Path
 from rssc_tf.comparison.tuning import parse_tune
 from rssc_tf.optimization.recipes import PAPER, get_recipe
 from rssc_tf.regimes import get_regime
-from rssc_tf.settings import HEADS, Settings, decided_by_grid, load_yaml
+from rssc_tf.settings import HEADS, Settings, decided_by_grid
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def load_grid(file: Path) -> dict:
     Lists may be YAML lists or comma-separated text. `by_strategy`, `by_fraction` and `by_shots`
     are mappings to settings.
     """
-    content = load_yaml(file)
+    content = read_yaml(file)
     grid = {
         name.name: content.pop(name.name)
         for name in fields(Grid)

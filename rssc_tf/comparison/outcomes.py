@@ -18,11 +18,12 @@ from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate
 from rssc_tf.optimization.recipes import RECIPES
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
-from rssc_tf.settings import HEADS, load_yaml
+from rssc_tf.settings import HEADS
 from rssc_tf.tasks import Task, task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import check_regular
+from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import Card, read_card
 from tfrecords_tools.subset import Size
 
@@ -77,7 +78,7 @@ class Outcome:
     def settings(self) -> dict:
         """`config.yaml`; empty where it cannot be read."""
         try:
-            return load_yaml(self.folder / CONFIG)
+            return read_yaml(self.folder / CONFIG)
         except RsscError:
             return {}
 

@@ -24,13 +24,15 @@ from rssc_tf.comparison.results import (
 )
 from rssc_tf.comparison.tuning import in_words
 from rssc_tf.evaluation.not_finite import NotFinite
+from rssc_tf.keys import changed_setting
 from rssc_tf.runs import CONFIG, read_metrics
-from rssc_tf.settings import Settings, changed_setting, load_yaml
+from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
+from tfrecords_tools.common.yaml_files import read_yaml
 
 TIMES = "times.csv"
 
@@ -197,7 +199,7 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
         config = out / cell.folder / CONFIG
         changed = None
         if config.is_file():
-            old = load_yaml(config)
+            old = read_yaml(config)
             changed = changed_setting(old, _chosen_as(old, cell))
         if not changed and cell.tuning:
             cell.tuning.read(out)  # for its error

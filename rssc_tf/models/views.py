@@ -10,20 +10,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from rssc_tf.models.view_count import VIEWS, check_views
+from rssc_tf.models.view_count import check_views
 from tfrecords_tools.common.errors import SettingError
-
-__all__ = [
-    "VIEWS",
-    "LogitsOfMean",
-    "MeanOfViews",
-    "Symmetries",
-    "OfEachImage",
-    "check_views",
-    "each_view",
-    "pooled",
-    "seen_in_views",
-]
 
 
 class Symmetries(keras.layers.Layer):

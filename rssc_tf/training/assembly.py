@@ -23,12 +23,13 @@ from pipelines.records import count_kept
 from pipelines.stream import training_batches
 from rssc_tf.compat import all_layers, restart_names
 from rssc_tf.evaluation.prediction import Forward
+from rssc_tf.keys import definition
 from rssc_tf.models.classifier import build_classifier, head_initializer
 from rssc_tf.models.input_size import at_side
 from rssc_tf.models.precision import dtype_policy
 from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
-from rssc_tf.settings import Settings, definition
+from rssc_tf.settings import Settings
 from rssc_tf.training.average import WeightAverage
 from rssc_tf.training.distribution import device_batches, global_batch
 from rssc_tf.training.step import is_compiled, training_step

@@ -19,20 +19,13 @@ from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
+from rssc_tf.keys import PROCEDURE, changed_setting, definition
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
-from rssc_tf.settings import (
-    PROCEDURE,
-    Settings,
-    changed_setting,
-    definition,
-    resolve,
-    save_config,
-    with_source_settings,
-)
+from rssc_tf.settings import Settings, resolve, save_config, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution

@@ -43,12 +43,12 @@ def _readers(folder: Path, records: Path, run: Path) -> list[tuple[Path, Callabl
     from rssc_tf.evaluation.calibration import read_calibration
     from rssc_tf.predict import predict_files
     from rssc_tf.runs import load_model, read_settings
-    from rssc_tf.settings import load_yaml
     from rssc_tf.weights.files import check_file
     from rssc_tf.weights.hdf5 import open_hdf5
     from rssc_tf.weights.torch_file import read_torch
     from tfrecords_tools.common.archives import read_npz
     from tfrecords_tools.common.json_files import read_json
+    from tfrecords_tools.common.yaml_files import read_yaml
     from tfrecords_tools.imaging.store import store
     from tfrecords_tools.records.card import read_card
     from tfrecords_tools.records.shards import check_shards
@@ -76,7 +76,7 @@ def _readers(folder: Path, records: Path, run: Path) -> list[tuple[Path, Callabl
         check_shards(copy, card)
 
     return [
-        *((one, read) for read in (load_yaml, read_json, check_file, read_torch, hdf5, labels)),
+        *((one, read) for read in (read_yaml, read_json, check_file, read_torch, hdf5, labels)),
         *((one, read) for read in (read_pickle, check_seal, lambda path: store(path, 64))),
         (one, lambda path: read_npz(path, 1 << 20)),
         (images / "a" / "1.jpg", lambda path: read_class_folders(images)),

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from rssc_tf.fields import NOTHING, WEIGHTS, declared, markdown_table
+from rssc_tf.keys import changed_setting, definition
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import (
     Settings,
-    changed_setting,
     checkpoint_interval,
-    definition,
     load_config,
     resolve,
     save_config,

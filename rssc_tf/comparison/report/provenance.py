@@ -8,7 +8,8 @@ from rssc_tf.comparison.outcomes import Outcome, Study
 from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import size_name
 from rssc_tf.fields import NOTHING, names_where
-from rssc_tf.settings import Settings, completed
+from rssc_tf.keys import completed
+from rssc_tf.settings import Settings
 from tfrecords_tools.common.csv_files import read_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json

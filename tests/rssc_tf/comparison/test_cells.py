@@ -11,7 +11,7 @@ from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
-from rssc_tf.settings import PROCEDURE, definition
+from rssc_tf.keys import PROCEDURE, definition
 from tfrecords_tools.common.errors import DataError, SettingError
 
 

@@ -2,12 +2,9 @@
 
 import filecmp
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +12,7 @@ import pytest
 import yaml
 
 from tests import tiny
+from tests.kill_jobs import kill_when
 
 ROOT = Path(__file__).parents[3]
 GRID = ("--strategies", "scratch,in-domain", "--seeds", 2, "--fractions", "0.2,0.5")
@@ -141,12 +139,7 @@ def test_killed_grid_ends_with_the_same_table(compared, arguments, tmp_path):
     out = tmp_path / "out"
     program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *arguments, "--out", out]
     first = out / "runs/scenes/finetune-f0.2/in-domain-0/metrics.json"
-    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not first.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when(program, first)
     assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
     assert (out / "results.csv").read_bytes() == (compared / "results.csv").read_bytes()
 

@@ -1,18 +1,16 @@
 """Each seed is a draw of the training images, at sizes given as shares or as shots."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests import tiny
+from tests.kill_jobs import kill_when
 from tfrecords_tools.auditing.leaks import read_examples
 from tfrecords_tools.records.card import open_records
 
@@ -129,12 +127,7 @@ def test_a_killed_grid_with_draws_ends_with_the_same_table(compared, words, tmp_
     out = tmp_path / "out"
     program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *words, "--out", out]
     wanted = out / "runs/scenes/finetune-f0.2/scratch-0/metrics.json"
-    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not wanted.exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when(program, wanted)
     assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
     for name in ("results.csv", "summary.csv"):
         assert (out / name).read_bytes() == (compared / name).read_bytes()

@@ -1,11 +1,8 @@
 """`compare --tune`: chosen on the validation split, the same way for every regime."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +12,7 @@ from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
 from tests import tiny
+from tests.kill_jobs import kill_when
 from tfrecords_tools.common.errors import SettingError
 
 ROOT = Path(__file__).parents[3]
@@ -117,13 +115,7 @@ def test_a_killed_tuned_grid_ends_with_the_same_table(jobs, compared, words, tmp
     program += ["--jobs", str(jobs), "--checkpoint-every", "1"]
     found = out / "tuning/scenes/finetune-f0.2/in-domain/tuning.json"
     for wanted in (found, out / "runs/scenes/finetune-f0.2/in-domain-0/checkpoints"):
-        process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL,
-                                   start_new_session=True)  # fmt: skip
-        while not wanted.exists():
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_when(program, wanted)
     assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
     for name in ("results.csv", "summary.csv"):
         assert (out / name).read_bytes() == (compared / name).read_bytes()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import rssc_tf
-from rssc_tf.models.views import MeanOfViews, Symmetries, check_views, pooled
+from rssc_tf.models.view_count import check_views
+from rssc_tf.models.views import MeanOfViews, Symmetries, pooled
 from tfrecords_tools.common.errors import SettingError
 
 

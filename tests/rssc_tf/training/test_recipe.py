@@ -11,12 +11,13 @@ from sklearn.preprocessing import StandardScaler
 
 import rssc_tf
 from rssc_tf.fields import NOTHING, declared
+from rssc_tf.keys import definition
 from rssc_tf.optimization.recipes import RECIPES, Recipe
 from rssc_tf.probing.features import extract_features
 from rssc_tf.probing.heads import linear_layer
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
-from rssc_tf.settings import Settings, definition
+from rssc_tf.settings import Settings
 from rssc_tf.training import head_first, loop
 from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL

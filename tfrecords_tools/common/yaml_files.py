@@ -1,0 +1,36 @@
+"""YAML files of settings, which anybody may have written."""
+
+from pathlib import Path
+
+import yaml
+
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import MOST_SETTINGS, BadFile, read_regular
+
+
+def _refuse_bombs(text: str) -> None:
+    """A few lines of aliases to aliases stand for gigabytes; deep nesting takes minutes to read."""
+    if text.count("[") + text.count("{") > 200:  # the scanner's time grows with their square
+        raise ValueError("more than 200 brackets")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > 9:
+            raise ValueError("aliases (*name) and deep nesting are not understood")
+
+
+def read_yaml(file: Path) -> dict:
+    """A mapping of settings from YAML, with `_` for `-` in the names; `DataError` if it is none."""
+    try:
+        text = read_regular(file, MOST_SETTINGS).decode()
+        _refuse_bombs(text)
+        content = yaml.safe_load(text)
+    except BadFile as error:
+        raise DataError(f"cannot read {error}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read {file}: {reason}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file} is not a mapping of settings, as `epochs: 30`")
+    return {str(key).replace("-", "_"): value for key, value in content.items()}
