@@ -1,7 +1,6 @@
 """Images and labels on disk -> a record folder: list, split, write."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,16 +15,16 @@ from tfrecords_tools.imaging.bands import Band, by_name
 from tfrecords_tools.imaging.measure import measure
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
-from tfrecords_tools.records.card import Card, check_names
+from tfrecords_tools.records.card import MULTI, Card, check_classes, check_name
 from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
-from tfrecords_tools.sources.readers import MULTI, Listing, read_class_folders
+from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.draws import check_enough
-from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, keep_splits, limit
-from tfrecords_tools.splitting.stratify import read_groups
+from tfrecords_tools.splitting.splits import limit
 from tfrecords_tools.subset import write_subset
 from tfrecords_tools.write import write_records
 
@@ -39,6 +38,7 @@ def convert(
     *,
     name: str | None = None,
     labels: list[Path] | None = None,
+    unlabelled: bool = False,
     label_column: Sequence[str] = (),
     label_separator: str | None = None,
     class_level: int | str | None = None,
@@ -67,7 +67,7 @@ def convert(
     runner: str = "local",
     beam_options: list[str] | None = None,
 ) -> Card:
-    """Converts class folders, or a folder with label files, to records.
+    """Converts class folders, a folder with label files, or images without labels to records.
 
     A set that is divided already keeps its splits: folders called train, val and test above the
     classes, a column `split` in the label files, or published lists.
@@ -80,6 +80,8 @@ def convert(
             found is compared with what is published, and differences become notes.
         labels: label files (CSV, TSV), or folders of them: 0/1 columns or lists of tags
             (multi-label), or one column with the class.
+        unlabelled: take every image at and below `images`, whatever its folders are called. All
+            are for training, but for what `train_fraction`, `val_fraction` and `folds` divide.
         label_column: the columns that are labels, where a file does not make it clear.
         label_separator: what stands between the tags of a cell, or `"none"` if a cell is one
             class, where a file does not make it clear.
@@ -127,10 +129,20 @@ def convert(
         raise SettingError("size", "is in pixels, 8 to 16384", size)
     if runner not in RUNNERS:
         raise SettingError("runner", f"is one of {', '.join(RUNNERS)}", runner)
-    division = _Division(train_fraction, val_fraction, per_class, folds, fold, group)
-    division.check()
+    division = Division(train_fraction, val_fraction, per_class, folds, fold, group)
     if split_files:
         division.refuse("contradicts `split_file`, which decides the splits: leave it out")
+    if unlabelled:
+        why = "contradicts `unlabelled`"
+        _refuse_without_effect(
+            ("labels", [str(file) for file in labels or ()], False, why),
+            ("class_level", class_level, False, why),
+            ("resplit", resplit, False, why),
+            ("per_class", per_class, False, why),
+            ("shots", list(shots), False, why),
+        )
+        division = division.without_labels()
+    division.check()
     _refuse_without_effect(
         ("resplit", resplit, not split_files, "contradicts `split_file`"),
         ("ignore_unlisted", ignore_unlisted, split_files, "goes with `split_file`"),
@@ -160,10 +172,14 @@ def convert(
             ignore=ignore,
             resplit=divided_anew,
         )
+    elif unlabelled:
+        listing = read_unlabelled(images, ignore)
     else:
         listing = read_class_folders(images, class_level, ignore, divided_anew)
     try:
-        check_names(set_name, listing.classes)
+        check_name(set_name)
+        if not unlabelled:
+            check_classes(listing.classes)
     except ValueError as error:
         raise DataError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
     dataset = check_against(listing, name) if name else None
@@ -228,59 +244,6 @@ def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None
     for name, value, effective, why in parameters:
         if value and not effective:
             raise SettingError(name, why, value)
-
-
-@dataclass(frozen=True)
-class _Division:
-    """How a user wants images divided; `None` where nothing was said."""
-
-    train_fraction: float | None
-    val_fraction: float | None
-    per_class: int | None
-    folds: int | None
-    fold: int | None
-    group: str | None
-
-    @property
-    def _plan(self) -> SplitPlan:
-        given = {"train": self.train_fraction, "val": self.val_fraction, "fold": self.fold}
-        given = {name: value for name, value in given.items() if value is not None}
-        return SplitPlan(per_class=self.per_class, folds=self.folds, **given)
-
-    def check(self) -> None:
-        self._plan.check()
-        other = "folds" if self.folds else "per_class"
-        if self.train_fraction is not None and (self.folds or self.per_class):
-            what = f"contradicts `{other}`, another kind of split: give one of them"
-            raise SettingError("train_fraction", what, self.train_fraction)
-        if self.fold is not None and not self.folds:
-            raise SettingError("fold", "goes with `folds`", self.fold)
-
-    def refuse(self, why: str, *allowed: str) -> None:
-        """Raises `SettingError` with `why` for the first thing that was asked for."""
-        for name, value in vars(self).items():
-            if value is not None and name not in allowed:
-                raise SettingError(name, why, value)
-
-    def apply(self, listing: Listing, images: Path, seed: int) -> dict:
-        """Fills `split`, or keeps what is there; returns what the card keeps of it."""
-        groups = read_groups(listing, self.group) if self.group else None
-        facts = {"group": self.group} if self.group else {}
-        if not listing.split_by:
-            assign_splits(listing, self._plan, seed, groups)
-            return self._plan.facts() | facts
-        counts = listing.table["split"].value_counts()
-        shown = ", ".join(f"{split} {count}" for split, count in counts.items())
-        why = (
-            f"contradicts the splits that {images} has already ({shown}): leave it out, or give "
-            "`resplit=True` to divide all images anew"
-        )
-        takes_val = bool(self.val_fraction) and "val" not in counts
-        allowed = ("val_fraction",) * ("val" not in counts) + ("group",) * takes_val
-        self.refuse(why, *allowed)
-        val = self.val_fraction if takes_val else 0.0
-        keep_splits(listing, val, seed, groups)
-        return listing.split_by | ({"val_fraction": val} | facts if takes_val else {})
 
 
 def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:

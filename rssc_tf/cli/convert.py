@@ -1,4 +1,4 @@
-"""Turn class folders, or images with a label file, into TFRecords."""
+"""Turn class folders, images with a label file or without labels, into TFRecords."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +35,9 @@ def command(
         list[Path] | None,
         Option(help="CSV or TSV: 0/1 columns, one column of classes or of tags; several."),
     ] = None,
+    unlabelled: Annotated[
+        bool, Option("--unlabelled", help="Images without labels, in folders of any kind.")
+    ] = False,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
     class_level: ClassLevel = None,
@@ -104,6 +107,7 @@ def command(
         out,
         name=dataset,
         labels=labels,
+        unlabelled=unlabelled,
         label_column=label_column or (),
         label_separator=label_separator,
         class_level=class_level,
@@ -136,10 +140,12 @@ def command(
         table.add_row(name, str(split.examples), str(len(split.shards)), size_mb)
     console = Console()
     console.print(table)
-    _print_classes(card, console)
+    if card.labelled:
+        _print_classes(card, console)
     sizes = ", ".join(f"{count} of {size}" for size, count in list(card.sizes.items())[:5])
     more = ", ..." if len(card.sizes) > 5 else ""
-    print(f"{len(card.classes)} classes; stored as {card.encoding}: {sizes}{more}")
+    classes = f"{len(card.classes)} classes" if card.labelled else "no labels"
+    print(f"{classes}; stored as {card.encoding}: {sizes}{more}")
     print(f"{card.made['copied']} copied untouched, {card.made['encoded']} re-encoded")
     for note in card.made["notes"]:
         print(printable(f"note: {as_flags(note)}"))
