@@ -12,16 +12,17 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.imaging.bands import Band, by_name
-from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.measure import measure, measure_scenes
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import MULTI, Card, check_classes, check_name
-from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
+from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles
 from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.splits import limit
@@ -33,12 +34,13 @@ RUNNERS = ("local", "beam")
 
 @writes_to("out")
 def convert(
-    images: Path | str,
+    images: Path | str | Sequence[Path | str],
     out: Path,
     *,
     name: str | None = None,
     labels: list[Path] | None = None,
     unlabelled: bool = False,
+    tile: int | None = None,
     label_column: Sequence[str] = (),
     label_separator: str | None = None,
     class_level: int | str | None = None,
@@ -67,14 +69,15 @@ def convert(
     runner: str = "local",
     beam_options: list[str] | None = None,
 ) -> Card:
-    """Converts class folders, a folder with label files, or images without labels to records.
+    """Converts class folders, a folder with label files, images without labels, or scenes to
+    records.
 
     A set that is divided already keeps its splits: folders called train, val and test above the
     classes, a column `split` in the label files, or published lists.
 
     Args:
         images: folder of class folders, or of images where `labels` is given, or `tfds:NAME`
-            (TensorFlow Datasets; extra `[tfds]`).
+            (TensorFlow Datasets; extra `[tfds]`); or scenes, one or several, where `tile` is given.
         out: record folder to make.
         name: name in the card, the folder's name by default. If the catalogue knows it, what is
             found is compared with what is published, and differences become notes.
@@ -82,6 +85,8 @@ def convert(
             (multi-label), or one column with the class.
         unlabelled: take every image at and below `images`, whatever its folders are called. All
             are for training, but for what `train_fraction`, `val_fraction` and `folds` divide.
+        tile: cut scenes of any size into unlabelled tiles of this side, in pixels, see
+            `sources.tiles` (extra `[geo]`). Implies `unlabelled`.
         label_column: the columns that are labels, where a file does not make it clear.
         label_separator: what stands between the tags of a cell, or `"none"` if a cell is one
             class, where a file does not make it clear.
@@ -132,16 +137,18 @@ def convert(
     division = Division(train_fraction, val_fraction, per_class, folds, fold, group)
     if split_files:
         division.refuse("contradicts `split_file`, which decides the splits: leave it out")
-    if unlabelled:
-        why = "contradicts `unlabelled`"
+    if unlabelled or tile is not None:
+        why = "contradicts `unlabelled`" if tile is None else "contradicts `tile`"
         _refuse_without_effect(
             ("labels", [str(file) for file in labels or ()], False, why),
             ("class_level", class_level, False, why),
             ("resplit", resplit, False, why),
             ("per_class", per_class, False, why),
             ("shots", list(shots), False, why),
+            ("ignore", list(ignore), tile is None, why),
+            ("runner", runner, tile is None or runner == "local", why),
         )
-        division = division.without_labels()
+        unlabelled, division = True, division.without_labels()
     division.check()
     _refuse_without_effect(
         ("resplit", resplit, not split_files, "contradicts `split_file`"),
@@ -159,10 +166,20 @@ def convert(
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
-    images = Path(images)
-    set_name = name or images.resolve().name
+    scenes = [images] if isinstance(images, Path | str) else list(images)
+    if tile is None and len(scenes) != 1:
+        raise DataError(f"{len(scenes)} paths: give one folder, or cut scenes with `tile`")
+    if tile is not None:
+        scenes = find_scenes(scenes, tile)
+    images = Path(scenes[0]) if len(scenes) == 1 else common_folder(scenes)
+    set_name = name or (images.stem if images.is_file() else images.resolve().name)
     divided_anew = resplit or bool(split_files)
-    if labels:
+    dataset = find_dataset(name) if name else None
+    rule, notes = _catalogue_rule(dataset, bands).override(bands, limits, nodata), []
+    if tile is not None:
+        rule, notes = measure_scenes(scenes, rule)
+        listing = list_tiles(scenes, tile, rule)
+    elif labels:
         listing = read_label_csv(
             images,
             labels,
@@ -182,7 +199,8 @@ def convert(
             check_classes(listing.classes)
     except ValueError as error:
         raise DataError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
-    dataset = check_against(listing, name) if name else None
+    if dataset:
+        check_against(listing, dataset)
     findings = _audit_listing(listing, dataset)
     if limit_to is not None:
         limit(listing, limit_to, seed)
@@ -192,10 +210,12 @@ def convert(
     else:
         made = division.apply(listing, images, seed)
     _check_shots(listing, shots)
-    is_training = listing.table["split"] == "train"
-    training, others = (list(listing.table.loc[own, "path"]) for own in (is_training, ~is_training))
-    rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
-    rule, notes = measure(training, rule, workers, others)
+    if tile is None:
+        training = listing.table["split"] == "train"
+        paths, others = (list(listing.table.loc[own, "path"]) for own in (training, ~training))
+        rule, notes = measure(paths, rule, workers, others)
+    else:
+        made |= {"tile": tile, "scenes": len(scenes)}
     listing.notes += notes
     options = {
         "name": set_name,

@@ -1,4 +1,4 @@
-"""Turn class folders, images with a label file or without labels, into TFRecords."""
+"""Turn class folders, images with a label file or without labels, or scenes, into TFRecords."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,10 @@ _IN_A_TABLE = 24  # classes; more are printed in columns
 
 
 def command(
-    images: Annotated[str, Argument(help="Class folders, images with --labels, or tfds:NAME.")],
+    images: Annotated[
+        list[str],
+        Argument(help="Class folders, images with --labels, tfds:NAME; scenes with --tile."),
+    ],
     out: Annotated[Path, Option(help="Record folder to make.")],
     dataset: Annotated[
         str | None, Option(help="Name in the card; one that `datasets` knows is checked.")
@@ -38,6 +41,10 @@ def command(
     unlabelled: Annotated[
         bool, Option("--unlabelled", help="Images without labels, in folders of any kind.")
     ] = False,
+    tile: Annotated[
+        int | None,
+        Option(help="Cut scenes (GeoTIFF and more) into unlabelled tiles of this side in pixels."),
+    ] = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
     class_level: ClassLevel = None,
@@ -103,11 +110,12 @@ def command(
 
     numbers = parse_numbers("shots", shots, int, "1,5,10,20")
     card = convert(
-        images,
+        images if len(images) > 1 else images[0],
         out,
         name=dataset,
         labels=labels,
         unlabelled=unlabelled,
+        tile=tile,
         label_column=label_column or (),
         label_separator=label_separator,
         class_level=class_level,

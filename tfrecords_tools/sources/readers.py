@@ -40,6 +40,8 @@ class Listing:
         label_files: the label files (`label_files.LabelFile`) that the labels came from.
         split_by: what has filled `split`, for the card: `{"split_folders": ["train", "test"]}` or
             `{"split_column": ["labels.csv"]}`; empty where it is still to be filled.
+        tile: side of the tiles of scenes that the images are, in pixels, or `None` where they are
+            files. See `tiles.list_tiles`.
     """
 
     table: pd.DataFrame
@@ -48,6 +50,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     label_files: list = field(default_factory=list)
     split_by: dict[str, list[str]] = field(default_factory=dict)
+    tile: int | None = None
 
 
 def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Counter]:
@@ -79,15 +82,20 @@ def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Coun
             else:
                 others[path.suffix or path.name] += 1
     aside.check()
-    for name in images:
+    refuse_no_utf8(root, images)
+    refuse_special(root, images, "an image file")
+    return sorted(images), others
+
+
+def refuse_no_utf8(root: Path, names: Sequence[str]) -> None:
+    """Raises `DataError` for a name below `root` that is not valid UTF-8, as ids are."""
+    for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
             raise DataError(
                 f"{root}: the file name {name!r} is not valid UTF-8: rename it"
             ) from None
-    refuse_special(root, images, "an image file")
-    return sorted(images), others
 
 
 class _Ignored:

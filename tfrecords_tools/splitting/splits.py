@@ -276,5 +276,6 @@ def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) ->
             part = assign_groups(positive[training], names[training], [1 - share, share], seed)
             split[training[part == 1]] = "val"
         return split
-    shares = [plan.train, plan.val, max(0.0, 1 - plan.train - plan.val)]
+    rest = 1 - plan.train - plan.val
+    shares = [plan.train, plan.val, rest if rest > 1e-9 else 0.0]
     return np.array(SPLITS, dtype=object)[assign_groups(positive, names, shares, seed)]
