@@ -109,11 +109,8 @@ class _Measurements:
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
         cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
-        looked_at = sum(
-            count * (config.epochs if name == "val" else 1)
-            for name, count in records.splits.items()
-            if name != "train"
-        )
+        looked_at = records.splits[records.evaluated] * config.views
+        looked_at += records.splits.get("val", 0) * config.epochs
         return cost.start + steps * cost.step + looked_at * cost.image
 
     def _cost(self, config: Settings, records: Records) -> Cost:
@@ -140,7 +137,7 @@ def measure(config: Settings, records: Records) -> Cost:
         steps += 1
     per_step = (time.monotonic() - ready) / steps
     evaluate = training.assembly.forward
-    batches = records.split("test", training.batch).take(2)
+    batches = records.split(records.evaluated, training.batch).take(2)
     images = [images for images, _ in batches]
     evaluate(images[0])
     before = time.monotonic()

@@ -153,10 +153,6 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
     return default_size(crop, config.backbone, regime.pretraining, config.weights)
 
 
-def _test_split(records: Records) -> str:
-    return next(split for split in ("test", "val", "train") if split in records.splits)
-
-
 def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
     """Refuses a folder that is finished, foreign, or from other settings or records."""
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -287,7 +283,7 @@ def _evaluate(
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        split, model = split or _test_split(records), trained or load_model(folder)
+        split, model = split or records.evaluated, trained or load_model(folder)
         metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics
