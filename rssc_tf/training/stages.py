@@ -41,7 +41,13 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_replaced
+from tfrecords_tools.records.card import (
+    CARD_NAME,
+    Card,
+    read_card,
+    refuse_replaced,
+    refuse_unlabelled,
+)
 from tfrecords_tools.records.shards import check_shards
 
 
@@ -75,6 +81,7 @@ def run_regime(
     out = Path(out)
     regime = get_regime(config.strategy)
     target = _open(config.target)
+    refuse_unlabelled(target.path, target.card)
     source = _open(config.source) if regime.source_round else None
     if source is not None and source.task != target.task:
         raise RsscError(
