@@ -144,7 +144,7 @@ def _epoch_ends(precision: str, training: SupervisedTraining, folder: Path) -> l
             yield examples
 
     def validate() -> Iterator[int]:
-        while validation(lambda: False):
+        while validation(1, lambda: False):
             yield examples
 
     def end_epoch() -> Iterator[int]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings
 from rssc_tf.training.average import WeightAverage
@@ -51,11 +52,12 @@ class Scores(Protocol):
 
     headline: str
 
-    def __call__(self, stopping: Callable[[], bool]) -> dict[str, float] | None:
-        """Columns of the history; `None` if `stopping`, asked now and then, said so.
+    def __call__(self, epoch: int, stopping: Callable[[], bool]) -> dict[str, float] | None:
+        """Columns of the history for an epoch, from 1; `None` if `stopping`, asked now and then,
+        said so.
 
         Raises:
-            NotFinite: the training has nothing more to give.
+            Diverged: the training has come to nothing.
         """
 
     def rank(self, row: dict) -> tuple[float, ...]:
@@ -97,6 +99,11 @@ class Training(ABC):
     def product(self) -> keras.Model:
         """What the stage leaves in a file: the model, or the part of it that counts."""
         return self.model
+
+    @property
+    @abstractmethod
+    def forward(self) -> Forward:
+        """The product for inference, from what is looked at after an epoch."""
 
     def take_step(self, inputs) -> tf.Tensor:
         """One optimizer step on the next of `batches`."""

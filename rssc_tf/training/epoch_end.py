@@ -40,7 +40,7 @@ class EpochEnd:
             return self._end(epoch, progress, stopping)
 
     def _end(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
-        scores = self._scores(stopping)
+        scores = self._scores(epoch, stopping)
         if scores is None:
             return None
         row = {

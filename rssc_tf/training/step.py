@@ -61,19 +61,22 @@ def optimizer_step(
     share: Callable,
     average: WeightAverage | None = None,
     freeze_statistics: bool = False,
+    look: Callable = lambda *inputs: inputs,
 ) -> Callable:
     """A function of the inputs of all replicas to the loss over the global batch.
 
     Args:
         model: all that is trained.
-        share: a replica's inputs to its share of the loss. The optimizer adds the replicas'
-            gradients up: where their shares add up to the loss, their number does not change the
-            update.
+        share: what `look` gives to the replica's share of the loss. The optimizer adds up the
+            gradients of all: where their shares add up to the loss, the number of replicas does not
+            change the update.
         optimizer, distribution, average, freeze_statistics: as of `training_step`.
+        look: a replica's inputs to what needs no gradient.
     """
     compiled = is_compiled(distribution)
 
     def replica_step(*inputs):
+        inputs = look(*inputs)
         with tf.GradientTape() as tape:
             loss = share(*inputs)
             scaled = optimizer.scale_loss(loss)

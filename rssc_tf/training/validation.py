@@ -42,10 +42,11 @@ class Validation:
         """`(images, labels)` of the split once, on the device."""
         return islice(self._batches, self._count)
 
-    def __call__(self, stopping: Callable[[], bool]) -> dict | None:
+    def __call__(self, epoch: int, stopping: Callable[[], bool]) -> dict | None:
         """`val_` and the headline's name, and `val_log_loss`, in nats.
 
         Args:
+            epoch: number, from 1; all are looked at alike.
             stopping: asked before every batch.
 
         Returns:
