@@ -6,11 +6,13 @@ each image (parsing, random draws) is done for a block of them at once, and the 
 a batch; only decoding and cutting are done one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from pipelines.augment import draw
 from pipelines.augmentations import NONE, STUDY
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
@@ -72,12 +74,120 @@ def training_batches(
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
         SettingError: there is no such augmentation, or nothing to mix: one class or none.
     """
-    shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
-    examples = count_kept(records, card, split, exclude)
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
     if augmenter.mixes and len(card.classes) < 2:
         what = f"only {card.classes[0]!r}" if card.classes else "no labels"
         raise SettingError("augment", f"mixes classes, and {records} has {what}", augment)
+
+    def prepare_batch(images, draws, targets):
+        images = augmenter.apply(images, draws)
+        if not augmenter.mixes:
+            return images, targets
+        if not card.multi_label:
+            targets = tf.one_hot(targets, len(card.classes))
+        return augmenter.mix(images, targets, draws)
+
+    batches = _batches(
+        records,
+        card,
+        batch_size,
+        _Look(augmenter.draw, augmenter.windows, crop, labels=True),
+        seed=seed,
+        start=start,
+        split=split,
+        shard=shard,
+        exclude=exclude,
+        cache=cache,
+        epochs=epochs,
+    )
+    return _finish(batches.map(prepare_batch, tf.data.AUTOTUNE), threads)
+
+
+def drawn_batches(
+    records: Path,
+    card: Card,
+    batch_size: int,
+    *,
+    numbers: int,
+    stream: int,
+    seed: int,
+    start: int = 0,
+    split: str = "train",
+    threads: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+    exclude: Sequence[str] = (),
+    cache: str = "none",
+) -> tf.data.Dataset:
+    """Endless batches of whole images and uniform numbers, for who augments on the device.
+
+    In the order of `training_batches`, of which all other arguments are.
+
+    Args:
+        numbers: how many are drawn for an image.
+        stream: of the numbers, see `augment.draw`.
+
+    Returns:
+        Dataset of `(images, draws)`: uint8 `(batch, side, side, 3)`, where an image of another
+        size than most is resized, and float32 `(batch, numbers)` in [0, 1), a pure function of the
+        seed and the position in the run.
+    """
+
+    def numbers_of(first, count):
+        return draw(seed, first, count, numbers, stream)
+
+    def windows(draws, height, width):
+        sides = tf.cast(tf.stack([height, width], -1), tf.int32)
+        return tf.concat([tf.zeros_like(sides), sides], -1)
+
+    batches = _batches(
+        records,
+        card,
+        batch_size,
+        _Look(numbers_of, windows, card.side, labels=False),
+        seed=seed,
+        start=start,
+        split=split,
+        shard=shard,
+        exclude=exclude,
+        cache=cache,
+    )
+    return _finish(batches, threads)
+
+
+class _Look(NamedTuple):
+    """What a stream shows of its examples.
+
+    Attributes:
+        draw: `(first position, count)` to numbers, float32 `(count, any)`.
+        windows: these numbers and the sides of the images to what is cut out, int32 `(n, 4)`.
+        side: to which that is brought, in pixels.
+        labels: whether there are any to show.
+    """
+
+    draw: Callable
+    windows: Callable
+    side: int
+    labels: bool
+
+
+def _batches(
+    records: Path,
+    card: Card,
+    batch_size: int,
+    look: _Look,
+    *,
+    seed: int,
+    start: int,
+    split: str,
+    shard: tuple[int, int],
+    exclude: Sequence[str],
+    cache: str,
+    epochs: tf.data.Dataset | None = None,
+) -> tf.data.Dataset:
+    """Batches of images, their numbers and, where they are shown, their labels; arguments as of
+    `training_batches`."""
+    shard_paths(records, card, split)  # an unknown split is an error here, not in the graph
+    examples = count_kept(records, card, split, exclude)
     decoded = decode_split(records, card, split) if is_wanted(cache, card, split) else None
 
     def order(epoch):
@@ -89,30 +199,22 @@ def training_batches(
 
     def prepare_block(positions, found):
         example = decoded.examples(found) if decoded else parse_many(found)
-        draws = augmenter.draw(positions[0], _BLOCK * shard[1])[:: shard[1]]
+        draws = look.draw(positions[0], _BLOCK * shard[1])[:: shard[1]]
         draws = draws[: tf.shape(positions)[0]]  # the end of an epoch may be less than a block
-        windows = augmenter.windows(draws, example["height"], example["width"])
-        return example["image"], windows, draws, _targets(example["labels"], card)
+        windows = look.windows(draws, example["height"], example["width"])
+        targets = [_targets(example["labels"], card)] if look.labels else []
+        return example["image"], windows, draws, *targets
 
-    def prepare_image(image, window, draws, target):
+    def prepare_image(image, window, *others):
         image = decoded.image(image) if decoded else decode_whole(image)
-        return cut(image, window, crop), draws, target
-
-    def prepare_batch(images, draws, targets):
-        images = augmenter.apply(images, draws)
-        if not augmenter.mixes:
-            return images, targets
-        if not card.multi_label:
-            targets = tf.one_hot(targets, len(card.classes))
-        return augmenter.mix(images, targets, draws)
+        return cut(image, window, look.side), *others
 
     endless = epochs is None
     if endless:
         epochs = tf.data.Dataset.range(start // examples, 1 << 40)
     dataset = epochs.flat_map(order).skip(start % examples).shard(shard[1], shard[0])
     dataset = dataset.batch(_BLOCK, drop_remainder=endless).map(prepare_block).unbatch()
-    dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=endless)
-    return _finish(dataset.map(prepare_batch, tf.data.AUTOTUNE), threads)
+    return dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=endless)
 
 
 def training_order(

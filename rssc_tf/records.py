@@ -65,6 +65,11 @@ class Records:
         """The number of images in all splits."""
         return sum(self.splits.values())
 
+    @property
+    def evaluated(self) -> str:
+        """Name of the split that a model is judged on: test, else val, else train."""
+        return next(name for name in ("test", "val", "train") if name in self.splits)
+
     def train(
         self,
         batch_size: int = 32,

@@ -5,14 +5,56 @@ a comparison holds against each other. `strategy` is the setting, and the column
 names one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tfrecords_tools.common.errors import DataError, SettingError
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What a round on the source set learns from.
+
+    Attributes:
+        name: what `Regime.objective` takes.
+        labels: whether from the labels. Without them the source may be any images, and what its
+            round is trained with is `settings`, whatever the target round has: runs of any recipe
+            share it.
+        settings: fields of `Settings`.
+        teacher: whether from a frozen network.
+    """
+
+    name: str
+    labels: bool
+    settings: Mapping[str, object] = field(default_factory=dict)
+    teacher: bool = False
+
+
+SUPERVISED, SELF_SUPERVISED, DISTILLATION = "supervised", "self-supervised", "distillation"
+# Settings of a source round without labels that are not those of the target round. The batch is
+# what two cores and any GPU hold; `source_batch_size` says another.
+_WITHOUT_LABELS = {
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "weight_decay": None,
+    "augment": "crop,turn,flip",  # not looked at: views have their own
+    "label_smoothing": 0.0,
+    "ema_momentum": 0.0,
+    "batch_size": 128,
+}
+OBJECTIVES = {
+    row.name: row
+    for row in (
+        Objective(SUPERVISED, labels=True),
+        Objective(SELF_SUPERVISED, labels=False, settings=_WITHOUT_LABELS),
+        Objective(DISTILLATION, labels=False, settings=_WITHOUT_LABELS, teacher=True),
+    )
+}
+
+
+@dataclass(frozen=True)
 class Regime:
-    """What the weights are at first, and whether a round on the source set follows.
+    """What the weights are at first, and whether and how a round on the source set follows.
 
     Attributes:
         name: what `strategy` takes.
@@ -20,11 +62,13 @@ class Regime:
             a weights file was pre-trained on, such as `"in-domain"`; such weights come from
             `weights`.
         source_round: whether the whole network is trained on the source set before the target.
-            That round is a run of the regime with the same `pretraining` and no source round.
+            Where it learns from labels, that round is a run of the regime with the same
+            `pretraining` and no source round.
         summary: one line for people.
         worth: what a report says of it against `scratch`: a clause with `{}` for the gain and,
             where it is needed, `{source}` for the source set's name; empty: a plain one.
         colors: of its marks in a report, for light and dark paper, as CSS; empty: the text's.
+        objective: of `OBJECTIVES`: what the source round learns from.
     """
 
     name: str
@@ -33,6 +77,17 @@ class Regime:
     summary: str
     worth: str = ""
     colors: tuple[str, str] | None = None
+    objective: str = SUPERVISED
+
+    @property
+    def labels(self) -> bool:
+        """Whether all its rounds learn from labels."""
+        return not self.source_round or OBJECTIVES[self.objective].labels
+
+    @property
+    def teacher(self) -> bool:
+        """Whether its source round learns from a frozen network."""
+        return self.source_round and OBJECTIVES[self.objective].teacher
 
 
 # How the ImageNet weights of a `pretraining` came to be, in words.
@@ -89,6 +144,33 @@ REGIMES = {
             worth="self-supervised ImageNet weights adapted on {source} are worth {} over scratch",
             colors=("#8a6d00", "#e3c32b"),
         ),
+        Regime(
+            "in-domain-ssl",
+            "random",
+            True,
+            "random weights, source without labels, then target",
+            worth="self-supervised pre-training on {source} is worth {} over scratch",
+            colors=("#00382a", "#a5f2d9"),
+            objective=SELF_SUPERVISED,
+        ),
+        Regime(
+            "dap-unlabelled",
+            "imagenet",
+            True,
+            "supervised ImageNet, source without labels, then target",
+            worth="ImageNet weights adapted on {source} without labels are worth {} over scratch",
+            colors=("#6e2800", "#ffd0ad"),
+            objective=SELF_SUPERVISED,
+        ),
+        Regime(
+            "distil",
+            "random",
+            True,
+            "random weights, a teacher's features on the source, then target",
+            worth="a teacher's features of {source} are worth {} over scratch",
+            colors=("#1f2a78", "#b9c3ff"),
+            objective=DISTILLATION,
+        ),
     )
 }
 
@@ -129,6 +211,15 @@ ADDED = (
         "imagenet",
         "self-supervised weights adapted on {source} add {} to ImageNet's",
     ),
+)
+
+# What the labels of the source set matter: a report makes the first of these too.
+WITHOUT_LABELS = (
+    Claim("dap-unlabelled", "imagenet", "adapting it on {source} without labels adds {}"),
+    Claim("in-domain-ssl", "in-domain", "learning {source} without its labels adds {}"),
+    Claim("dap", "dap-unlabelled", "the labels of {source} add {}"),
+    Claim("distil", "in-domain", "a teacher instead of the labels of {source} adds {}"),
+    Claim("in-domain-ssl", "imagenet", "pre-training on {source} without labels instead adds {}"),
 )
 
 

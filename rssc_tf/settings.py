@@ -20,7 +20,7 @@ from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
 from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
-from rssc_tf.regimes import REGIMES, get_regime, plain_of
+from rssc_tf.regimes import OBJECTIVES, REGIMES, get_regime, plain_of
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.yaml_files import read_yaml
 
@@ -29,6 +29,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
 SELECTIONS = ("best", "last")
 CACHES = ("auto", "none", "ram")
+OWN = "target"  # as `source`: the target's own training images
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
 _SEED = 2**31 - 1
@@ -95,7 +96,10 @@ class Settings:
         of_grid=True,
     )
     source: str | None = setting(
-        None, help="Record folder of the source round.", panel=DATA, affects=NOTHING
+        None,
+        help="Record folder of the source round; without labels also: target, its own images.",
+        panel=DATA,
+        affects=NOTHING,
     )
     exclude_leaks: bool = setting(
         False,
@@ -116,6 +120,12 @@ class Settings:
         help="Initial weights: a name of `weights list`, https://..., a file, or a run folder.",
         panel=MODEL,
         affects=NOTHING,
+    )
+    teacher: str | None = setting(
+        None,
+        help="What distil learns from: a name of `weights list`, a file, or a run folder.",
+        panel=MODEL,
+        affects=NOTHING,  # its content does, and is in the key of the source round
     )
     normalization: str | None = setting(
         None, help="What a foreign weights file was trained with.", panel=MODEL
@@ -158,6 +168,14 @@ class Settings:
         at_least=1,
         at_most=10**6,
         timed=True,
+    )
+    source_batch_size: int | None = setting(
+        None,
+        help="Of the source round; 128 without labels, else that of the target round.",
+        panel=TRAINING,
+        at_least=1,
+        at_most=10**6,
+        affects=SOURCE_ROUND,
     )
     augment: str = setting(
         STUDY,
@@ -231,6 +249,14 @@ class Settings:
         panel=TRAINING,
         choices=SELECTIONS,
     )
+    probe_every: int = setting(
+        5,
+        help="Epochs of a source round without labels between probes on the validation split.",
+        panel=TRAINING,
+        at_least=1,
+        at_most=10**5,
+        affects=SOURCE_ROUND,
+    )
     precision: str = setting(
         "float32", help="One of {choices}.", panel=TRAINING, choices=PRECISIONS, timed=True
     )
@@ -303,8 +329,14 @@ class Settings:
 
     def __post_init__(self):
         check_fields(self)
-        if get_regime(self.strategy).source_round and not self.source:
+        regime = get_regime(self.strategy)
+        if regime.source_round and not self.source:
             raise SettingError("strategy", "needs `source`", self.strategy)
+        if regime.teacher and not self.teacher:
+            raise SettingError("strategy", "needs `teacher`", self.strategy)
+        if regime.source_round and regime.labels and self.source == OWN:
+            what = "is another set where its labels are learnt (of a folder of that name: ./target)"
+            raise SettingError("source", what, self.source)
         OPTIMIZERS[self.optimizer].check_decay(self.weight_decay)
 
     def target_rate(self) -> float:
@@ -313,7 +345,7 @@ class Settings:
             return self.learning_rate
         if self.head == "linear":
             return OPTIMIZERS[self.optimizer].rates[LINEAR]
-        return self._rate(self.from_random())
+        return _rate(self.optimizer, self.from_random())
 
     def from_random(self) -> bool:
         """Whether the target round begins with a backbone of random weights."""
@@ -324,10 +356,19 @@ class Settings:
         """Peak learning rate of the source round."""
         if self.source_learning_rate is not None:
             return self.source_learning_rate
-        return self._rate(get_regime(self.strategy).pretraining == "random")
+        regime = get_regime(self.strategy)
+        optimizer = OBJECTIVES[regime.objective].settings.get("optimizer", self.optimizer)
+        return _rate(optimizer, regime.pretraining == "random")
 
-    def _rate(self, random: bool) -> float:
-        return OPTIMIZERS[self.optimizer].rates[RANDOM if random else PRETRAINED]
+    @property
+    def source_records(self) -> str | None:
+        """The record folder that `source` stands for."""
+        return self.target if self.source == OWN else self.source
+
+
+def _rate(optimizer: str, random: bool) -> float:
+    """The usual peak from random or from trained weights."""
+    return OPTIMIZERS[optimizer].rates[RANDOM if random else PRETRAINED]
 
 
 def all_of_recipe(name: str) -> dict:
@@ -393,6 +434,7 @@ def resolve(config: Settings, image_size: int) -> Settings:
     source_round = get_regime(config.strategy).source_round
     return replace(
         config,
+        source=config.source_records,
         augment=canonical(config.augment),
         # Random features have no best head, and no statistics to keep.
         head_first=config.head_first and not config.from_random(),
@@ -405,13 +447,24 @@ def resolve(config: Settings, image_size: int) -> Settings:
 
 
 def with_source_settings(config: Settings) -> Settings:
-    """The source round as a run of its own: the whole network, trained on the source set."""
-    plain = plain_of(get_regime(config.strategy)).name
+    """The source round as a run of its own: the whole network, trained on the source set.
+
+    One that learns from labels is a run of the regime without a source round; one that does not is
+    told by the name of its regime.
+    """
+    regime = get_regime(config.strategy)
+    if regime.labels:
+        own = {"strategy": plain_of(regime).name, "source": None, "teacher": None}
+    else:
+        own = {**OBJECTIVES[regime.objective].settings, "recipe": PAPER}
+        own |= {} if regime.teacher else {"teacher": None}
+    if config.source_batch_size is not None:
+        own["batch_size"] = config.source_batch_size
     return replace(
         config,
-        strategy=plain,
+        **own,
         target=config.source,
-        source=None,
+        source_batch_size=None,
         head="finetune",
         head_first=False,
         freeze_statistics=False,

@@ -15,8 +15,19 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
     *("tasks", "optimization", "regimes", "fields", "settings", "keys", "weights", "records"),
-    *("evaluation", "runs", "probing", "training", "exporting", "predict", "comparison"),
-    *("ranking", "doctor", "scene_map", "serving", "library", "demo", "bench", "cli", "__main__"),
+    *("evaluation", "runs", "probing", "self_supervised", "training", "exporting", "predict"),
+    *(
+        "comparison",
+        "ranking",
+        "doctor",
+        "scene_map",
+        "serving",
+        "library",
+        "demo",
+        "bench",
+        "cli",
+        "__main__",
+    ),
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from rssc_tf.bench.measure import Variant
-from rssc_tf.training.assembly import Training
+from rssc_tf.training.assembly import SupervisedTraining
 
 _NETWORKS = ("resnet18", "resnet50")  # ours are torchvision's, layer by layer
 _DTYPES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
@@ -13,7 +13,7 @@ _IN_FLIGHT = 4
 
 
 def torch_steps(
-    precision: str, backbone: str, image_size: int, training: Training
+    precision: str, backbone: str, image_size: int, training: SupervisedTraining
 ) -> list[Variant]:
     """The step on a batch in memory, uncompiled and, on a GPU, compiled.
 

@@ -14,7 +14,7 @@ from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_me
 from rssc_tf.bench.torch_step import torch_steps
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings
-from rssc_tf.training.assembly import Training, build_training, initial_backbone
+from rssc_tf.training.assembly import SupervisedTraining, build_training, initial_backbone
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.epoch_end import EpochEnd
@@ -59,7 +59,7 @@ def bench_train(
     image_size = image_size or crop_side(records.card.side)
     caches = ["none"] + (["ram"] if is_wanted("auto", records.card, "train") else [])
     variants: list[Variant] = []
-    trainings: dict[str, Training] = {}
+    trainings: dict[str, SupervisedTraining] = {}
     for precision in precisions:
         trainings[precision] = _training(records, backbone, image_size, batch_size, precision)
         variants += _variants(precision, trainings[precision], caches)
@@ -86,7 +86,7 @@ def bench_train(
 
 def _training(
     records: Records, backbone: str, image_size: int, batch_size: int, precision: str
-) -> Training:
+) -> SupervisedTraining:
     config = Settings(
         "scratch",
         str(records.path),
@@ -100,7 +100,7 @@ def _training(
     return build_training(config, records, initial, distribution)
 
 
-def _variants(precision: str, training: Training, caches: list[str]) -> list[Variant]:
+def _variants(precision: str, training: SupervisedTraining, caches: list[str]) -> list[Variant]:
     step, batch = training.take_step, training.batch
 
     def constant() -> Iterator:
@@ -129,7 +129,7 @@ def _steps(step: Callable, batches: Iterator, batch: int) -> Iterator[int]:
         yield batch
 
 
-def _epoch_ends(precision: str, training: Training, folder: Path) -> list[Variant]:
+def _epoch_ends(precision: str, training: SupervisedTraining, folder: Path) -> list[Variant]:
     """Validation: its forward passes over batches in memory, all of it, and the rest too."""
     examples = training.records.splits.get("val")
     if examples is None:
@@ -144,7 +144,7 @@ def _epoch_ends(precision: str, training: Training, folder: Path) -> list[Varian
             yield examples
 
     def validate() -> Iterator[int]:
-        while validation(lambda: False):
+        while validation(1, lambda: False):
             yield examples
 
     def end_epoch() -> Iterator[int]:

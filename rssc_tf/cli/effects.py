@@ -53,6 +53,10 @@ def _idle(given: Mapping[str, object], strategies: Iterable[str]) -> Iterator[tu
     if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
         why = f"{names} begins with random weights. Leave it out, or take a strategy"
         yield "weights", f"{why} that begins with weights"
+    if given.get("teacher") and not any(regime.teacher for regime in regimes):
+        yield "teacher", f"{names} has no teacher. Leave it out, or take the strategy distil"
+    if given.get("probe_every") and all(regime.labels for regime in regimes):
+        yield "probe_every", f"{names} has no round without labels. Leave it out"
     if not any(regime.source_round for regime in regimes):
         of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
         of_source += [name for name in given if name.split("_")[0] == "source"]

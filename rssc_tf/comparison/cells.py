@@ -20,7 +20,7 @@ from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, definition
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
-from rssc_tf.settings import HEADS, Settings, resolve, with_source_settings
+from rssc_tf.settings import HEADS, OWN, Settings, resolve, with_source_settings
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
@@ -75,7 +75,11 @@ class Cell:
         if not get_regime(self.strategy).source_round:
             return None
         source = with_source_settings(self.config)
-        return source.target, source.weights, *definition(source, (WEIGHTS,)).items()
+        found = (source.target, source.weights, *definition(source, (WEIGHTS,)).items())
+        if get_regime(self.strategy).labels:
+            return found
+        # Without labels the target's validation split chooses the epoch, for all of its draws.
+        return *found, self.config.teacher, self.config.probe_every, self.target
 
     @property
     def shared(self) -> set:
@@ -132,8 +136,9 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     """
     begun = begin(out, grid.draws, grid.tune)
     source = grid.settings.get("source")
-    source_card = open_records(Path(source)) if source else None
-    if source and any(get_regime(strategy).source_round for strategy in grid.strategies):
+    source_card = open_records(Path(source)) if source and source != OWN else None
+    regimes = [get_regime(strategy) for strategy in grid.strategies]
+    if source_card and any(regime.source_round and regime.labels for regime in regimes):
         refuse_unlabelled(source, source_card)
     cells = []
     for records, card in _targets(grid).items():
@@ -200,7 +205,7 @@ def _cell(
 ) -> Cell:
     training, first = sets[kind.size, begun.draw_of(seed)], sets[kind.size, 0]
     name, tried = training.card.name, candidates(grid.tune)
-    source = source if get_regime(kind.strategy).source_round else None
+    source = (source or training.card) if get_regime(kind.strategy).source_round else None
     # The source round has the settings that are not tuned, whatever is chosen; without one they may
     # be such that they go with what is tuned only.
     own = _config(grid, kind, training, seed, begun, None if source else tried[0])
@@ -240,6 +245,8 @@ def _key(
     defined |= {"weights": _content(settings[0])} | others
     if source:
         defined["source"] = source.sha256
+    if get_regime(settings[0].strategy).teacher:
+        defined["teacher"] = find_source(settings[0].teacher).content()
     text = json.dumps(defined, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -12,10 +12,13 @@ from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import epochs_of, rounds
 from rssc_tf.records import Records
+from rssc_tf.regimes import get_regime
 from rssc_tf.runs import read_metrics
+from rssc_tf.self_supervised.monitor import WATCHED
 from rssc_tf.settings import Settings, step_kind, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.label_free import build_label_free, find_guide
 
 _SECONDS = 5.0  # of measuring steps
 
@@ -109,15 +112,12 @@ class _Measurements:
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
         cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
-        looked_at = sum(
-            count * (config.epochs if name == "val" else 1)
-            for name, count in records.splits.items()
-            if name != "train"
-        )
+        looked_at = _looked_at(config, records)
         return cost.start + steps * cost.step + looked_at * cost.image
 
     def _cost(self, config: Settings, records: Records) -> Cost:
-        kind = (records.name, step_kind(config))
+        labels = get_regime(config.strategy).labels
+        kind = (records.name, labels, config.teacher, step_kind(config))
         if kind not in self._costs:
             started = time.monotonic()
             self._costs[kind] = measure(config, records)
@@ -125,12 +125,24 @@ class _Measurements:
         return self._costs[kind]
 
 
+def _looked_at(config: Settings, records: Records) -> int:
+    """How many images a run is evaluated on, after each epoch and in the end."""
+    if not get_regime(config.strategy).labels:
+        return config.epochs * min(WATCHED, records.splits["train"])
+    after_epochs = config.epochs * records.splits.get("val", 0)
+    return after_epochs + config.views * records.splits[records.evaluated]
+
+
 def measure(config: Settings, records: Records) -> Cost:
     """Builds the network from random weights, and times some of its steps on real batches."""
     started = time.monotonic()
     distribution = get_distribution(config.distribute)
     initial = initial_backbone(config, "random", distribution)
-    training = build_training(config, records, initial, distribution)
+    if get_regime(config.strategy).labels:
+        training = build_training(config, records, initial, distribution)
+    else:
+        guide = find_guide(config, records, distribution)
+        training = build_label_free(config, records, initial, distribution, (), guide)
     step, batches = training.take_step, training.batches(cache="none")
     float(step(next(batches)))
     ready = time.monotonic()
@@ -139,9 +151,9 @@ def measure(config: Settings, records: Records) -> Cost:
         float(step(next(batches)))
         steps += 1
     per_step = (time.monotonic() - ready) / steps
-    evaluate = training.assembly.forward
-    batches = records.split("test", training.batch).take(2)
-    images = [images for images, _ in batches]
+    evaluate = training.forward
+    batches = records.split("train", training.batch).take(2)
+    images = [batch[0] for batch in batches]
     evaluate(images[0])
     before = time.monotonic()
     evaluate(images[-1])

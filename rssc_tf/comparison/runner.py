@@ -23,7 +23,7 @@ from rssc_tf.comparison.results import (
     write_results,
 )
 from rssc_tf.comparison.tuning import in_words
-from rssc_tf.evaluation.not_finite import NotFinite
+from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.keys import changed_setting
 from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import Settings
@@ -122,7 +122,7 @@ class Made(NamedTuple):
 
 def make(cell: Cell, out: Path) -> Made:
     """Makes one run in this process, and before it what is tuned; raises what `run_regime` does,
-    apart from `NotFinite`."""
+    apart from `Diverged`."""
     started, config = time.monotonic(), cell.config
     gc.collect()  # models are reference cycles, and hold memory of the device
     metrics, error = None, ""
@@ -131,7 +131,7 @@ def make(cell: Cell, out: Path) -> Made:
             config = cell.tuned[cell.tuning.choose(out, cell.config)]
             started = time.monotonic()
         metrics = run_regime(config, out / cell.folder, source_round=cell.config)
-    except NotFinite as diverged:
+    except Diverged as diverged:
         error = str(diverged)
     return Made(metrics, error, time.monotonic() - started)
 

@@ -1,7 +1,16 @@
-"""The error of a training that has diverged; apart from what raises it, which needs TensorFlow."""
+"""Errors of a training that has come to nothing; apart from what raises them, which needs
+TensorFlow."""
 
 from tfrecords_tools.common.errors import RsscError
 
 
-class NotFinite(RsscError):
-    """Training has diverged: a loss or a logit is no longer a finite number."""
+class Diverged(RsscError):
+    """A training that does not go on: other runs of a comparison may."""
+
+
+class NotFinite(Diverged):
+    """A loss or a logit is no longer a finite number."""
+
+
+class Collapsed(Diverged):
+    """What was learnt without labels no longer tells images apart."""

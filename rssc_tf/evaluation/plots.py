@@ -70,9 +70,11 @@ def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
 
 
 def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
-    """Draws the loss and, where there is one, the validation score over the epochs."""
-    figure = Figure(figsize=(6, 3.5))
-    axes = figure.subplots()
+    """Draws the loss over the epochs and, where there is one, the validation score; of a round
+    without labels the effective rank of its features and its probes, below."""
+    watched = "effective_rank" in history
+    figure = Figure(figsize=(6, 6 if watched else 3.5))
+    axes, *below = figure.subplots(1 + watched, sharex=True, squeeze=False)[:, 0]
     axes.plot(history["epoch"], history["loss"], color="tab:blue", label="training loss")
     axes.set(xlabel="epoch", ylabel="loss", title=title)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -83,9 +85,24 @@ def plot_history(history: pd.DataFrame, path: Path, title: str) -> None:
         right = axes.twinx()
         right.plot(history["epoch"], history[name], color="tab:green", label=label)
         right.set(ylim=(0, 1), ylabel=label)
+    if watched:
+        _plot_features(history, *below)
+        axes.set_xlabel("")
     axes.set_ylim(0)  # now, for all lines
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
     _save(figure, path)
+
+
+def _plot_features(history: pd.DataFrame, axes) -> None:
+    rank = history["effective_rank"]
+    axes.plot(history["epoch"], rank, color="tab:purple", label="effective rank of the features")
+    axes.set(xlabel="epoch", ylabel="effective rank", ylim=(0, None))
+    name = next((name for name in history if name.startswith("val_knn_")), None)
+    if name:
+        probes, right = history.dropna(subset=[name]), axes.twinx()
+        label = f"validation kNN {display_name(name.removeprefix('val_knn_'))}"
+        right.plot(probes["epoch"], probes[name], "o-", color="tab:green", label=label)
+        right.set(ylim=(0, 1), ylabel=label)
 
 
 def plot_reliability(curves: dict[str, pd.DataFrame], path: Path, title: str, task: Task) -> None:

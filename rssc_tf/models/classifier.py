@@ -41,11 +41,36 @@ def build_classifier(
         `(batch, classes)`. Its layers are called `resize`, `normalization`, `backbone`, `pool`
         and `logits`.
     """
+    images, features = _featurizer(backbone, normalization, image_size, frozen)
+    head = keras.layers.Dense(
+        classes,
+        kernel_initializer=head_initializer(seed),
+        dtype="float32",  # logits keep their mantissa under mixed precision
+        name="logits",
+    )
+    return keras.Model(images, head(features), name="classifier")
+
+
+def build_encoder(
+    backbone: keras.Model, normalization: Normalization, image_size: int
+) -> keras.Model:
+    """`build_classifier` without its head: images to features, float32 `(batch, d)`.
+
+    Arguments as of `build_classifier`; the layers are called as there, and `pool` is the last.
+    """
+    images, features = _featurizer(backbone, normalization, image_size, frozen=False)
+    return keras.Model(images, features, name="encoder")
+
+
+def _featurizer(
+    backbone: keras.Model, normalization: Normalization, image_size: int, frozen: bool
+) -> tuple:
+    """Keras tensors of images and of their pooled features."""
     side = fitting_side(backbone, image_size)
     if side != image_size:
         warnings.warn(
             f"images are seen at {side} px: the backbone's patches do not divide {image_size}",
-            stacklevel=2,
+            stacklevel=3,
         )
 
     # === Layers ===
@@ -53,19 +78,13 @@ def build_classifier(
     backbone.name = "backbone"
     backbone.trainable = not frozen
     pool = _pooling(backbone)(name="pool", dtype="float32")
-    head = keras.layers.Dense(
-        classes,
-        kernel_initializer=head_initializer(seed),
-        dtype="float32",  # logits keep their mantissa under mixed precision
-        name="logits",
-    )
 
     # === Functional model ===
     images = keras.Input((None, None, 3), dtype="uint8", name="images")
     x = normalization(Resize(side)(images))
     # For calls that leave `training` open: Keras hands on what a caller says of it.
     x = call_backbone(backbone, x, **({"training": False} if frozen else {}))
-    return keras.Model(images, head(pool(x)), name="classifier")
+    return images, pool(x)
 
 
 def call_backbone(backbone: keras.Model, images, **how):

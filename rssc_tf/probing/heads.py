@@ -129,17 +129,22 @@ def linear_layer(
 
 
 def knn(
-    values: np.ndarray, labels: np.ndarray, query: np.ndarray, classes: int, grid: Sequence[int]
+    values: np.ndarray,
+    labels: np.ndarray,
+    query: np.ndarray | None,
+    classes: int,
+    grid: Sequence[int],
 ) -> Iterator[np.ndarray]:
     """k nearest neighbours by cosine, weighted by exp(similarity / 0.07).
 
     The vote of Wu et al. (CVPR 2018), as DINO's evaluation has it. A probability is the weighted
     mean of the neighbours' labels, for one label as for several.
 
-    Args and yields as in `linear`, with a grid of k; each at most `n`.
+    Args and yields as in `linear`, with a grid of k; each at most `n`. Without a `query`, each of
+    `values` is classified by the others; k is then less than `n`.
     """
     targets = task_of_labels(labels).indicators(labels, classes)
-    values, query = _rescaled(values), _rescaled(query)
+    values, query = _rescaled(values), None if query is None else _rescaled(query)
     search = NearestNeighbors(n_neighbors=max(grid), metric="cosine", algorithm="brute")
     with threadpool_limits(1):
         distances, nearest = search.fit(values).kneighbors(query)

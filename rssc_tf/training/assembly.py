@@ -31,8 +31,10 @@ from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings
 from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.base import Assembly, Training
 from rssc_tf.training.distribution import device_batches, global_batch
 from rssc_tf.training.step import is_compiled, training_step
+from rssc_tf.training.validation import Validation
 from rssc_tf.weights.initial import Initial, initialise
 
 # Settings that decide the weights, and that a traced step does not know of: they are in the values
@@ -48,26 +50,19 @@ _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights
 
 
 @dataclass(frozen=True)
-class Assembly:
+class ClassifierAssembly(Assembly):
     """What the trainings of one shape share.
 
     Attributes:
         model: classifier, images to logits.
-        optimizer: built for its variables.
-        schedule: of its learning rate; has `assign(peak, steps)`.
+        schedule: has `assign(peak, steps)`.
         step: see `training_step`.
         step_of: makes one of a part of the model.
         forward: the model for inference.
-        average: of the weights, that takes their place in the end; `None`: they are what they are.
     """
 
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    schedule: keras.optimizers.schedules.LearningRateSchedule
-    step: object
     step_of: Callable[[keras.Model], Callable]
     forward: Forward
-    average: WeightAverage | None
     _fresh: list = field(repr=False)  # values of the optimizer's variables before its first step
 
     @cached_property
@@ -88,15 +83,6 @@ class Assembly:
             variable.assign(tf.fill(variable.shape, value) if np.ndim(value) == 0 else value)
         self.begin_average()
 
-    def begin_average(self) -> None:
-        """The average, if there is one, begins with the model's present weights."""
-        if self.average:
-            self.average.begin()
-
-    def averaged(self) -> contextlib.AbstractContextManager:
-        """In the block, the model has the weights that count: the average, if there is one."""
-        return self.average.in_place() if self.average else contextlib.nullcontext()
-
 
 class Head(NamedTuple):
     """A step on features, float32 `(batch, d)`, in place of images; and what gives their logits."""
@@ -106,36 +92,10 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Training:
-    """One stage of one run, ready for its first step.
+class SupervisedTraining(Training):
+    """A classifier learns the labels of its records, `config.target`."""
 
-    Attributes:
-        assembly: model, optimizer, step.
-        config: settings; `epochs` and `learning_rate` are those of the stage.
-        records: of the stage, `config.target`.
-        distribution: devices.
-        exclude: ids of training examples that are left out.
-        examples: how many there are without them.
-        batch: examples in a step, over all devices.
-        steps: of the whole stage.
-    """
-
-    assembly: Assembly
-    config: Settings
-    records: Records
-    distribution: tf.distribute.Strategy
-    exclude: Sequence[str]
-    examples: int
-    batch: int
-    steps: int
-
-    @property
-    def model(self) -> keras.Model:
-        return self.assembly.model
-
-    def take_step(self, inputs) -> tf.Tensor:
-        """One optimizer step on the next of `batches`; see `training_step`."""
-        return self.assembly.step(inputs)
+    assembly: ClassifierAssembly
 
     @property
     def forward(self) -> Forward:
@@ -147,14 +107,10 @@ class Training:
         config = self.config
         return self.records.split("val", size, cache=config.cache, threads=config.workers)
 
+    def scores(self) -> Validation:
+        return Validation(self)
+
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
-        """Endless batches for `take_step`, on the devices, from that of a step.
-
-        Args:
-            step: steps that were done before.
-            cache: in place of the setting.
-        """
-
         def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return training_batches(
                 self.records.path,
@@ -201,7 +157,7 @@ def build_training(
     initial: Initial,
     distribution: tf.distribute.Strategy,
     exclude: Sequence[str] = (),
-) -> Training:
+) -> SupervisedTraining:
     """Puts a stage together; within `shared_assemblies`, from what an earlier one has left.
 
     Args:
@@ -229,10 +185,11 @@ def build_training(
         _kept[key] = assembly
         while len(_kept) > _KEPT:  # the one that was not used for longest
             del _kept[next(iter(_kept))]
-    return Training(assembly, config, records, distribution, exclude, examples, batch, steps)
+    shared = (config, records, distribution, exclude, examples, batch, steps)
+    return SupervisedTraining(assembly, *shared)
 
 
-_kept: dict[str, Assembly] | None = None
+_kept: dict[str, ClassifierAssembly] | None = None
 
 
 @contextlib.contextmanager
@@ -257,7 +214,7 @@ def _assemble(
     distribution: tf.distribute.Strategy,
     rate: float,
     steps: int,
-) -> Assembly:
+) -> ClassifierAssembly:
     with distribution.scope(), dtype_policy(config.precision):
         set_seed(config.seed)
         model = build_classifier(
@@ -288,7 +245,8 @@ def _assemble(
     )
     forward = Forward(model, compiled=is_compiled(distribution))
     fresh = [_summary(variable) for variable in optimizer.variables]
-    return Assembly(model, optimizer, schedule, step_of(model), step_of, forward, average, fresh)
+    step = step_of(model)
+    return ClassifierAssembly(model, optimizer, schedule, step, average, step_of, forward, fresh)
 
 
 def _summary(variable) -> np.ndarray:

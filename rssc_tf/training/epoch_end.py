@@ -1,4 +1,4 @@
-"""The end of an epoch: validation, the best weights so far, `history.csv` and TensorBoard."""
+"""The end of an epoch: its scores, the best weights so far, `history.csv` and TensorBoard."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,8 @@ from pathlib import Path
 import pandas as pd
 import tensorflow as tf
 
-from rssc_tf.evaluation.metrics import display_name
-from rssc_tf.training.assembly import Training
+from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Progress, snapshot
-from rssc_tf.training.validation import Validation
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import write_csv
 
@@ -24,8 +22,7 @@ class EpochEnd:
 
     def __init__(self, training: Training, folder: Path):
         self._training, self._folder = training, folder
-        self._validate = Validation(training)
-        self._headline = f"val_{training.records.task.headline}"
+        self._scores = training.scores()
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def __call__(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
@@ -34,7 +31,7 @@ class EpochEnd:
         Args:
             epoch: number, from 1.
             progress: its losses, of at least one step, are used up.
-            stopping: asked before every batch of the validation.
+            stopping: asked before every batch of what is looked at.
 
         Returns:
             A line for people, or `None` if it was stopped; then nothing has changed.
@@ -43,7 +40,7 @@ class EpochEnd:
             return self._end(epoch, progress, stopping)
 
     def _end(self, epoch: int, progress: Progress, stopping: Callable[[], bool]) -> str | None:
-        scores = self._validate(stopping)
+        scores = self._scores(epoch, stopping)
         if scores is None:
             return None
         row = {
@@ -58,20 +55,14 @@ class EpochEnd:
         self._keep_best(row, progress)
         self._write(row, progress.history)
         line = f"epoch {epoch}/{self._training.config.epochs}  loss {row['loss']:.4f}"
-        if self._headline in row:
-            line += f"  validation {display_name(self._headline)} {row[self._headline]:.4f}"
-        return line
+        return f"{line}  {self._scores.in_words(row)}".rstrip()
 
     def _keep_best(self, row: dict, progress: Progress) -> None:
-        if self._headline not in row or self._training.config.select == "last":
+        if self._scores.headline not in row or self._training.config.select == "last":
             return
         best = progress.best
-        if best is None or self._rank(row) > self._rank(best):
+        if best is None or self._scores.rank(row) > self._scores.rank(best):
             progress.best, progress.best_weights = row, snapshot(self._training.model.variables)
-
-    def _rank(self, row: dict) -> tuple[float, float]:
-        # A small split has ties; the surer model wins.
-        return row[self._headline], -row["val_log_loss"]
 
     def _write(self, row: dict, history: list[dict]) -> None:
         with new_file(self._folder / "history.csv") as aside:

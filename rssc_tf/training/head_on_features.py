@@ -23,7 +23,7 @@ from pipelines.stream import training_order
 from rssc_tf.evaluation.features import Features, compute, found_or_kept
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.views import each_view, pooled
-from rssc_tf.training.assembly import Training
+from rssc_tf.training.assembly import SupervisedTraining
 from rssc_tf.training.distribution import on_one_device
 from rssc_tf.weights.digest import weights_sha256
 
@@ -31,7 +31,7 @@ _SHARE = 0.5  # of the free memory, at most
 
 
 @dataclass(frozen=True)
-class HeadTraining(Training):
+class HeadTraining(SupervisedTraining):
     """A training whose batches are features.
 
     Attributes:
@@ -70,7 +70,7 @@ class HeadTraining(Training):
         return dataset.batch(size)
 
 
-def on_features(training: Training) -> Training:
+def on_features(training: SupervisedTraining) -> SupervisedTraining:
     """The same training on features, where it trains a head that sees few views of each image.
 
     It stays as it is where the features would take longer than the training itself, or half of the
@@ -114,7 +114,7 @@ def on_features(training: Training) -> Training:
     found = features("train", views)
     found = found._replace(values=found.values.reshape(len(found.ids), views, -1))
     held_out = features("val", 1) if "val" in records.splits else None
-    shared = {one.name: getattr(training, one.name) for one in fields(Training)}
+    shared = {one.name: getattr(training, one.name) for one in fields(SupervisedTraining)}
     return HeadTraining(**shared, features=found, held_out=held_out)
 
 
@@ -122,7 +122,7 @@ def _is_random(model: keras.Model) -> bool:
     return any(variable.path.endswith("seed_generator_state") for variable in model.variables)
 
 
-def _too_large(training: Training, views: int) -> bool:
+def _too_large(training: SupervisedTraining, views: int) -> bool:
     free, size = available_memory(), training.model.get_layer("pool").output.shape[-1]
     needed = training.examples * views * size * np.dtype(np.float32).itemsize
     return free is not None and needed > _SHARE * free

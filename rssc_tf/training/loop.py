@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.records import explain_damage
 from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.settings import checkpoint_interval
-from rssc_tf.training.assembly import Training
+from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.epoch_end import EpochEnd
@@ -30,8 +30,8 @@ _FLUSH, _FLUSH_TOGETHER = 32, 4
 def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Progress:
     """Trains on the `train` split; leaves the best weights in `training.model`.
 
-    Best is the epoch with the highest top-1 (micro-F1) on the `val` split where the records have
-    one and `select` is "best", else the last. The test split is not read. Of several processes only
+    Best is the epoch that the headline of `training.scores` ranks first, where there is one and
+    `select` is "best", else the last. The test split is not read. Of several processes only
     the chief validates, writes, and ends with the best weights.
 
     Args:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import sys
 import warnings
 from pathlib import Path
 
 from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.records import Records
-from tfrecords_tools.auditing.leaks import find_leaks
+from tfrecords_tools.auditing.leaks import find_leaks, read_examples
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import MIB
@@ -44,6 +45,34 @@ def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
             stacklevel=2,
         )
     return leaks
+
+
+def left_out(source: Records, leaks: list[str]) -> list[str]:
+    """Those of `leaked_ids` that are training images of the source, for a round that sees no labels
+    and takes none of them; says in one line how many.
+
+    A target can be its own source, and its whole test split is then among the leaks.
+
+    Raises:
+        DataError: no two images are left to be told from each other.
+    """
+    found = set(leaks)
+    if found:
+        found &= {name for _, name, _, _ in read_examples(source.path, source.card, ("train",))}
+    examples = source.splits["train"]
+    if found:
+        print(
+            f"{len(found)} of {examples} source training images show a photograph of the target's "
+            "test split and are left out",
+            file=sys.stderr,
+        )
+    left = examples - len(found)
+    if left < 2:
+        raise DataError(
+            f"{source.path} has {left} training image{'s' * (left != 1)} to learn from, and "
+            "without labels they are told from each other: give a `source` of many"
+        )
+    return sorted(found)
 
 
 def _read(file: Path) -> list[str]:

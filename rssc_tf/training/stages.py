@@ -17,6 +17,7 @@ from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
+from rssc_tf.evaluation.files import write_metrics
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, changed_setting, definition
@@ -25,15 +26,18 @@ from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
+from rssc_tf.self_supervised.monitor import kept_row
 from rssc_tf.settings import Settings, resolve, save_config, with_source_settings
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
+from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import discard_damaged
+from rssc_tf.training.label_free import Guide, build_label_free, find_guide
 from rssc_tf.training.loop import train
-from rssc_tf.training.source_leaks import leaked_ids
+from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
 from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.atomic import new_file, new_folder
@@ -82,12 +86,14 @@ def run_regime(
     regime = get_regime(config.strategy)
     target = _open(config.target)
     refuse_unlabelled(target.path, target.card)
-    source = _open(config.source) if regime.source_round else None
-    if source is not None and source.task != target.task:
-        raise RsscError(
-            f"source {config.source} is {source.card.task}, target {config.target} is "
-            f"{target.card.task}: both must have the same task"
-        )
+    source = _open(config.source_records) if regime.source_round else None
+    if source is not None and regime.labels:
+        refuse_unlabelled(source.path, source.card)
+        if source.task != target.task:
+            raise RsscError(
+                f"source {config.source} is {source.card.task}, target {config.target} is "
+                f"{target.card.task}: both must have the same task"
+            )
     asked = config
     config = resolve(asked, asked.image_size or _default_size(asked, target.card, out, overwrite))
     if config.deterministic:
@@ -125,21 +131,25 @@ def _run_stages(
     stages = [{"stage": "initial", **initial.provenance}]
     if source is not None:
         with cluster.chief_first():
-            leaks = leaked_ids(source, target, config.exclude_leaks)
-        excluded = leaks if config.exclude_leaks else []
+            leaks = leaked_ids(source, target, config.exclude_leaks or not regime.labels)
+        excluded, guide = leaks if config.exclude_leaks else [], None
+        if not regime.labels:
+            excluded = left_out(source, leaks)  # unasked: any images may be the source
+            guide = find_guide(source_config, source, cluster.distribution, target)
 
     # --- the stages ---
     if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
         _begin(config, target.card, out, overwrite)
     if source is not None:
-        folder = _source_round(source_config, source, initial, cluster, excluded)
+        folder = _source_round(source_config, source, initial, cluster, excluded, guide)
         initial = _trained_backbone(folder, cluster, config)
         facts = {"records": source.name, "folder": str(folder)}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)
-    return _train_stage(config, target, initial, out, cluster, stages)
+    training = _train_stage(config, target, initial, out, cluster, stages)
+    return training and training.assembly.forward
 
 
 def _open(path: str) -> Records:
@@ -158,10 +168,6 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
         return crop
     regime = get_regime(config.strategy)
     return default_size(crop, config.backbone, regime.pretraining, config.weights)
-
-
-def _test_split(records: Records) -> str:
-    return next(split for split in ("test", "val", "train") if split in records.splits)
 
 
 def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
@@ -206,13 +212,24 @@ def _begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
 
 
 def _source_round(
-    config: Settings, records: Records, initial: Initial, cluster: Cluster, excluded: list[str]
+    config: Settings,
+    records: Records,
+    initial: Initial,
+    cluster: Cluster,
+    excluded: list[str],
+    guide: Guide | None,
 ) -> Path:
-    """The folder of a finished source round, found in the cache or made there."""
+    """The folder of a finished source round, found in the cache or made there.
+
+    Args:
+        guide: of a round without labels.
+    """
     defined = {"settings": definition(config, (WEIGHTS,)), "procedure": PROCEDURE}
     defined |= {"initial": initial.provenance, "records": records.card.sha256}
     if excluded:
         defined["excluded"] = excluded
+    if guide:
+        defined |= guide.key(config)
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{records.name}-{config.backbone}-{key}".replace(":", "-")
@@ -227,8 +244,11 @@ def _source_round(
         if cluster.chief and not (folder / CONFIG).is_file():
             _begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
-        trained = _train_stage(config, records, initial, folder, cluster, stages, excluded)
-        _evaluate(trained, config, records, folder, cluster)
+        training = _train_stage(config, records, initial, folder, cluster, stages, excluded, guide)
+        if guide:
+            _note_scores(folder, records, cluster)
+        else:
+            _evaluate(training and training.assembly.forward, config, records, folder, cluster)
         if cluster.chief:
             seal(folder / MODEL)
     return folder
@@ -254,11 +274,12 @@ def _train_stage(
     cluster: Cluster,
     stages: list,
     excluded: Sequence[str] = (),
-) -> Forward | None:
+    guide: Guide | None = None,
+) -> Training | None:
     """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model's file.
 
     Returns:
-        The trained model for inference, or `None` if its file was there already.
+        The training, or `None` if its file was there already.
     """
     if cluster.from_chief((folder / MODEL).is_file()):
         return None
@@ -271,16 +292,17 @@ def _train_stage(
             save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
-    training = on_features(build_training(config, records, initial, cluster.distribution, excluded))
+    what = (config, records, initial, cluster.distribution, excluded)
+    training = build_label_free(*what, guide) if guide else on_features(build_training(*what))
     title = f"{config.strategy} on {records.name}"
     progress = train(training, folder, cluster, title)
     if cluster.chief:
         with new_file(folder / MODEL) as aside:
-            training.model.save(aside)
+            training.product.save(aside)
         _draw_history(folder, progress, title)
     cluster.barrier()
     cluster.see(folder / MODEL)
-    return training.assembly.forward
+    return training
 
 
 def _evaluate(
@@ -294,13 +316,23 @@ def _evaluate(
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        split, model = split or _test_split(records), trained or load_model(folder)
+        split, model = split or records.evaluated, trained or load_model(folder)
         metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics
     cluster.barrier()
     cluster.see(folder / METRICS)
     return read_json(folder / METRICS)
+
+
+def _note_scores(folder: Path, records: Records, cluster: Cluster) -> None:
+    """`metrics.json` of a round without labels: the row of its history that was kept."""
+    if cluster.chief:
+        refuse_replaced(records.path, records.card)
+        metrics = {"records": records.name, "card_sha256": records.card.sha256}
+        write_metrics(metrics | kept_row(folder / "history.csv"), folder / METRICS)
+    cluster.barrier()
+    cluster.see(folder / METRICS)
 
 
 def _draw_history(folder: Path, progress, title: str) -> None:

@@ -45,14 +45,40 @@ def training_step(
     """
     compiled, replicas = is_compiled(distribution), distribution.num_replicas_in_sync
 
-    def replica_step(images, labels):
+    def share(images, labels):
         batch = images.shape[0] * replicas
         if compiled and len(labels.shape) == 1:
             labels = tf.one_hot(labels, model.output_shape[-1])
+        return tf.reduce_sum(losses(labels, model(images, training=True))) / batch
+
+    return optimizer_step(model, optimizer, distribution, share, average, freeze_statistics)
+
+
+def optimizer_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    distribution: tf.distribute.Strategy,
+    share: Callable,
+    average: WeightAverage | None = None,
+    freeze_statistics: bool = False,
+    look: Callable = lambda *inputs: inputs,
+) -> Callable:
+    """A function of the inputs of all replicas to the loss over the global batch.
+
+    Args:
+        model: all that is trained.
+        share: what `look` gives to the replica's share of the loss. The optimizer adds up the
+            gradients of all: where their shares add up to the loss, the number of replicas does not
+            change the update.
+        optimizer, distribution, average, freeze_statistics: as of `training_step`.
+        look: a replica's inputs to what needs no gradient.
+    """
+    compiled = is_compiled(distribution)
+
+    def replica_step(*inputs):
+        inputs = look(*inputs)
         with tf.GradientTape() as tape:
-            # A sum over the replica's part, divided by the global batch: the optimizer adds the
-            # replicas' gradients up, and their number does not change the update.
-            loss = tf.reduce_sum(losses(labels, model(images, training=True))) / batch
+            loss = share(*inputs)
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)

@@ -7,12 +7,15 @@ and keeps its images where the training's are kept.
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rssc_tf.evaluation.metrics import score
-from rssc_tf.training.assembly import Training
+from rssc_tf.evaluation.metrics import display_name, score
 from rssc_tf.training.distribution import on_this_device
+
+if TYPE_CHECKING:
+    from rssc_tf.training.assembly import SupervisedTraining
 
 
 class Validation:
@@ -20,10 +23,14 @@ class Validation:
 
     Args:
         training: whose model, records and cache.
+
+    Attributes:
+        headline: that of the task, `val_top1` or `val_micro_f1`.
     """
 
-    def __init__(self, training: Training):
+    def __init__(self, training: "SupervisedTraining"):
         self._training = training
+        self.headline = f"val_{training.records.task.headline}"
         size = training.batch // training.distribution.num_replicas_in_sync
         examples = training.records.splits.get("val", 0)
         self._count = -(-examples // size)
@@ -35,10 +42,11 @@ class Validation:
         """`(images, labels)` of the split once, on the device."""
         return islice(self._batches, self._count)
 
-    def __call__(self, stopping: Callable[[], bool]) -> dict | None:
+    def __call__(self, epoch: int, stopping: Callable[[], bool]) -> dict | None:
         """`val_` and the headline's name, and `val_log_loss`, in nats.
 
         Args:
+            epoch: number, from 1; all are looked at alike.
             stopping: asked before every batch.
 
         Returns:
@@ -60,3 +68,13 @@ class Validation:
         read = (task.headline, "log_loss")
         scores = score(probabilities, labels, only=lambda metric: metric.name in read)
         return {f"val_{name}": value for name, value in scores.items()}
+
+    def rank(self, row: dict) -> tuple[float, float]:
+        """Of a row of the history. A small split has ties; the surer model wins."""
+        return row[self.headline], -row["val_log_loss"]
+
+    def in_words(self, row: dict) -> str:
+        """The headline of a row, where it has one."""
+        if self.headline not in row:
+            return ""
+        return f"validation {display_name(self.headline)} {row[self.headline]:.4f}"

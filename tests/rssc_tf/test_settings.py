@@ -52,7 +52,9 @@ def test_learning_rates_follow_the_initial_weights(strategy, head, target, sourc
     assert (given.target_rate(), given.source_rate()) == (0.5, 0.25)
 
 
-@pytest.mark.parametrize("name", [name for name, s in REGIMES.items() if s.source_round])
+@pytest.mark.parametrize(
+    "name", [name for name, s in REGIMES.items() if s.source_round and s.labels]
+)
 def test_a_source_round_is_a_plain_run_on_the_source(name):
     config = Settings(name, "t", "s", head="linear", epochs=3, source_epochs=7)
     source = with_source_settings(config)

@@ -4,7 +4,7 @@ from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.wording import interval, metric_name, points, score
 from rssc_tf.comparison.summary import comparisons
 from rssc_tf.evaluation.statistics import Estimate
-from rssc_tf.regimes import ADDED, REFERENCES, REGIMES, Claim
+from rssc_tf.regimes import ADDED, REFERENCES, REGIMES, WITHOUT_LABELS, Claim
 
 ONE_SEED = (
     "Where there is one seed, the interval covers the choice of test images, not the chance in "
@@ -52,10 +52,11 @@ def _of_target(target: Target, named: bool) -> list[str]:
 
 
 def _claims(group: Group) -> list[str]:
-    """At most two clauses: what pre-training is worth, and what can be added to it."""
+    """At most three clauses: what pre-training is worth, what can be added to it, and what without
+    labels."""
     claims, made = [], None
     worth = [Claim(row.name, REFERENCES[0], row.worth) for row in REGIMES.values() if row.worth]
-    for table in (worth, ADDED):
+    for table in (worth, ADDED, WITHOUT_LABELS):
         for claim in table:
             text = claim.again if claim.again and claim.against == made else claim.text
             clause = _clause(group, claim.regime, claim.against, text, first=not claims)

@@ -1,0 +1,96 @@
+"""What is minimised and watched, against plain NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rssc_tf.evaluation.not_finite import Collapsed
+from rssc_tf.probing.heads import knn
+from rssc_tf.records import Records
+from rssc_tf.self_supervised.monitor import Monitor
+from rssc_tf.self_supervised.spectrum import deviation, effective_rank
+from rssc_tf.self_supervised.vicreg import vicreg
+
+
+def test_vicreg_is_the_papers():
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(0, 0.5, (12, 5)).astype(np.float32) for _ in range(2))
+    loss = 25 * np.mean((first - second) ** 2)
+    for one in (first, second):
+        matrix = np.cov(one, rowvar=False)
+        spread = np.maximum(0, 1 - np.sqrt(np.diag(matrix) + 1e-4))
+        loss += 25 * spread.mean() / 2 + (matrix[~np.eye(5, dtype=bool)] ** 2).sum() / 5
+    assert float(vicreg(tf.constant(first), tf.constant(second))) == pytest.approx(loss, rel=1e-5)
+
+
+def test_effective_rank_counts_directions():
+    rng = np.random.default_rng(2)
+    for rank in (1, 3, 10):
+        basis = np.linalg.qr(rng.normal(size=(40, rank)))[0]
+        values = np.linalg.qr(rng.normal(size=(200, rank)))[0] @ basis.T
+        values -= values.mean(axis=0)
+        found = effective_rank(values + 100)  # the mean does not count
+        assert found == pytest.approx(rank, rel=0.05), rank
+    wide = rng.normal(size=(20, 500))
+    assert 15 < effective_rank(wide) <= 19
+    assert effective_rank(wide) == pytest.approx(effective_rank(wide.T.copy().T))
+    assert effective_rank(np.ones((5, 4))) == 0
+
+
+def test_deviation_is_that_of_directions():
+    rng = np.random.default_rng(3)
+    assert deviation(rng.normal(size=(500, 64))) == pytest.approx(1, abs=0.02)
+    assert deviation(np.ones((5, 4))) == 0
+    assert deviation(rng.random((500, 64)) + 100) < 0.01
+
+
+class _Forward:
+    """Features that a test says, of batches that it counts."""
+
+    def __init__(self, features):
+        self._features, self.calls = features, 0
+
+    def __call__(self, images):
+        self.calls += 1
+        return tf.constant(self._features(np.asarray(images)))
+
+
+def _means(images) -> np.ndarray:
+    return images.reshape(len(images), -1)[:, :300].astype(np.float32)
+
+
+def test_the_monitor_sees_a_collapse(records):
+    opened = Records(records)
+
+    def monitor(features):
+        return Monitor(_Forward(features), opened, None, 1, 2, 8)
+
+    found = monitor(_means)(1, lambda: False)
+    assert set(found) == {"effective_rank", "deviation"} and found["effective_rank"] > 3
+    constant = monitor(lambda images: np.ones((len(images), 4), np.float32))
+    line = monitor(lambda images: _means(images)[:, :1] * np.ones((1, 4), np.float32))
+    for collapsed in (constant, line):
+        with pytest.raises(
+            Collapsed, match=r"collapsed in epoch 2 .effective rank .*source_learni"
+        ):
+            collapsed(2, lambda: False)
+
+
+def test_the_monitor_probes_now_and_then_and_in_the_end(records):
+    opened = Records(records)
+    monitor = Monitor(_Forward(_means), opened, opened, 2, 5, 8)
+    rows = {epoch: monitor(epoch, lambda: False) for epoch in range(1, 6)}
+    assert [epoch for epoch, row in rows.items() if "val_knn_top1" in row] == [2, 4, 5]
+    assert "validation kNN top-1" in monitor.in_words(rows[2])
+    assert "kNN" not in monitor.in_words(rows[1])
+    assert monitor(1, lambda: True) is None
+
+
+def test_neighbours_of_each_image_among_the_others():
+    rng = np.random.default_rng(4)
+    values, labels = rng.normal(size=(30, 6)).astype(np.float32), rng.integers(0, 3, 30)
+    (found,) = knn(values, labels, None, 3, [5])
+    for number in range(30):
+        others = np.arange(30) != number
+        (one,) = knn(values[others], labels[others], values[[number]], 3, [5])
+        np.testing.assert_allclose(found[number], one[0])
