@@ -41,9 +41,6 @@ SETTINGS = {
     "batch_size": 16,
     "epochs": 10,
     "source_epochs": 3,
-    "schedule": "cosine",
-    "source_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
 }
 
 
