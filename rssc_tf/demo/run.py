@@ -42,8 +42,6 @@ SETTINGS = {
     "epochs": 10,
     "source_epochs": 3,
     "schedule": "cosine",
-    "source_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
 }
 
 
