@@ -21,8 +21,8 @@ RATES = "learning-rate=1e-5,1e-3,1e-2"
 
 @pytest.fixture(scope="module")
 def words(records) -> list[str]:
-    """Everything but `--out`: two regimes, of which one has a source round, and two draws."""
-    flags = ("compare", "--strategies", "scratch,in-domain", "--seeds", 2, "--target", records)
+    """Everything but `--out`: two regimes, of which one has a source round."""
+    flags = ("compare", "--strategies", "scratch,in-domain", "--seeds", 1, "--target", records)
     flags += ("--source", records, "--source-epochs", 1, "--fractions", "0.2", "--tune", RATES)
     return [str(word) for word in (*flags, *tiny.SMALL, "--epochs", 4)]
 
@@ -78,6 +78,8 @@ def test_the_test_split_is_not_read(records, cli, tmp_path, monkeypatch):
         "schedule=paper,cosine",
         "--tune",
         "label-smoothing=0,0.1",
+        "--epochs",
+        1,
     )
     code, _, errors = cli(*words, *flags, "--out", tmp_path / "out")
     assert code == 0, errors
