@@ -172,7 +172,7 @@ np.savez(sys.argv[3], **answers)
 """
 
 
-@one_task
+@pytest.mark.slow
 def test_an_export_answers_so_in_a_process_without_us(evaluated, eight, tmp_path):
     from rssc_tf.models.views import pooled
 
