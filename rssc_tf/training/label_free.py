@@ -46,15 +46,16 @@ class Guide:
     watched: Records | None
     teacher: Teacher | None
 
-    def key(self, config: Settings) -> dict:
-        """What of it decides the weights, for the key of a round: JSON-ready."""
+    def key(self, probe_every: int) -> dict:
+        """What decides the weights beside the settings and the source, for the key of a round:
+        JSON-ready."""
         found: dict = {}
         if self.teacher:
             found["teacher"] = self.teacher.definition
-        if self.watched and config.select == "best":
+        if self.watched:
             # Not the card: draws of the training images share their validation split.
             shards = [shard.sha256 for shard in self.watched.card.splits["val"].shards]
-            found["probe"] = {"every": config.probe_every, "val": shards}
+            found["probe"] = {"every": probe_every, "val": shards}
         return found
 
 

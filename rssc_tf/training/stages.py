@@ -224,7 +224,7 @@ def _source_round(
     if excluded:
         defined["excluded"] = excluded
     if guide:
-        defined |= guide.key(config)
+        defined |= guide.key(config.probe_every)
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{records.name}-{config.backbone}-{key}".replace(":", "-")
