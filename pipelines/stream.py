@@ -68,17 +68,16 @@ def training_batches(
     Returns:
         Dataset of `(images, labels)`: uint8 `(batch, crop, crop, 3)`, and int32 `(batch,)`
         class indices or float32 `(batch, classes)` of 0 and 1; where images are mixed, the latter
-        in both cases, and anything between 0 and 1.
+        in both cases, and anything between 0 and 1. Without labels int32 `(batch,)` of -1.
 
     Raises:
         RsscError: the split is unknown or, with a cache, damaged or too large for the memory.
-        SettingError: there is no such augmentation, or nothing to mix: one class only.
+        SettingError: there is no such augmentation, or nothing to mix: one class or none.
     """
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
     if augmenter.mixes and len(card.classes) < 2:
-        raise SettingError(
-            "augment", f"mixes classes, and {records} has only {card.classes[0]!r}", augment
-        )
+        what = f"only {card.classes[0]!r}" if card.classes else "no labels"
+        raise SettingError("augment", f"mixes classes, and {records} has {what}", augment)
 
     def prepare_batch(images, draws, targets):
         images = augmenter.apply(images, draws)
@@ -300,6 +299,8 @@ def _targets(labels: tf.RaggedTensor, card: Card) -> tf.Tensor:
     """Labels of `n` examples as `training_batches` returns them."""
     if card.multi_label:
         return tf.reduce_sum(tf.one_hot(labels.to_tensor(-1), len(card.classes)), axis=1)
+    if not card.labelled:  # -1, as in scikit-learn
+        return tf.fill(tf.shape(labels.row_lengths()), -1)
     return tf.cast(tf.ensure_shape(labels.values, labels.shape[:1]), tf.int32)
 
 

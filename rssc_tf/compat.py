@@ -1,4 +1,5 @@
-"""The private ground of Keras, TensorFlow and rasterio that the project stands on.
+"""The private ground of Keras and TensorFlow that the project stands on; for Python's and
+rasterio's see `tfrecords_tools.common.compat`.
 
 Each name is here because no public one does the same; its docstring says what for. A test fails
 when a name is gone, and when a public one has come that makes it needless.
@@ -23,18 +24,6 @@ def restart_names() -> None:
     from keras.src.utils.naming import reset_uids
 
     reset_uids()
-
-
-def gdal_error() -> type[Exception]:
-    """What GDAL itself raises.
-
-    `rasterio._err.CPLE_BaseError`: rasterio turns most of GDAL's errors into its own
-    `RasterioError`, but lets some through from reading a damaged file and from transforming
-    coordinates, and these share no public base.
-    """
-    from rasterio._err import CPLE_BaseError
-
-    return CPLE_BaseError
 
 
 def saved_model_proto(data: bytes):

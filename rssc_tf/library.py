@@ -17,6 +17,7 @@ from rssc_tf.training.stages import run_regime
 from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.size import default_size
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.records.card import refuse_unlabelled
 
 _OWN = ("imagenet", "ssl")  # weights that a backbone's library, or our table, provides
 
@@ -64,6 +65,7 @@ def build_classifier(
         DataError: bad records, or bad weights or ones of another backbone.
     """
     records = records if isinstance(records, Records) else Records(records)
+    refuse_unlabelled(records.path, records.card)
     if image_size is not None and image_size < 8:
         raise SettingError("image_size", "is at least 8", image_size)
     if seed < 0:

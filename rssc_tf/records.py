@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.augmentations import STUDY
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import SettingError
-from tfrecords_tools.records.card import Card, open_records
+from tfrecords_tools.records.card import Card, open_records, refuse_unlabelled
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,12 +42,18 @@ class Records:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes or labels, in the order of a model's outputs."""
+        """Names of the classes or labels, in the order of a model's outputs; `()` where images
+        have none."""
         return self.card.classes
 
     @property
     def task(self) -> Task:
-        """Single-label or multi-label; has the loss and the metrics to compile a model with."""
+        """Single-label or multi-label; has the loss and the metrics to compile a model with.
+
+        Raises:
+            DataError: the records have no labels (`card.labelled` tells it beforehand).
+        """
+        refuse_unlabelled(self.path, self.card)
         return task_of(self.card)
 
     @property
@@ -58,6 +64,11 @@ class Records:
     def __len__(self) -> int:
         """The number of images in all splits."""
         return sum(self.splits.values())
+
+    @property
+    def evaluated(self) -> str:
+        """Name of the split that a model is judged on: test, else val, else train."""
+        return next(name for name in ("test", "val", "train") if name in self.splits)
 
     def train(
         self,
@@ -98,7 +109,8 @@ class Records:
             augmentation that mixes images (mixup, cutmix) the labels are float32
             `(batch, classes)` of shares for either task: compile with
             `keras.losses.CategoricalCrossentropy(from_logits=True)` where an image has one class,
-            as `task.loss()` is of class indices there.
+            as `task.loss()` is of class indices there. Without labels they are int32 `(batch,)` of
+            -1; `dataset.map(lambda images, _: images)` has the images alone.
 
         Raises:
             SettingError: a number out of range, or an unknown augmentation.

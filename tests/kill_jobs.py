@@ -263,8 +263,11 @@ class Conversion(Job):
         Moment("finishing", lambda folder: any(folder.glob(f"{_RECORDS}/*.tfrecord")), spread=0.05),
     )
 
-    def __init__(self, images: Path, earlier: Path, parent_only: bool = False):
+    def __init__(
+        self, images: Path, earlier: Path, parent_only: bool = False, flags: tuple[str, ...] = ()
+    ):
         self._images, self._earlier, self.parent_only = images, earlier, parent_only
+        self._flags = flags
         if parent_only:
             self.name = "convert (parent alone)"
 
@@ -272,7 +275,7 @@ class Conversion(Job):
         shutil.copytree(self._earlier, folder / "records")
 
     def words(self, folder: Path) -> list[str]:
-        flags = ("--seed", "1", "--workers", "2", "--size", "64", "--overwrite")
+        flags = ("--seed", "1", "--workers", "2", "--size", "64", "--overwrite", *self._flags)
         return ["-m", "rssc_tf", "convert", str(self._images), "--out", f"{folder}/records", *flags]
 
     def fell(self, folder: Path, started: float) -> str:

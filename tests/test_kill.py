@@ -46,3 +46,15 @@ def test_a_conversion_that_loses_its_parent(tmp_path):
     job = Conversion(images, tmp_path / "earlier", parent_only=True)
     falls = _kill(job, tmp_path / "killed", tmp_path / "reference", ["images"])
     assert falls[-1].verdict == "identical", falls
+
+
+@pytest.mark.slow
+def test_a_scene_that_is_cut_into_tiles(tmp_path):
+    scene, reference = tmp_path / "scene.png", tmp_path / "reference" / "records"
+    pixels = np.random.default_rng(0).integers(0, 256, (3200, 3200, 3), np.uint8)
+    Image.fromarray(pixels).save(scene, compress_level=0)
+    convert(scene, tmp_path / "earlier", tile=64, limit_to=50, size=64, workers=1)
+    convert(scene, reference, seed=1, tile=64, size=64, workers=1)
+    job = Conversion(scene, tmp_path / "earlier", parent_only=True, flags=("--tile", "64"))
+    falls = _kill(job, tmp_path / "killed", tmp_path / "reference", ["images"])
+    assert falls[-1].verdict == "identical", falls

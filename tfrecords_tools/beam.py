@@ -65,7 +65,7 @@ def write_records_with_beam(
         raise MissingExtra("`runner='beam'`", "beam", "apache_beam") from error
     refuse_existing(out, overwrite)
     check_splits(listing)
-    tasks = _tasks(in_record_order(listing.table, seed))
+    tasks = _tasks(in_record_order(listing, seed))
     with new_folder(out, overwrite) as folder:
         results = folder / "results"
         try:

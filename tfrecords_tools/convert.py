@@ -1,7 +1,6 @@
 """Images and labels on disk -> a record folder: list, split, write."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,19 +12,20 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.imaging.bands import Band, by_name
-from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.measure import measure, measure_scenes
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
-from tfrecords_tools.records.card import Card, check_names
-from tfrecords_tools.sources.catalogue import Dataset, check_against, recognise
+from tfrecords_tools.records.card import MULTI, Card, check_classes, check_name
+from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
-from tfrecords_tools.sources.readers import MULTI, Listing, read_class_folders
+from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
+from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles
+from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.draws import check_enough
-from tfrecords_tools.splitting.splits import SplitPlan, assign_splits, keep_splits, limit
-from tfrecords_tools.splitting.stratify import read_groups
+from tfrecords_tools.splitting.splits import limit
 from tfrecords_tools.subset import write_subset
 from tfrecords_tools.write import write_records
 
@@ -34,11 +34,13 @@ RUNNERS = ("local", "beam")
 
 @writes_to("out")
 def convert(
-    images: Path | str,
+    images: Path | str | Sequence[Path | str],
     out: Path,
     *,
     name: str | None = None,
     labels: list[Path] | None = None,
+    unlabelled: bool = False,
+    tile: int | None = None,
     label_column: Sequence[str] = (),
     label_separator: str | None = None,
     class_level: int | str | None = None,
@@ -67,19 +69,24 @@ def convert(
     runner: str = "local",
     beam_options: list[str] | None = None,
 ) -> Card:
-    """Converts class folders, or a folder with label files, to records.
+    """Converts class folders, a folder with label files, images without labels, or scenes to
+    records.
 
     A set that is divided already keeps its splits: folders called train, val and test above the
     classes, a column `split` in the label files, or published lists.
 
     Args:
         images: folder of class folders, or of images where `labels` is given, or `tfds:NAME`
-            (TensorFlow Datasets; extra `[tfds]`).
+            (TensorFlow Datasets; extra `[tfds]`); or scenes, one or several, where `tile` is given.
         out: record folder to make.
         name: name in the card, the folder's name by default. If the catalogue knows it, what is
             found is compared with what is published, and differences become notes.
         labels: label files (CSV, TSV), or folders of them: 0/1 columns or lists of tags
             (multi-label), or one column with the class.
+        unlabelled: take every image at and below `images`, whatever its folders are called. All
+            are for training, but for what `train_fraction`, `val_fraction` and `folds` divide.
+        tile: cut scenes of any size into unlabelled tiles of this side, in pixels, see
+            `sources.tiles` (extra `[geo]`). Implies `unlabelled`.
         label_column: the columns that are labels, where a file does not make it clear.
         label_separator: what stands between the tags of a cell, or `"none"` if a cell is one
             class, where a file does not make it clear.
@@ -127,10 +134,22 @@ def convert(
         raise SettingError("size", "is in pixels, 8 to 16384", size)
     if runner not in RUNNERS:
         raise SettingError("runner", f"is one of {', '.join(RUNNERS)}", runner)
-    division = _Division(train_fraction, val_fraction, per_class, folds, fold, group)
-    division.check()
+    division = Division(train_fraction, val_fraction, per_class, folds, fold, group)
     if split_files:
         division.refuse("contradicts `split_file`, which decides the splits: leave it out")
+    if unlabelled or tile is not None:
+        why = "contradicts `unlabelled`" if tile is None else "contradicts `tile`"
+        _refuse_without_effect(
+            ("labels", [str(file) for file in labels or ()], False, why),
+            ("class_level", class_level, False, why),
+            ("resplit", resplit, False, why),
+            ("per_class", per_class, False, why),
+            ("shots", list(shots), False, why),
+            ("ignore", list(ignore), tile is None, why),
+            ("runner", runner, tile is None or runner == "local", why),
+        )
+        unlabelled, division = True, division.without_labels()
+    division.check()
     _refuse_without_effect(
         ("resplit", resplit, not split_files, "contradicts `split_file`"),
         ("ignore_unlisted", ignore_unlisted, split_files, "goes with `split_file`"),
@@ -147,10 +166,20 @@ def convert(
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
-    images = Path(images)
-    set_name = name or images.resolve().name
+    scenes = [images] if isinstance(images, Path | str) else list(images)
+    if tile is None and len(scenes) != 1:
+        raise DataError(f"{len(scenes)} paths: give one folder, or cut scenes with `tile`")
+    if tile is not None:
+        scenes = find_scenes(scenes, tile)
+    images = Path(scenes[0]) if len(scenes) == 1 else common_folder(scenes)
+    set_name = name or (images.stem if images.is_file() else images.resolve().name)
     divided_anew = resplit or bool(split_files)
-    if labels:
+    dataset = find_dataset(name) if name else None
+    rule, notes = _catalogue_rule(dataset, bands).override(bands, limits, nodata), []
+    if tile is not None:
+        rule, notes = measure_scenes(scenes, rule)
+        listing = list_tiles(scenes, tile, rule)
+    elif labels:
         listing = read_label_csv(
             images,
             labels,
@@ -160,13 +189,18 @@ def convert(
             ignore=ignore,
             resplit=divided_anew,
         )
+    elif unlabelled:
+        listing = read_unlabelled(images, ignore)
     else:
         listing = read_class_folders(images, class_level, ignore, divided_anew)
     try:
-        check_names(set_name, listing.classes)
+        check_name(set_name)
+        if not unlabelled:
+            check_classes(listing.classes)
     except ValueError as error:
         raise DataError(f"{images}: {error}: rename it, or name the set with `dataset`") from error
-    dataset = check_against(listing, name) if name else None
+    if dataset:
+        check_against(listing, dataset)
     findings = _audit_listing(listing, dataset)
     if limit_to is not None:
         limit(listing, limit_to, seed)
@@ -176,10 +210,12 @@ def convert(
     else:
         made = division.apply(listing, images, seed)
     _check_shots(listing, shots)
-    is_training = listing.table["split"] == "train"
-    training, others = (list(listing.table.loc[own, "path"]) for own in (is_training, ~is_training))
-    rule = _catalogue_rule(dataset, bands).override(bands, limits, nodata)
-    rule, notes = measure(training, rule, workers, others)
+    if tile is None:
+        training = listing.table["split"] == "train"
+        paths, others = (list(listing.table.loc[own, "path"]) for own in (training, ~training))
+        rule, notes = measure(paths, rule, workers, others)
+    else:
+        made |= {"tile": tile, "scenes": len(scenes)}
     listing.notes += notes
     options = {
         "name": set_name,
@@ -228,59 +264,6 @@ def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None
     for name, value, effective, why in parameters:
         if value and not effective:
             raise SettingError(name, why, value)
-
-
-@dataclass(frozen=True)
-class _Division:
-    """How a user wants images divided; `None` where nothing was said."""
-
-    train_fraction: float | None
-    val_fraction: float | None
-    per_class: int | None
-    folds: int | None
-    fold: int | None
-    group: str | None
-
-    @property
-    def _plan(self) -> SplitPlan:
-        given = {"train": self.train_fraction, "val": self.val_fraction, "fold": self.fold}
-        given = {name: value for name, value in given.items() if value is not None}
-        return SplitPlan(per_class=self.per_class, folds=self.folds, **given)
-
-    def check(self) -> None:
-        self._plan.check()
-        other = "folds" if self.folds else "per_class"
-        if self.train_fraction is not None and (self.folds or self.per_class):
-            what = f"contradicts `{other}`, another kind of split: give one of them"
-            raise SettingError("train_fraction", what, self.train_fraction)
-        if self.fold is not None and not self.folds:
-            raise SettingError("fold", "goes with `folds`", self.fold)
-
-    def refuse(self, why: str, *allowed: str) -> None:
-        """Raises `SettingError` with `why` for the first thing that was asked for."""
-        for name, value in vars(self).items():
-            if value is not None and name not in allowed:
-                raise SettingError(name, why, value)
-
-    def apply(self, listing: Listing, images: Path, seed: int) -> dict:
-        """Fills `split`, or keeps what is there; returns what the card keeps of it."""
-        groups = read_groups(listing, self.group) if self.group else None
-        facts = {"group": self.group} if self.group else {}
-        if not listing.split_by:
-            assign_splits(listing, self._plan, seed, groups)
-            return self._plan.facts() | facts
-        counts = listing.table["split"].value_counts()
-        shown = ", ".join(f"{split} {count}" for split, count in counts.items())
-        why = (
-            f"contradicts the splits that {images} has already ({shown}): leave it out, or give "
-            "`resplit=True` to divide all images anew"
-        )
-        takes_val = bool(self.val_fraction) and "val" not in counts
-        allowed = ("val_fraction",) * ("val" not in counts) + ("group",) * takes_val
-        self.refuse(why, *allowed)
-        val = self.val_fraction if takes_val else 0.0
-        keep_splits(listing, val, seed, groups)
-        return listing.split_by | ({"val_fraction": val} | facts if takes_val else {})
 
 
 def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:

@@ -18,7 +18,7 @@ from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
-from tfrecords_tools.records.card import CARD_NAME, Card, open_records
+from tfrecords_tools.records.card import CARD_NAME, Card, open_records, refuse_unlabelled
 from tfrecords_tools.splitting import draws
 from tfrecords_tools.write import Writer
 
@@ -120,6 +120,7 @@ def write_subset(
         raise SettingError("fraction", "or `shots` is given, one of the two", (fraction, shots))
     size = Size(fraction, shots)
     card = open_records(records)
+    refuse_unlabelled(records, card)
     shards = [str(records / shard.file) for shard in card.splits["train"].shards]
     dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
     with progress_bar(f"choosing from {card.name}", card.splits["train"].examples) as advance:

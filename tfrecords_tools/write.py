@@ -24,6 +24,7 @@ from tfrecords_tools.records.card import CARD_NAME, SPLITS, Card, Shard, Split
 from tfrecords_tools.records.encode import encode_all
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.sources.split_files import FOLDS, write_folds
+from tfrecords_tools.sources.tiles import read_tiles
 from tfrecords_tools.splitting.splits import check_splits
 
 EXAMPLES_PER_SHARD = 2048
@@ -52,8 +53,8 @@ def write_records(
     `audit.csv` (what was noticed about labels and exact duplicates on the way).
 
     Examples of a split are shuffled by the seed before they are cut into shards, so that every
-    shard holds all classes. The same listing, seed and library versions give the same bytes,
-    whatever the number of workers.
+    shard holds all classes. Tiles stay in order: a scene is read once, from above. The same
+    listing, seed and library versions give the same bytes, whatever the number of workers.
 
     Args:
         listing: images whose `split` is filled.
@@ -76,14 +77,15 @@ def write_records(
     out = Path(out)
     refuse_existing(out, overwrite)
     check_splits(listing)
-    rows = in_record_order(listing.table, seed)
+    rows = in_record_order(listing, seed)
+    sources = read_tiles(rows, listing.tile, rule) if listing.tile else rows["path"]
     workers = workers or os.cpu_count() or 1
     check = PixelCheck(listing.classes)
     with new_folder(out, overwrite) as folder:
         bad: list[tuple[str, str]] = []
         writer = Writer(folder, len(listing.classes), encoding)
         with progress_bar(f"converting {name}", len(rows)) as advance:
-            images = encode_all(list(rows["path"]), size, encoding, workers, rule)
+            images = encode_all(sources, size, encoding, workers, rule)
             for row, image in zip(rows.itertuples(), images, strict=True):
                 if isinstance(image, StoredImage):
                     writer.add(row.split, row.id, row.labels, image)
@@ -164,11 +166,14 @@ def write_card(
     return card
 
 
-def in_record_order(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The rows split by split, each split in an order that the seed decides."""
-    parts = []
+def in_record_order(listing: Listing, seed: int) -> pd.DataFrame:
+    """The rows split by split, each split in an order that the seed decides, but for tiles."""
+    table, parts = listing.table, []
     for number, split in enumerate(SPLITS):
         part = table[table["split"] == split]
+        if listing.tile:
+            parts.append(part)
+            continue
         order = np.random.default_rng([seed, number]).permutation(len(part))
         parts.append(part.iloc[order])
     return pd.concat(parts)

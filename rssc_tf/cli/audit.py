@@ -33,6 +33,9 @@ def command(
     label_separator: LabelSeparator = None,
     class_level: ClassLevel = None,
     ignore: Ignore = None,
+    unlabelled: Annotated[
+        bool, Option("--unlabelled", help="Images without labels, in folders of any kind.")
+    ] = False,
     label_cap: Annotated[
         int | None, Option(min=1, help="Most labels an image may have; else the catalogue's.")
     ] = None,
@@ -58,6 +61,7 @@ def command(
         ("label_column", label_column, labels, "goes with `labels`"),
         ("label_separator", label_separator, labels, "goes with `labels`"),
         ("class_level", class_level, not labels, "is for class folders, not `labels`"),
+        ("unlabelled", unlabelled, not (labels or class_level), "contradicts labels"),
     )
     if out:
         refuse_existing(out, overwrite)
@@ -73,6 +77,7 @@ def command(
         ignore=ignore or (),
         label_column=label_column or (),
         label_separator=label_separator,
+        unlabelled=unlabelled,
     )
     console = Console()
     for report in reports:

@@ -9,7 +9,9 @@ from typer import Argument, Option
 from rssc_tf.cli.export_flags import Trust
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
-app = typer.Typer(help="Measure the input stream, the training step, the conversion, a server.")
+app = typer.Typer(
+    help="Measure the stream, the training step, eight views, the conversion, a server."
+)
 
 _Rounds = Annotated[int, Option(min=1, help="How often each variant is timed, in turn.")]
 _Seconds = Annotated[float, Option(min=0.01, help="Length of one timing.")]
@@ -58,6 +60,24 @@ def bench_train(
 
     arguments = (backbone, image_size, batch_size, precisions, rounds, seconds)
     _show(bench_train(target, *arguments), json_file)
+
+
+@app.command("views")
+def bench_views(
+    target: Annotated[Path, Option(help="Record folder.")],
+    backbone: Annotated[str, Option(help="As in train; random weights.")] = "mobilenet_v2",
+    image_size: Annotated[
+        int | None, Option(min=8, help="Side the backbone sees; the crop by default.")
+    ] = None,
+    rounds: _Rounds = 5,
+    seconds: _Seconds = 3.0,
+    json_file: _Json = None,
+) -> None:
+    """Eight views of an image against Keras's predict on as many images."""
+    import_tensorflow()
+    from rssc_tf.bench.views import bench_views
+
+    _show(bench_views(target, backbone, image_size, rounds, seconds), json_file)
 
 
 @app.command("convert")

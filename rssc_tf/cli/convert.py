@@ -1,4 +1,4 @@
-"""Turn class folders, or images with a label file, into TFRecords."""
+"""Turn class folders, images with a label file or without labels, or scenes, into TFRecords."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,10 @@ _IN_A_TABLE = 24  # classes; more are printed in columns
 
 
 def command(
-    images: Annotated[str, Argument(help="Class folders, images with --labels, or tfds:NAME.")],
+    images: Annotated[
+        list[str],
+        Argument(help="Class folders, images with --labels, tfds:NAME; scenes with --tile."),
+    ],
     out: Annotated[Path, Option(help="Record folder to make.")],
     dataset: Annotated[
         str | None, Option(help="Name in the card; one that `datasets` knows is checked.")
@@ -34,6 +37,13 @@ def command(
     labels: Annotated[
         list[Path] | None,
         Option(help="CSV or TSV: 0/1 columns, one column of classes or of tags; several."),
+    ] = None,
+    unlabelled: Annotated[
+        bool, Option("--unlabelled", help="Images without labels, in folders of any kind.")
+    ] = False,
+    tile: Annotated[
+        int | None,
+        Option(help="Cut scenes (GeoTIFF and more) into unlabelled tiles of this side in pixels."),
     ] = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
@@ -100,10 +110,12 @@ def command(
 
     numbers = parse_numbers("shots", shots, int, "1,5,10,20")
     card = convert(
-        images,
+        images if len(images) > 1 else images[0],
         out,
         name=dataset,
         labels=labels,
+        unlabelled=unlabelled,
+        tile=tile,
         label_column=label_column or (),
         label_separator=label_separator,
         class_level=class_level,
@@ -136,10 +148,12 @@ def command(
         table.add_row(name, str(split.examples), str(len(split.shards)), size_mb)
     console = Console()
     console.print(table)
-    _print_classes(card, console)
+    if card.labelled:
+        _print_classes(card, console)
     sizes = ", ".join(f"{count} of {size}" for size, count in list(card.sizes.items())[:5])
     more = ", ..." if len(card.sizes) > 5 else ""
-    print(f"{len(card.classes)} classes; stored as {card.encoding}: {sizes}{more}")
+    classes = f"{len(card.classes)} classes" if card.labelled else "no labels"
+    print(f"{classes}; stored as {card.encoding}: {sizes}{more}")
     print(f"{card.made['copied']} copied untouched, {card.made['encoded']} re-encoded")
     for note in card.made["notes"]:
         print(printable(f"note: {as_flags(note)}"))

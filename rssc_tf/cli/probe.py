@@ -76,9 +76,11 @@ def command(
     from rssc_tf.probing.probe import check_settings, probe, write_probes
     from rssc_tf.records import Records
     from tfrecords_tools.common.atomic import refuse_existing
+    from tfrecords_tools.records.card import refuse_unlabelled
 
     check_settings(method, protocol, c, k, seed)
     records = Records(target)
+    refuse_unlabelled(records.path, records.card)
     encoder = open_encoder(
         weights,
         records,

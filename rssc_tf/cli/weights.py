@@ -53,7 +53,8 @@ def list_weights(
     typer.echo(
         "* not yet fetched by us\n"
         "Weights for three bands only: what needs more bands, or radar, is not listed.\n"
-        "All facts: rssc-tf weights show NAME. In train, probe and compare: --weights NAME."
+        "All facts: rssc-tf weights show NAME. In train, probe and compare: --weights NAME.\n"
+        "Which suits your images: rssc-tf rank --target RECORDS --weights NAME,NAME,..."
     )
 
 
@@ -97,10 +98,12 @@ def fetch_weights(
     """Brings weights to this machine, for when it is offline, and checks them."""
     rows = [_row(name) for name in names]
     import_tensorflow()
+    from rssc_tf.weights.importer import say_licence
     from rssc_tf.weights.initial import open_weights
     from rssc_tf.weights.source import Source
 
     for row in rows:
+        say_licence(row.name, row.licence)
         path = Source(row.name, row=row).file()
         if path is None:  # its library keeps what it downloads
             open_weights(row.name)
@@ -200,13 +203,14 @@ def inspect_weights(
     import_tensorflow()
     from rssc_tf.weights.inspection import dropped_lines, inspect_file
     from rssc_tf.weights.source import find_source
-    from tfrecords_tools.common.errors import DataError
+    from tfrecords_tools.common.errors import DataError, as_flags
     from tfrecords_tools.common.names import printable
 
-    path = find_source(file).file()
+    source = find_source(file)
+    path = source.file()
     if path is None:
         raise DataError(f"{file} has no file: its library keeps it")
-    found = inspect_file(path, backbone, prefix)
+    found = inspect_file(path, backbone, prefix, source.row)
     typer.echo(f"{path}: {found.kind}, {path.stat().st_size / 1e6:.1f} MB, sha256 {found.sha256}")
     if found.row:
         typer.echo(f"known as {found.row.name}: rssc-tf weights show {found.row.name}")
@@ -225,4 +229,4 @@ def inspect_weights(
     mode = imported.metadata["normalization"] or "its own"
     typer.echo(f"normalisation: {mode} ({found.reason()})")
     for note in found.notes:
-        typer.echo(f"note: {printable(note)}")
+        typer.echo(f"note: {printable(as_flags(note))}")

@@ -25,7 +25,7 @@ from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.records.card import Card, open_records
+from tfrecords_tools.records.card import Card, open_records, refuse_unlabelled
 from tfrecords_tools.subset import Size, training_share
 
 
@@ -137,6 +137,9 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
     begun = begin(out, grid.draws, grid.tune)
     source = grid.settings.get("source")
     source_card = open_records(Path(source)) if source and source != OWN else None
+    regimes = [get_regime(strategy) for strategy in grid.strategies]
+    if source_card and any(regime.source_round and regime.labels for regime in regimes):
+        refuse_unlabelled(source, source_card)
     cells = []
     for records, card in _targets(grid).items():
         sizes = [Size(fraction=fraction) for fraction in grid.fractions]
@@ -160,6 +163,7 @@ def _targets(grid: Grid) -> dict[str, Card]:
     targets: dict[str, Card] = {}
     for records in grid.targets:
         card = open_records(Path(records))
+        refuse_unlabelled(records, card)
         if "train" not in card.splits:
             raise DataError(f"{records} has no training split: convert with `train_fraction`")
         if "test" not in card.splits:

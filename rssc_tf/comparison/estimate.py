@@ -129,11 +129,8 @@ def _looked_at(config: Settings, records: Records) -> int:
     """How many images a run is evaluated on, after each epoch and in the end."""
     if not get_regime(config.strategy).labels:
         return config.epochs * min(WATCHED, records.splits["train"])
-    return sum(
-        count * (config.epochs if name == "val" else 1)
-        for name, count in records.splits.items()
-        if name != "train"
-    )
+    after_epochs = config.epochs * records.splits.get("val", 0)
+    return after_epochs + config.views * records.splits[records.evaluated]
 
 
 def measure(config: Settings, records: Records) -> Cost:

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,19 @@ from PIL import Image
 from rssc_tf.cache import cache_folder
 from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.regimes import get_regime
-from rssc_tf.tasks import SINGLE_LABEL
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.convert import convert
-from tfrecords_tools.records.card import CARD_NAME, read_card
+from tfrecords_tools.records.card import CARD_NAME
+
+if TYPE_CHECKING:
+    from rssc_tf.comparison.outcomes import Group
 
 STRATEGIES = ("scratch", "in-domain", "imagenet", "dap")
+SEEDS = 3
+RECIPE = "strong"
 
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
@@ -36,9 +41,6 @@ SETTINGS = {
     "batch_size": 16,
     "epochs": 10,
     "source_epochs": 3,
-    "schedule": "cosine",
-    "source_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
 }
 
 
@@ -77,49 +79,62 @@ def demo_settings() -> dict:
 
 @writes_to("out")
 def run_demo(out: Path, overwrite: bool = False) -> None:
-    """Draws two sets of scenes, converts them, trains four regimes, exports the best, predicts.
+    """Draws two sets of scenes, converts them, compares four regimes over seeds, exports the best,
+    predicts.
 
     Args:
-        out: folder for the runs, the export and the pictures.
+        out: folder for the comparison, the export and the pictures.
         overwrite: replace it.
 
     Raises:
         RsscError: `out` exists.
     """
+    from rssc_tf.comparison.grid import Grid
+    from rssc_tf.comparison.outcomes import read_study
+    from rssc_tf.comparison.report.page import REPORT, write_report
+    from rssc_tf.comparison.runner import compare
     from rssc_tf.evaluation.plots import plot_contact_sheet
     from rssc_tf.exporting import export
     from rssc_tf.predict import predict_files
     from rssc_tf.runs import load_run
-    from rssc_tf.settings import Settings
-    from rssc_tf.training.stages import run_regime
 
     started = time.monotonic()
     with new_folder(out, overwrite):
         pass
     settings = demo_settings()
+    target = settings.pop("target")
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
-    results, skipped = {}, {}
-    for strategy in STRATEGIES:
-        print(f"--- {strategy}: {get_regime(strategy).summary}")
-        try:
-            config = Settings(strategy=strategy, **settings)
-            results[strategy] = run_regime(config, out / "runs" / strategy)
-        except RsscError as error:
-            if get_regime(strategy).pretraining != "imagenet":
-                raise
-            skipped[strategy] = str(error)  # no ImageNet weights to be had: said in the table
-    best = max(results, key=lambda name: results[name][SINGLE_LABEL.headline])
-    print(f"--- export of the best, {best}")
-    export(load_run(out / "runs" / best), out / "export")
+    strategies, missing = _possible(settings["backbone"])
+    comparison = out / "comparison"
+    grid = Grid((target,), strategies, seeds=SEEDS, recipes=(RECIPE,), settings=settings)
+    compare(grid, comparison, command="rssc-tf demo")
+    verdict = write_report(comparison)
+    found = read_study(comparison).targets[0].main
+    best = found.runs[found.best][0].folder
+    print(f"--- export of the best, {found.best}")
+    export(load_run(best), out / "export")
     _predict_some(predict_files, out, best)
     _draw_scene(out / "scene.png")
-    _print_table(results, skipped, settings)
+    _print_table(found, missing, settings)
+    print(verdict)
     minutes = (time.monotonic() - started) / 60
     print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
-    print(f"Look at {out}/scenes.png and {out}/runs/{best}/confusion.png")
+    print(f"Look at {comparison / REPORT} and {out}/scenes.png")
     print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
     print(f"        rssc-tf serve {out}/export")
     print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
+
+
+def _possible(backbone: str) -> tuple[tuple[str, ...], str]:
+    """The regimes whose weights are to be had, and why the others' are not."""
+    from rssc_tf.weights.initial import initialise
+
+    try:
+        initialise(backbone, "imagenet", None, None)
+    except RsscError as error:
+        plain = (name for name in STRATEGIES if get_regime(name).pretraining == "random")
+        return tuple(plain), str(error)
+    return STRATEGIES, ""
 
 
 def _image_folder(name: str) -> Path:
@@ -132,9 +147,9 @@ def _examples(name: str) -> dict[str, list[Path]]:
     return {folder.name: sorted(folder.iterdir())[:6] for folder in folders}
 
 
-def _predict_some(predict_files, out: Path, best: str) -> None:
+def _predict_some(predict_files, out: Path, run: Path) -> None:
     """The exported model on one test image of every class, as a user would call it."""
-    tested = pd.read_parquet(out / "runs" / best / "predictions.parquet").groupby("label").first()
+    tested = pd.read_parquet(run / "predictions.parquet").groupby("label").first()
     files = [_image_folder("target") / name for name in tested["id"]]
     table = predict_files(out / "export", files)
     write_csv(table, out / "predictions.csv")
@@ -153,23 +168,22 @@ def _draw_scene(file: Path) -> None:
     Image.fromarray(pixels).save(file)
 
 
-def _print_table(results: dict[str, dict], skipped: dict[str, str], settings: dict) -> None:
+def _print_table(found: "Group", missing: str, settings: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rssc_tf.evaluation.metrics import intervals
+    from rssc_tf.evaluation.metrics import display_name
 
-    first = next(iter(results.values()))
-    train = read_card(Path(settings["target"])).splits["train"].examples
+    run = next(found.all_runs())
     print(
-        f"{train} labelled scenes for training, {first['examples']} for the test; "
-        f"{settings['backbone']} at {settings['image_size']} px"
+        f"{found.train_images} labelled scenes for training, {len(run.labels)} for the test; "
+        f"{settings['backbone']} at {settings['image_size']} px, {SEEDS} seeds"
     )
-    rows = intervals(SINGLE_LABEL).values()
-    table = Table("regime", *(f"{row.written} %" for row in rows))
+    table = Table("regime", f"{display_name(found.metric)} %", "± over seeds")
     for name in STRATEGIES:
-        if name in results:
-            table.add_row(name, *(f"{100 * results[name][row.name]:.1f}" for row in rows))
+        if name in found.runs:
+            scores = [100 * one.row[found.metric] for one in found.runs[name].values()]
+            table.add_row(name, f"{np.mean(scores):.1f}", f"{np.std(scores, ddof=1):.1f}")
         else:
-            table.add_row(name, "-", skipped[name])
+            table.add_row(name, "-", missing)
     Console().print(table)

@@ -23,7 +23,7 @@ from rssc_tf.records import Records
 from rssc_tf.tasks import task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.records.card import CARD_NAME, Card, read_card
+from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_unlabelled
 
 _BATCH = 64  # views
 
@@ -113,6 +113,7 @@ def evaluate_run(
     """
     check_views(views)
     card = records.card
+    refuse_unlabelled(records.path, card)
     own = is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
     if tune_thresholds:
         _check_tunable(records, own)
@@ -212,6 +213,7 @@ def _calibrated_scores(
 
 def same_classes(card: Card, trained: Card, records: Path) -> None:
     """Raises `DataError` unless `records` have the task and classes that a model was trained on."""
+    refuse_unlabelled(records, card)
     if (card.task, card.classes) != (trained.task, trained.classes):
         odd = sorted(set(card.classes) ^ set(trained.classes)) or [card.task]
         raise DataError(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rssc_tf.evaluation.prediction import Forward
 
-_BATCH = 64  # views
+VIEWS_AT_ONCE = 64  # in a batch
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
 
 
@@ -83,7 +83,7 @@ def compute(
     as of `extract_features`."""
     from pipelines.records import explain_damage
 
-    batch = _BATCH // views
+    batch = VIEWS_AT_ONCE // views
     batches = records.split(split, batch, ids=True)
     examples = min(records.splits[split], most or sys.maxsize)
     batches = batches.take(-(-examples // batch))

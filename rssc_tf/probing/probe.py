@@ -20,6 +20,7 @@ from rssc_tf.records import Records
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.records.card import refuse_unlabelled
 
 METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
 
@@ -83,6 +84,7 @@ def probe(
     """
     check_settings(method, protocol, c, k, seed)
     card, folder = records.card, records.path
+    refuse_unlabelled(folder, card)
     if "train" not in card.splits:
         raise DataError(f"{folder} has no training split: convert with `train_fraction` above 0")
     tested = next((name for name in ("test", "val") if name in card.splits), None)

@@ -22,6 +22,7 @@ from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags
+from tfrecords_tools.records.card import refuse_unlabelled
 
 
 def rank(
@@ -68,6 +69,7 @@ def rank(
         if value < least:
             raise SettingError(name, f"is at least {least}", value)
     check_views(views)
+    refuse_unlabelled(records.path, records.card)
     splits = _splits(records)
     sizes = sizes_of(records.card, shots, labels)
     methods = tuple(PROBES) if method == "both" else (method,)

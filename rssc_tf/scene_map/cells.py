@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rssc_tf.scene_map.blend import Blend
-from rssc_tf.scene_map.scene import Scene
 from rssc_tf.scene_map.windows import Axis
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.imaging.scene import Scene
 
 _BATCH = 32  # windows, at most
 _BATCH_PIXELS = 1 << 24  # and pixels, at most (48 MiB)

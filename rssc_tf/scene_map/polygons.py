@@ -9,10 +9,10 @@ from rasterio.errors import RasterioError
 from rasterio.features import shapes
 from rasterio.warp import transform_geom
 
-from rssc_tf.compat import gdal_error
 from rssc_tf.scene_map.palette import Legend
-from rssc_tf.scene_map.scene import Scene
+from tfrecords_tools.common.compat import gdal_error
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.imaging.scene import Scene
 
 _DIGITS = 7  # of a degree: a centimetre
 _WGS84 = "OGC:CRS84"  # longitude first, as RFC 7946 has it

@@ -16,7 +16,6 @@ from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.paths import plan_files
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
-from rssc_tf.scene_map.scene import Scene, open_scene
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
@@ -24,6 +23,7 @@ from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.imaging.bands import Band
 from tfrecords_tools.imaging.rule import Limit
+from tfrecords_tools.imaging.scene import Scene, open_scene
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
 

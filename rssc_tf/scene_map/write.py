@@ -11,7 +11,7 @@ from rasterio import Affine
 
 from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.raster import RowWriter, new_raster
-from rssc_tf.scene_map.scene import Scene
+from tfrecords_tools.imaging.scene import Scene
 
 
 @contextmanager

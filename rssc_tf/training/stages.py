@@ -45,7 +45,13 @@ from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_replaced
+from tfrecords_tools.records.card import (
+    CARD_NAME,
+    Card,
+    read_card,
+    refuse_replaced,
+    refuse_unlabelled,
+)
 from tfrecords_tools.records.shards import check_shards
 
 
@@ -79,12 +85,15 @@ def run_regime(
     out = Path(out)
     regime = get_regime(config.strategy)
     target = _open(config.target)
+    refuse_unlabelled(target.path, target.card)
     source = _open(config.source_records) if regime.source_round else None
-    if source is not None and regime.labels and source.task != target.task:
-        raise RsscError(
-            f"source {config.source} is {source.card.task}, target {config.target} is "
-            f"{target.card.task}: both must have the same task"
-        )
+    if source is not None and regime.labels:
+        refuse_unlabelled(source.path, source.card)
+        if source.task != target.task:
+            raise RsscError(
+                f"source {config.source} is {source.card.task}, target {config.target} is "
+                f"{target.card.task}: both must have the same task"
+            )
     asked = config
     config = resolve(asked, asked.image_size or _default_size(asked, target.card, out, overwrite))
     if config.deterministic:
@@ -159,10 +168,6 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
         return crop
     regime = get_regime(config.strategy)
     return default_size(crop, config.backbone, regime.pretraining, config.weights)
-
-
-def _test_split(records: Records) -> str:
-    return next(split for split in ("test", "val", "train") if split in records.splits)
 
 
 def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
@@ -311,7 +316,7 @@ def _evaluate(
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        split, model = split or _test_split(records), trained or load_model(folder)
+        split, model = split or records.evaluated, trained or load_model(folder)
         metrics = evaluate_run(model, records, split, folder, views=config.views)
         cluster.barrier()
         return metrics

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlparse
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from rssc_tf.cache import cache_folder, check_seal, say_damaged, seal
@@ -104,10 +105,17 @@ def _scheme(url: str) -> str:
 
 def _download(entry: Downloadable, aside: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
     with (
         urllib.request.urlopen(entry.url, timeout=_TIMEOUT) as response,
         open(aside, "wb") as file,
-        Progress(*columns, TransferSpeedColumn(), transient=True) as progress,
+        Progress(
+            *columns,
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as progress,
     ):
         if _scheme(response.geturl()) != _scheme(entry.url):
             raise ValueError(f"it leads to {response.geturl()}, which is not {_scheme(entry.url)}")

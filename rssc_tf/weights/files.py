@@ -7,6 +7,7 @@ root attribute `rssc_tf`: JSON with what a later run must know to use the weight
 import hashlib
 import io
 import json
+import re
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,7 +40,9 @@ _SAID = {
     "normalization": lambda said: said in (None, *MODES),
     "padding": lambda said: said in (None, "symmetric"),
 }
-_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
+# How Hugging Face's libraries name the files of a checkpoint in several pieces.
+_PIECE = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
 
 
 def sha256_of(path: Path) -> str:
@@ -92,8 +95,8 @@ def check_file(path: Path) -> str:
         return "safetensors"
     if head.lstrip().startswith(b"{"):
         raise DataError(
-            f"{path}: is JSON, the index of a checkpoint in several pieces or a configuration: "
-            "save the model in one piece, and give that file"
+            f"{path}: is JSON: the index of a checkpoint in several pieces, a configuration, or a "
+            "server's error; give the file of a model that was saved in one piece"
         )
     if head[0] == 0x80:  # The PROTO opcode, with which every pickle since protocol 2 begins.
         return "torch"
@@ -101,6 +104,16 @@ def check_file(path: Path) -> str:
         f"{path}: is neither HDF5 nor safetensors nor a PyTorch checkpoint nor a .keras file "
         f"(it begins with {head[:8]!r})"
     )
+
+
+def refuse_piece(path: Path) -> None:
+    """Raises `DataError` for one of several files of a checkpoint: the rest is not there."""
+    piece = _PIECE.search(path.name)
+    if piece and int(piece[2]) > 1:
+        raise DataError(
+            f"{path}: is piece {int(piece[1])} of {int(piece[2])} of a checkpoint: save it whole, "
+            "with `save_pretrained(..., max_shard_size='100GB')`"
+        )
 
 
 def _zip_kind(path: Path) -> str:

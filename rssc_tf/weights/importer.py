@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from rssc_tf.models.backbones import Backbone, get_backbone
 from rssc_tf.models.normalization import MODES, Normalization
@@ -28,7 +29,7 @@ from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.names import printable
 
 
@@ -165,7 +166,11 @@ def _from_tensors(
         if entry is None:
             _warn_of_activation(path, name)
     model = build(get_backbone(name), layouts.padding_of(name))
-    matched = layouts.match(path, tensors, name, model, prefix)
+    try:
+        matched = layouts.match(path, tensors, name, model, prefix)
+    except DataError:
+        _refuse_other(path, tensors, name)
+        raise
     layouts.assign(matched)
     metadata = {"backbone": name, "padding": matched.layout.padding}
     heads = {part for tensor in matched.dropped for part in tensor.split(".")}
@@ -174,6 +179,18 @@ def _from_tensors(
         metadata |= {"pretraining": "ssl", "normalization": by_name("swav/resnet50").normalization}
     assumed = Normalization.from_mode(matched.layout.normalization)
     return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
+
+
+def _refuse_other(path: Path, tensors: dict[str, np.ndarray], name: str) -> None:
+    """Where tensors do not fit because they are of another backbone: says of which."""
+    try:
+        other = guess(path, tensors)
+    except DataError:
+        return
+    if other != name and not (vit_name(name) and vit_name(other)):  # these say it themselves
+        raise DataError(
+            f"{path}: its tensors are those of {other}, not of {name}: use `backbone='{other}'`"
+        ) from None
 
 
 def _warn_of_activation(path: Path, name: str) -> None:

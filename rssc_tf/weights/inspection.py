@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rssc_tf.weights.importer import TENSORS, Imported, build, import_file
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.table import by_sha256
 from rssc_tf.weights.torch_file import is_state
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.names import printable
 
 _KINDS = {
@@ -58,19 +59,24 @@ class Inspection:
         return "a guess, see below" if guessed else "the file says so, or what is in it"
 
 
-def inspect_file(path: Path, backbone: str | None = None, prefix: str | None = None) -> Inspection:
+def inspect_file(
+    path: Path,
+    backbone: str | None = None,
+    prefix: str | None = None,
+    known: Weights | None = None,
+) -> Inspection:
     """Looks at a file as an import would, and writes nothing.
 
     Args:
         path: of the file.
-        backbone, prefix: as of `import_file`.
+        backbone, prefix, known: as of `import_file`.
 
     Raises:
         DataError: there is no such file, or it is damaged or no file of weights.
     """
     kind = check_file(path)
     sha256 = sha256_of(path)
-    found = Inspection(_KINDS[kind], sha256, by_sha256(sha256))
+    found = Inspection(_KINDS[kind], sha256, known or by_sha256(sha256))
     try:
         if kind in TENSORS:
             tensors = TENSORS[kind](path)
@@ -80,7 +86,7 @@ def inspect_file(path: Path, backbone: str | None = None, prefix: str | None = N
             _compare(path, tensors, found, prefix)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            found.imported = import_file(path, backbone, None, prefix)
+            found.imported = import_file(path, backbone, None, prefix, known)
         found.backbone = found.imported.metadata["backbone"]
         found.notes += [str(one.message).removeprefix(f"{path} ") for one in said]
     except RsscError as error:
@@ -98,7 +104,7 @@ def _contents(tensors: dict) -> str:
 def _compare(path: Path, tensors: dict, found: Inspection, prefix: str | None) -> None:
     """Notes everything that is missing: an import stops at the first."""
     model = build(get_backbone(found.backbone), layouts.padding_of(found.backbone))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(DataError):  # an import says both
         warnings.simplefilter("ignore")
         layouts.match(path, tensors, found.backbone, model, prefix, found.problems)
 

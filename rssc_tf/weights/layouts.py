@@ -249,7 +249,7 @@ def _refuse_parts(take: Taking, name: str, prefix: str) -> None:
         if tensor in take.used or tensor.endswith(f".{COUNTER}"):
             continue
         if tensor.startswith(prefix) and tensor.removeprefix(prefix).split(".")[0] in roots:
-            raise RsscError(
+            raise DataError(
                 f"{take.path}: {tensor} has no place in {name}: is this the checkpoint of a deeper "
                 "or wider architecture?"
             )

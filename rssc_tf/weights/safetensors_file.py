@@ -1,15 +1,12 @@
 """Checkpoints in the safetensors format, by its own library."""
 
-import re
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16
 import numpy as np
 
+from rssc_tf.weights.files import refuse_piece
 from tfrecords_tools.common.errors import DataError
-
-# How a checkpoint in several pieces names them.
-PIECE = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -20,12 +17,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """
     import safetensors
 
-    piece = PIECE.search(path.name)
-    if piece and int(piece[2]) > 1:
-        raise DataError(
-            f"{path}: is piece {int(piece[1])} of {int(piece[2])} of a checkpoint: save it whole, "
-            "with `save_pretrained(..., max_shard_size='100GB')`"
-        )
+    refuse_piece(path)
     try:
         with safetensors.safe_open(path, "np") as file:
             tensors = {name: _array(file, name) for name in file.keys()}  # noqa: SIM118

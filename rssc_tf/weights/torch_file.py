@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from rssc_tf.weights.files import refuse_piece
 from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import MIB, open_regular
@@ -37,6 +38,9 @@ _MOST_SIDES = 32
 # Bytes of tensors that are no plain piece of their storage, and so are copied: so many times the
 # file's, or this much.
 _MOST_COPIES, _ALWAYS = 4, 256 * MIB
+
+# What PyTorch asks for to make tensors of 8 bits or fewer: float8, and quantised ones.
+_NARROW = ("torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor")
 
 # What trainings call the states of an optimizer and its like; `optimized_model` is none.
 _STATES = re.compile(
@@ -99,8 +103,10 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         DataError: the file is truncated or damaged, names a class or function that a state dict
-            does not need (which is never called), or holds no tensor.
+            does not need (which is never called), holds no tensor, or tensors of 8 bits, or is one
+            of several pieces.
     """
+    refuse_piece(path)
     try:
         with open_regular(path) as file:
             is_zip = file.read(4) == b"PK\x03\x04"
@@ -114,6 +120,10 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Refused as refused:
+        if str(refused) in _NARROW:
+            raise DataError(
+                f"{path}: its tensors are stored in 8 bits or fewer: save them in float16"
+            ) from None
         raise DataError(
             f"{path}: refused: it asks for {refused}, which no set of weights needs; save only "
             "the model's state_dict()"

@@ -10,11 +10,11 @@ import pytest
 import rasterio
 
 from rssc_tf.cli import main
-from rssc_tf.scene_map.scene import open_scene
 from tests import tiny
 from tests.tfrecords_tools.imaging import kinds
 from tfrecords_tools.imaging.images import read_image
 from tfrecords_tools.imaging.rule import PLAIN
+from tfrecords_tools.imaging.scene import open_scene
 from tfrecords_tools.records.card import read_card
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]

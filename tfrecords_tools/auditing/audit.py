@@ -26,10 +26,15 @@ from tfrecords_tools.auditing.leaks import PixelCheck, read_examples
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.records.card import CARD_NAME, open_records
+from tfrecords_tools.records.card import CARD_NAME, MULTI, open_records
 from tfrecords_tools.sources.catalogue import compare, find_dataset, recognise
 from tfrecords_tools.sources.label_files import LabelFile, read_label_csv, read_label_tables
-from tfrecords_tools.sources.readers import MULTI, Listing, list_images, read_class_folders
+from tfrecords_tools.sources.readers import (
+    Listing,
+    list_images,
+    read_class_folders,
+    read_unlabelled,
+)
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.text_tables import TEXT_TABLES
 
@@ -44,7 +49,7 @@ class AuditedSet:
         name: of the folder.
         table: `id`, `labels`, `split` of the images that decode.
         classes: class names.
-        multi_label: whether the set is.
+        task: as in a card.
         prints: the fingerprints.
         read: gives the images of a report's thumbnails.
     """
@@ -52,7 +57,7 @@ class AuditedSet:
     name: str
     table: pd.DataFrame
     classes: list[str]
-    multi_label: bool
+    task: str
     prints: Fingerprints
     read: Read
 
@@ -70,6 +75,7 @@ def audit(
     ignore: Sequence[str] = (),
     label_column: Sequence[str] = (),
     label_separator: str | None = None,
+    unlabelled: bool = False,
 ) -> tuple[list[Report], dict[str, str | bytes]]:
     """Audits one thing, and compares it with another one.
 
@@ -82,8 +88,8 @@ def audit(
         dataset: name in the catalogue; else it is recognised by its labels.
         label_cap: most labels an image may have; else the catalogue's.
         workers: processes; all cores by default.
-        class_level, ignore, label_column, label_separator: how folders and label files are read,
-            as in `convert`.
+        class_level, ignore, label_column, label_separator, unlabelled: how folders and label files
+            are read, as in `convert`.
 
     Returns:
         One report a set, and where to read each image that a finding names, by id.
@@ -99,11 +105,10 @@ def audit(
         return [audit_label_files(folder, dataset, label_cap) for folder in folders], _reader({})
     report = Report(str(what), 0)
     reading = {"ignore": ignore}
-    reading |= (
-        {"label_column": label_column, "label_separator": label_separator}
-        if labels
-        else {"class_level": class_level}
-    )
+    if labels:
+        reading |= {"label_column": label_column, "label_separator": label_separator}
+    else:
+        reading |= {"unlabelled": True} if unlabelled else {"class_level": class_level}
     audited = _open(what, labels, split_files, report, dataset, label_cap, workers, reading)
     _add_pairs(audited, report)
     if against:
@@ -164,31 +169,27 @@ def _open(
         for name, value in asked.items():
             if value:
                 raise SettingError(name, f"has no effect: {what} holds records", value)
-        rows, classes, multi, sources = _open_records(what)
+        rows, classes, task, sources = _open_records(what)
         read = sources.read
     else:
-        listing = (
-            read_label_csv(what, labels, skip_bad=True, **(reading or {}))
-            if labels
-            else read_class_folders(what, **(reading or {}))
-        )
+        listing = _list(what, labels, **(reading or {}))
         if split_files:
             apply_split_files(listing, split_files, ignore_unlisted=True, ignore_missing=True)
-        rows, classes, multi = listing.table, listing.classes, listing.task == MULTI
+        rows, classes, task = listing.table, listing.classes, listing.task
         report.facts["notes"] = listing.notes
         sources = list(rows["path"])
         read = _reader(dict(zip(rows["id"], sources, strict=True)))
-        if listing.label_files and multi:
+        if listing.label_files and task == MULTI:
             _report_label_files(listing.label_files, report, dataset)
-        if dataset and (known := find_dataset(dataset)):
-            listing = Listing(rows, classes, listing.task)
+        if dataset and classes and (known := find_dataset(dataset)):
+            listing = Listing(rows, classes, task)
             report.findings += [
                 Finding("differs-from-catalogue", known.name, detail=line)
                 for line in compare(listing, known)
             ]
     report.images = len(rows)
-    report.facts |= {"classes": len(classes), "task": MULTI if multi else "single-label"}
-    if multi:
+    report.facts |= {"classes": len(classes), "task": task}
+    if task == MULTI:
         _report_labels(rows, classes, report, dataset, label_cap)
     prints, kept = [], []
     with progress_bar(f"auditing {what.name}", len(rows)) as advance:
@@ -202,7 +203,13 @@ def _open(
             advance()
     table = rows.iloc[kept].reset_index(drop=True)
     _report_images(table, classes, prints, report)
-    return AuditedSet(str(what), table, classes, multi, Fingerprints(prints), read)
+    return AuditedSet(str(what), table, classes, task, Fingerprints(prints), read)
+
+
+def _list(what: Path, labels: list[Path] | None, unlabelled: bool = False, **reading) -> Listing:
+    if labels:
+        return read_label_csv(what, labels, skip_bad=True, **reading)
+    return (read_unlabelled if unlabelled else read_class_folders)(what, **reading)
 
 
 class _Stored:
@@ -238,7 +245,7 @@ def _open_records(records: Path):
     card = open_records(records)
     rows = [(name, labels, split) for split, name, labels, _ in read_examples(records, card)]
     table = pd.DataFrame(rows, columns=["id", "labels", "split"])
-    return table, list(card.classes), card.multi_label, stored
+    return table, list(card.classes), card.task, stored
 
 
 def _report_label_files(files: list[LabelFile], report: Report, dataset: str | None) -> None:

@@ -36,7 +36,7 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 EXTENSIONS |= {".jp2", ".j2k", ".hdf", ".nc"}
 NO_DATA = "it has no valid pixel: all are nodata, transparent or not finite"
 MORE_PAGES = "of several pages the first is read: write bands as bands of one page"
-_UNSURE = 4  # bands up to which the first three are taken for red, green and blue
+UNSURE = 4  # bands up to which the first three are taken for red, green and blue
 
 # Half a photograph must be an error, whatever another library has set before us.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -183,13 +183,25 @@ def _finish_photograph(image: Image.Image) -> Picture:
     if not image.has_transparency_data:
         return Picture(image.convert("RGB"))
     rgba = np.asarray(image.convert("RGBA"))
-    valid = rgba[..., 3] > 0
-    if valid.all():
-        return Picture(Image.fromarray(np.ascontiguousarray(rgba[..., :3])))
+    return as_picture(rgba[..., :3], rgba[..., 3] > 0)
+
+
+def as_picture(rgb: np.ndarray, valid: np.ndarray, warning: str | None = None) -> Picture:
+    """A picture of which not all pixels are there.
+
+    Args:
+        rgb: uint8 `(h, w, 3)`.
+        valid: bool `(h, w)`.
+        warning: see `Picture`.
+
+    Raises:
+        BadImage: no pixel is valid.
+    """
     if not valid.any():
         raise BadImage(NO_DATA)
     filled = int(valid.size - valid.sum())
-    return Picture(Image.fromarray(fill_missing(rgba[..., :3], valid)), filled)
+    rgb = fill_missing(rgb, valid) if filled else np.ascontiguousarray(rgb)
+    return Picture(Image.fromarray(rgb), filled, warning)
 
 
 def _read_raster(
@@ -258,7 +270,7 @@ def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
         if not strict and not rule.bands:
             return Choice((1,), str(error))
         raise BadImage(str(error)) from error
-    if choice.doubt and count > _UNSURE and strict:
+    if choice.doubt and count > UNSURE and strict:
         raise BadImage(choice.doubt)
     return choice
 
@@ -291,9 +303,7 @@ def _finish(raster: Raster, rule: Rule) -> Picture:
             )
         pixels = to_uint8(pixels, ranges)
     rgb = np.moveaxis(np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels, 0, -1)
-    filled = int(valid.size - valid.sum())
-    rgb = fill_missing(rgb, valid) if filled else np.ascontiguousarray(rgb)
-    return Picture(Image.fromarray(rgb), filled, "; ".join(doubts) or None)
+    return as_picture(rgb, valid, "; ".join(doubts) or None)
 
 
 def describe_scaling(rule: Rule, dtype, bands: int) -> str:

@@ -5,7 +5,7 @@ bright as a beach. It is taken from a sample that the names decide, a grid of pi
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from tfrecords_tools.imaging.tiff import Tiff
 _IMAGES = 256  # of each kind of file name that are looked at
 _PHOTOGRAPHS = 32  # of those that are called JPEG, and are hardly ever anything else
 _PIXELS = 64  # along each side of the grid
+_OF_A_SCENE = 1 << 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,63 @@ def measure(
         rule = replace(rule, count=next(iter(counts)))
     if not deep:
         return rule, []
-    samples, notes, ranges = defaultdict(list), [], {}
-    for sample in map_chunks(partial(_sample_chunk, rule=rule), deep, workers):
-        if sample is not None:
-            samples[sample.kind].append(sample.values)
-    for kind, parts in sorted(samples.items()):
-        values = np.concatenate(parts, axis=1)
-        low, high = rule.range
-        if low.percentile or high.percentile:
-            try:
-                ranges[kind], _ = resolve(rule, values.dtype, len(values), lambda v=values: v)
-            except ValueError as error:
-                raise DataError(f"images of {kind}: {error}") from error
-        fill = find_fill(values)
-        if fill:
+    found = map_chunks(partial(_sample_chunk, rule=rule), deep, workers)
+    values, notes = _by_kind(found), []
+    for kind, part in values.items():
+        if fill := find_fill(part):
             notes.append(
                 f"{fill[1]:.0%} of the pixels of {kind} images are {fill[0]:g}, an end of their "
                 f"range: if that means nodata, say `nodata={fill[0]:g}`"
             )
-    return replace(rule, ranges=ranges), notes
+    return _with_ranges(rule, values), notes
+
+
+def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
+    """The same of scenes, each as a whole: its range is that of the tiles that it is cut into.
+
+    Raises:
+        DataError: a scene cannot be opened, or not with these bands; or as `measure`.
+    """
+    from tfrecords_tools.imaging.scene import open_scene  # needs the extra [geo]
+
+    samples, deep, counts, notes = [], [], set(), []
+    for path in paths:
+        with open_scene(path, rule=rule, strict=True) as scene:
+            counts.add(scene.count)
+            deep += [path] * scene.deep
+            try:
+                notes += filter(None, [scene.noticed_fill()])
+                values = scene.sample if scene.deep else None
+            except DataError:  # damage is told of the tiles that it is in
+                continue
+            if values is not None:
+                values = values[:, :: max(1, values.shape[1] // _OF_A_SCENE)].astype(np.float64)
+                samples.append(Sample(kind_of(scene.dtype, len(scene.bands)), values))
+    _refuse_idle(rule, deep, counts)
+    if rule.bands and rule.count is None and len(counts) == 1:
+        rule = replace(rule, count=next(iter(counts)))
+    return (_with_ranges(rule, _by_kind(samples)) if deep else rule), notes
+
+
+def _by_kind(samples: Iterable[Sample | None]) -> dict[str, np.ndarray]:
+    """The values of all samples of each kind, `(bands, n)`."""
+    parts = defaultdict(list)
+    for sample in samples:
+        if sample is not None and sample.values.size:
+            parts[sample.kind].append(sample.values)
+    return {kind: np.concatenate(parts[kind], axis=1) for kind in sorted(parts)}
+
+
+def _with_ranges(rule: Rule, values: dict[str, np.ndarray]) -> Rule:
+    """The rule with the range of each kind, where it is one of percentiles."""
+    ranges = {}
+    if any(limit.percentile for limit in rule.range):
+        for kind, part in values.items():
+            try:
+                ranges[kind], _ = resolve(rule, part.dtype, len(part), lambda v=part: v)
+            except ValueError as error:
+                raise DataError(f"images of {kind}: {error}") from error
+    return replace(rule, ranges=ranges)
 
 
 def refuse_idle(paths: Sequence[str], rule: Rule) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tfrecords_tools.imaging.header import read_header
 from tfrecords_tools.imaging.images import (
+    Picture,
     has_end_marker,
     hash_pixels,
     is_constant,
@@ -65,11 +66,18 @@ def store(path: Path, size: int, encoding: str = "jpeg", rule: Rule = PLAIN) -> 
         BadImage: the file cannot be read or decoded.
     """
     data, mask = read_files(path)
-    picture = read_image(data, rule, mask)
+    return store_picture(read_image(data, rule, mask), size, encoding, data)
+
+
+def store_picture(
+    picture: Picture, size: int, encoding: str = "jpeg", data: bytes | None = None
+) -> StoredImage:
+    """The same of an image that was read already; `data` is its file, where it has one."""
     image = picture.image
     constant = is_constant(image)
     target = (min(image.width, size), min(image.height, size))
-    copied = target == image.size and not picture.filled and _is_stored_form(data, encoding)
+    whole = target == image.size and not picture.filled
+    copied = whole and data is not None and _is_stored_form(data, encoding)
     missing = picture.filled / (image.width * image.height)
     if target != image.size:
         image = image.resize(target, Image.Resampling.BILINEAR)

@@ -21,6 +21,7 @@ from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 CARD_NAME = "dataset.json"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
+SINGLE, MULTI, UNLABELLED = TASKS = ("single-label", "multi-label", "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Shard:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its shards in order, and how many examples carry each class."""
+    """One split: its shards in order, and how many examples carry each class (`()` where none
+    has a label)."""
 
     shards: tuple[Shard, ...]
     class_counts: tuple[int, ...]
@@ -55,8 +57,8 @@ class Card:
 
     Attributes:
         name: str. Name of the dataset.
-        task: `"single-label"` or `"multi-label"`.
-        classes: class names, in label order.
+        task: of `TASKS`; `"unlabelled"` for images without labels.
+        classes: class names, in label order; `()` of images without labels.
         size: longest side of a stored image, in pixels: what `size` was.
         encoding: `"jpeg"` or `"png"`.
         sizes: `"HEIGHTxWIDTH" -> count` of the stored images.
@@ -87,7 +89,11 @@ class Card:
 
     @property
     def multi_label(self) -> bool:
-        return self.task == "multi-label"
+        return self.task == MULTI
+
+    @property
+    def labelled(self) -> bool:
+        return self.task != UNLABELLED
 
     @property
     def rule(self) -> Rule:
@@ -133,6 +139,15 @@ def refuse_replaced(records: Path, card: Card) -> None:
         raise DataError(f"{records} was replaced while it was read: start again")
 
 
+def refuse_unlabelled(records: Path, card: Card) -> None:
+    """For whatever needs labels: raises `DataError` where the records have none."""
+    if not card.labelled:
+        raise DataError(
+            f"{records} has no labels: convert images with labels, or take these as the source of "
+            "a self-supervised round"
+        )
+
+
 def is_signed(records: Path) -> bool:
     """Whether the card of a folder that `read_card` reads carries its own hash."""
     return "sha256" in read_json(Path(records) / CARD_NAME)
@@ -176,9 +191,13 @@ def read_card(records: Path) -> Card:
 
 def _check(card: Card) -> None:
     """The facts that everything else relies on; `ValueError` names what is wrong."""
-    check_names(card.name, card.classes)
-    if card.task not in ("single-label", "multi-label"):
+    if card.task not in TASKS:
         raise ValueError(f"unknown task {card.task!r}")
+    check_name(card.name)
+    if card.labelled:
+        check_classes(card.classes)
+    elif card.classes:
+        raise ValueError("it is unlabelled and has classes")
     if card.encoding not in ("jpeg", "png") or not _is_count(card.size, 1):
         raise ValueError("encoding or size are wrong")
     sizes = all(re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", size) for size in card.sizes)
@@ -208,21 +227,23 @@ def _check_split(name: str, split: Split, card: Card) -> None:
         ):
             raise ValueError(f"bad shard {str(shard.file)[:80]!r}")
     counts = [count for count in split.class_counts if _is_count(count, 0)]
-    if not split.shards or len(counts) != len(card.classes) or max(counts) > split.examples:
+    most = max(counts, default=0)
+    if not split.shards or len(counts) != len(card.classes) or most > split.examples:
         raise ValueError(f"class_counts or shards of {name} are wrong")
-    if not card.multi_label and sum(counts) != split.examples:
+    if card.task == SINGLE and sum(counts) != split.examples:
         raise ValueError(f"{sum(counts)} labels of {split.examples} examples in {name}")
 
 
-def check_names(name: str, classes: tuple[str, ...] | list[str]) -> None:
-    """Raises `ValueError` for a set's name that is no file name, or odd class names.
-
-    Run and cache folders are called after the set, and `labels.txt` has a class a line.
-    """
+def check_name(name: str) -> None:
+    """Raises `ValueError` for a set's name that is no file name: run and cache folders have it."""
     if not isinstance(name, str) or not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,100}", name):
         raise ValueError(f"the name {str(name)[:40]!r} cannot be part of a file name")
     if name.startswith("."):
         raise ValueError(f"the name {name!r} begins with a dot")
+
+
+def check_classes(classes: tuple[str, ...] | list[str]) -> None:
+    """Raises `ValueError` for odd class names: `labels.txt` has a class a line."""
     if len(classes) < 2 or not all(isinstance(one, str) and one for one in classes):
         raise ValueError("it needs two or more class names")
     if len(set(classes)) < len(classes):

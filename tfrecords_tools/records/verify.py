@@ -11,7 +11,15 @@ import tensorflow as tf
 
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.imaging.bombs import refuse_bombs
-from tfrecords_tools.records.card import CARD_NAME, Card, Shard, find_damage, is_signed, read_card
+from tfrecords_tools.records.card import (
+    CARD_NAME,
+    SINGLE,
+    Card,
+    Shard,
+    find_damage,
+    is_signed,
+    read_card,
+)
 from tfrecords_tools.records.schema import parse, parse_many
 from tfrecords_tools.records.shards import find_fault, follows_lengths
 
@@ -112,7 +120,7 @@ def _check_block(path: Path, card: Card, names, labels, fits, counts: np.ndarray
     rows = np.repeat(np.arange(len(lengths)), lengths)
     outside = np.zeros(len(lengths), bool)
     outside[rows[(values < 0) | (values >= len(card.classes))]] = True
-    miscounted = ~outside & (lengths != 1) & (not card.multi_label)
+    miscounted = ~outside & (lengths != 1) & (card.task == SINGLE)
     problems = []
     for row in np.flatnonzero(outside | miscounted | ~fits.numpy()):
         where = f"{path}: {names[row].numpy().decode(errors='replace')}"

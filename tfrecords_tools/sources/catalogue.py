@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict, dataclass, field
 
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import UNLABELLED
 from tfrecords_tools.sources.readers import Listing, plain_spelling
 
 _SHOWN = 4  # names in a message
@@ -112,15 +113,15 @@ def compare(listing: Listing, dataset: Dataset) -> list[str]:
     return lines
 
 
-def check_against(listing: Listing, name: str) -> Dataset | None:
-    """Compares a listing with the catalogue's `name` and notes every difference in it.
+def check_against(listing: Listing, dataset: Dataset) -> None:
+    """Compares a listing with what is published and notes every difference in it. Without labels
+    there is nothing to compare.
 
     Raises:
         DataError: none of the classes is the dataset's, so it must be another one.
     """
-    dataset = find_dataset(name)
-    if dataset is None:
-        return None
+    if listing.task == UNLABELLED:
+        return
     expected = dataset.classes if listing.task == "single-label" else dataset.labels
     if expected and not {plain(n) for n in expected} & {plain(n) for n in listing.classes}:
         raise DataError(
@@ -129,7 +130,6 @@ def check_against(listing: Listing, name: str) -> Dataset | None:
         )
     differences = compare(listing, dataset)
     listing.notes += [f"differs from the published {dataset.name}: {d}" for d in differences]
-    return dataset
 
 
 def _some(names: list[str]) -> str:

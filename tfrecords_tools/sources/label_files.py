@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import MULTI, SINGLE
 from tfrecords_tools.sources.class_names import one_spelling
 from tfrecords_tools.sources.label_columns import in_order, read_columns
 from tfrecords_tools.sources.layout import read_splits, split_level, splits_at
 from tfrecords_tools.sources.readers import (
-    MULTI,
-    SINGLE,
     Listing,
     NameIndex,
     folder_of,

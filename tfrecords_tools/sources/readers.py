@@ -16,11 +16,10 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.common.regular_files import refuse_special
 from tfrecords_tools.imaging.images import EXTENSIONS
+from tfrecords_tools.records.card import SINGLE, UNLABELLED
 from tfrecords_tools.sources.class_names import one_spelling
 from tfrecords_tools.sources.layout import Folder, check_level, read_layout
 from tfrecords_tools.sources.words import is_structural, is_system_file, is_system_folder
-
-SINGLE, MULTI = "single-label", "multi-label"
 
 _DEEPEST = 30  # levels of folders; no published set has more than three
 
@@ -30,17 +29,19 @@ _SPELLINGS = {"harbor&port": "harbor_port", "swimmimg_pool": "swimming_pool"}
 
 @dataclass
 class Listing:
-    """Images with their labels, before any image was opened.
+    """Images with their labels, if they have any, before any image was opened.
 
     Attributes:
         table: one row an image, sorted by `id`: `id` (path below the root, with `/`), `path`
             (absolute), `labels` (tuple of class indices, ascending), `split` (a name or `None`).
-        classes: class names; the index in this list is the label.
-        task: `"single-label"` or `"multi-label"`.
+        classes: class names; the index in this list is the label. Empty without labels.
+        task: as in a card (`card.TASKS`).
         notes: one line each for what was ignored or repaired; they go into the card.
         label_files: the label files (`label_files.LabelFile`) that the labels came from.
         split_by: what has filled `split`, for the card: `{"split_folders": ["train", "test"]}` or
             `{"split_column": ["labels.csv"]}`; empty where it is still to be filled.
+        tile: side of the tiles of scenes that the images are, in pixels, or `None` where they are
+            files. See `tiles.list_tiles`.
     """
 
     table: pd.DataFrame
@@ -49,6 +50,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     label_files: list = field(default_factory=list)
     split_by: dict[str, list[str]] = field(default_factory=dict)
+    tile: int | None = None
 
 
 def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Counter]:
@@ -80,15 +82,20 @@ def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Coun
             else:
                 others[path.suffix or path.name] += 1
     aside.check()
-    for name in images:
+    refuse_no_utf8(root, images)
+    refuse_special(root, images, "an image file")
+    return sorted(images), others
+
+
+def refuse_no_utf8(root: Path, names: Sequence[str]) -> None:
+    """Raises `DataError` for a name below `root` that is not valid UTF-8, as ids are."""
+    for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
             raise DataError(
                 f"{root}: the file name {name!r} is not valid UTF-8: rename it"
             ) from None
-    refuse_special(root, images, "an image file")
-    return sorted(images), others
 
 
 class _Ignored:
@@ -173,7 +180,8 @@ def read_class_folders(
     if loose:
         raise DataError(
             f"{root / loose[0]} lies outside a class folder ({len(loose)} such files): expected "
-            f"{root.name}/<class>/<image>, or give the labels with `labels`"
+            f"{root.name}/<class>/<image>; or give the labels with `labels`, or say "
+            "`unlabelled=True` if there are none"
         )
     folders = [folder_of(name) for name in ids]
     layout = read_layout(root, set(folders), class_level, resplit)
@@ -191,6 +199,24 @@ def read_class_folders(
         table["split"] = pd.Series([layout.splits.folders[f] for f in folders], dtype=object)
         found.split_by = {"split_folders": layout.splits.names}
     return found
+
+
+def read_unlabelled(root: Path, ignore: Sequence[str] = ()) -> Listing:
+    """Reads every image at and below a folder, whatever its folders are called.
+
+    Args:
+        root: the folder.
+        ignore: folders and files to leave out; see `list_images`.
+
+    Raises:
+        DataError: no images; and as `list_images`.
+        SettingError: `ignore` is no such thing.
+    """
+    ids, others = list_images(Path(root), ignore)
+    if not ids:
+        raise DataError(f"no images in {root}: give a folder with images in it, at any depth")
+    table = image_table(Path(root), ids, [()] * len(ids))
+    return Listing(table, [], UNLABELLED, ignored(others))
 
 
 def folder_of(name: str) -> Folder:

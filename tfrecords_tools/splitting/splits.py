@@ -7,8 +7,8 @@ import pandas as pd
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
-from tfrecords_tools.records.card import SPLITS
-from tfrecords_tools.sources.readers import MULTI, Listing
+from tfrecords_tools.records.card import MULTI, SPLITS, UNLABELLED
+from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.stratify import assign_groups, iterative_cut, iterative_folds
 
 
@@ -73,6 +73,7 @@ def assign_splits(
 
     Single-label: every class is permuted by (seed, class) and cut at the same shares, so every
     class keeps its share and the training set of a small fraction is part of a larger one's.
+    Images without labels are divided as one class.
     Multi-label: iterative stratification (Sechidis et al. 2011), from iterative-stratification.
     With groups: whole groups, largest first, each to the split that then fits its shares best.
 
@@ -144,12 +145,17 @@ def keep_splits(listing: Listing, val: float, seed: int, groups: list[str] | Non
 
 
 def check_splits(listing: Listing) -> None:
-    """Raises `DataError` where a class of a single-label set has no training image.
+    """Raises `DataError` where a class of a single-label set, or a set without labels, has no
+    training image.
 
     In a multi-label set a rare label may lack one (AID's `mobile-home` has two positives in
     all); that is a note, because the other labels still train.
     """
     table = listing.table
+    if listing.task == UNLABELLED and not (table["split"] == "train").any():
+        raise DataError(
+            f"none of the {len(table)} images is for training: raise `train_fraction` or add images"
+        )
     trained = {label for labels in table["labels"][table["split"] == "train"] for label in labels}
     absent = [name for number, name in enumerate(listing.classes) if number not in trained]
     if not absent:
@@ -168,7 +174,7 @@ def check_splits(listing: Listing) -> None:
 def limit(listing: Listing, count: int, seed: int) -> None:
     """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
     table = listing.table
-    first = table["labels"].map(lambda labels: labels[0] if labels else -1).to_numpy()
+    first = _first_labels(table)
     if table["split"].notna().all():  # every class keeps some of each split
         first = (first + 1) * len(SPLITS) + table["split"].map(SPLITS.index).to_numpy()
     turn = np.empty(len(table), int)
@@ -184,8 +190,13 @@ def _generator(seed: int, label: int) -> np.random.Generator:
     return np.random.default_rng([seed, int(label) + 1])
 
 
+def _first_labels(table: pd.DataFrame) -> np.ndarray:
+    """The first label of each image, -1 where it has none."""
+    return table["labels"].map(lambda labels: labels[0] if labels else -1).to_numpy()
+
+
 def _per_class(listing: Listing, plan: SplitPlan, seed: int) -> np.ndarray:
-    labels = np.array([labels[0] for labels in listing.table["labels"]])
+    labels = _first_labels(listing.table)
     split = np.full(len(labels), "test", dtype=object)
     offset = 0
     for label in np.unique(labels):
@@ -265,5 +276,6 @@ def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) ->
             part = assign_groups(positive[training], names[training], [1 - share, share], seed)
             split[training[part == 1]] = "val"
         return split
-    shares = [plan.train, plan.val, max(0.0, 1 - plan.train - plan.val)]
+    rest = 1 - plan.train - plan.val
+    shares = [plan.train, plan.val, rest if rest > 1e-9 else 0.0]
     return np.array(SPLITS, dtype=object)[assign_groups(positive, names, shares, seed)]

@@ -58,6 +58,20 @@ def test_train(records, cli, tmp_path):
     assert all(row["min"] <= row["stall"] < 1 for row in result["stall"])
 
 
+def test_views(records, cli, tmp_path):
+    out = tmp_path / "views.json"
+    arguments = ["--backbone", "tiny", "--image-size", 32, "--rounds", 2, "--seconds", 0.05]
+    code, _, err = cli("bench", "views", "--target", records, *arguments, "--json", out)
+    assert code == 0, err
+    rows = _variants(json.loads(out.read_text()))
+    assert set(rows) == {
+        "model.predict on as many images in memory",
+        "features, mean of 8 views",
+        "probabilities, mean of 8 views",
+    }
+    assert all(row["ratio_to_baseline"] > 0 for row in rows.values())
+
+
 @pytest.mark.slow
 def test_convert(scenes, cli, tmp_path):
     out = tmp_path / "convert.json"

@@ -6,14 +6,40 @@ import pytest
 
 from rssc_tf.weights.files import read_metadata
 from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.table import TABLE
 
 
 def test_list(cli):
     code, out, _ = cli("weights", "list")
     assert code == 0
     assert all(name in out for name in ("resnet50", "efficientnet_lite0", "CC-BY-NC"))
+    assert "rssc-tf rank --target RECORDS --weights NAME" in out
     entries = json.loads(cli("weights", "list", "--json")[1])
     assert {"name", "backbone", "normalization", "sha256", "licence", "citation"} <= set(entries[0])
+
+
+def test_every_row_shows_where_its_facts_stand(cli):
+    for row in TABLE:
+        code, out, _ = cli("weights", "show", row.name)
+        text = "".join(out.split())  # long values are folded anywhere
+        fetched = "by us too" if row.fetched else "not yet fetched by us"
+        facts = (row.backbone, row.data, row.licence, row.citation, row.source, fetched)
+        assert code == 0
+        for fact in facts:
+            assert "".join(fact.split()) in text, (row.name, fact)
+
+
+def test_the_depth_that_a_file_has_is_said(cli, tmp_path, torch_models):
+    import torch
+
+    file, weights = tmp_path / "checkpoint.pth", tmp_path / "w.weights.h5"
+    torch.save(torch_models.resnet34().state_dict(), file)
+    for backbone in ("resnet18", "resnet50"):
+        for command in (("import", "--out", weights), ("inspect",)):
+            code, _, err = cli("weights", *command, file, "--backbone", backbone)
+            assert code == 1 and len(err.strip().splitlines()) == 1
+            assert f"are those of resnet34, not of {backbone}: use --backbone resnet34" in err
+    assert not weights.exists()
 
 
 def test_import_and_use(cli, tmp_path, torch_models, pooled):

@@ -1,7 +1,13 @@
 """`rssc-tf weights inspect`: what a file is, before anything is written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+
+from rssc_tf.weights import table
+from rssc_tf.weights.fetch import cached_path
+from rssc_tf.weights.table import by_name
 
 
 @pytest.fixture
@@ -36,6 +42,7 @@ def test_what_fits(checkpoint, cli, tmp_path):
         "states of an optimizer, unread",
         "normalisation: torch (a guess, see below)",
         "note: does not say how its images were normalised: assuming torch, as torchvision's",
+        "--normalization overrides",
     ):
         assert line in out, line
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]
@@ -70,6 +77,28 @@ def test_a_model_of_keras(tmp_path, cli):
     assert code == 0 and "backbone: tiny" in out
 
 
+def test_a_name_says_what_its_file_does_not(checkpoint, cli, monkeypatch, tmp_path):
+    """Of a row without a hash the file tells nothing."""
+    row = by_name("seco/resnet18")
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(table._BY_NAME, row.name, replace(row, sha256=None))
+    cached_path(row).parent.mkdir(parents=True)
+    checkpoint().rename(cached_path(row))
+    code, out, err = cli("weights", "inspect", row.name)
+    assert code == 0, err
+    assert f"known as {row.name}: rssc-tf weights show {row.name}" in out
+    assert "normalisation: torch (as the table of weights has it)" in out
+
+
+def test_tensors_of_8_bits(tmp_path, cli):
+    torch = pytest.importorskip("torch")
+    file = tmp_path / "m.pth"
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7).to(torch.float8_e4m3fn)}, file)
+    code, _, err = cli("weights", "inspect", file)
+    assert (code, len(err.strip().splitlines())) == (1, 1)
+    assert f"{file}: its tensors are stored in 8 bits or fewer: save them in float16" in err
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_states_of_an_optimizer_are_not_read(checkpoint, zipped, monkeypatch):
     from rssc_tf.weights import torch_file
@@ -91,7 +120,10 @@ def test_states_of_an_optimizer_are_not_read(checkpoint, zipped, monkeypatch):
         ("model.safetensors.index.json", b'{"weight_map": {"a": "b"}}', "several pieces"),
         ("model.safetensors", b'\x10\0\0\0\0\0\0\0{"a": 1}        ', "truncated or damaged"),
         ("model-00001-of-00002.safetensors", b"\2\0\0\0\0\0\0\0{}", "piece 1 of 2"),
+        ("pytorch_model-00002-of-00003.bin", b"\x80\x02}q\0.", "piece 2 of 3"),
         ("model.safetensors", b"\2\0\0\0\0\0\0\0{}", "holds no tensor"),
+        ("m.pth", b'{"error": "Repository not found"}', "server's error"),
+        ("m.pth", b"<!-- moved --><html>", "web page"),
     ],
 )
 def test_bad_files_are_one_line(name, content, message, tmp_path, cli):

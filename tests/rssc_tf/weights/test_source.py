@@ -168,6 +168,13 @@ def test_a_licence_is_said_once(row, served, capsys):
     assert said.count("its licence, CC-BY-NC-4.0, forbids commercial use") == 1
 
 
+def test_fetch_says_a_licence(row, served, cli):
+    say_licence.cache_clear()
+    code, out, err = cli("weights", "fetch", ROW)
+    assert code == 0 and out.startswith(f"{ROW}: ")  # and no bar of progress
+    assert err == f"{ROW}: its licence, CC-BY-NC-4.0, forbids commercial use\n"
+
+
 def test_a_licence_is_printable(capsys):
     say_licence("w", "CC-NC-\x1b[2J\n")
     assert capsys.readouterr().err.rstrip("\n").isprintable()

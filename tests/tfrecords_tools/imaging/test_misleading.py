@@ -22,7 +22,7 @@ def _near_infrared() -> np.ndarray:
 
 
 def test_a_band_of_measurements_is_no_alpha(tmp_path):
-    from rssc_tf.scene_map.scene import open_scene
+    from tfrecords_tools.imaging.scene import open_scene
 
     # GDAL declares the fourth band of bytes to be alpha.
     data = raster(np.concatenate([BYTES, _near_infrared()]))

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
-from tfrecords_tools.sources.readers import MULTI, SINGLE, Listing
+from tfrecords_tools.records.card import MULTI, SINGLE
+from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.splits import (
     SplitPlan,
     assign_splits,

@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import rasterio
@@ -16,11 +17,12 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from rssc_tf.compat import gdal_error
+from tfrecords_tools.common.compat import gdal_error
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import special_kind
-from tfrecords_tools.imaging.bands import COLOURS, Band, choose, is_alpha
-from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.bands import COLOURS, Band, Choice, choose, is_alpha
+from tfrecords_tools.imaging.images import UNSURE, Picture, as_picture, describe_scaling
+from tfrecords_tools.imaging.rule import PLAIN, Limit, Ranges, Rule
 from tfrecords_tools.imaging.scaling import find_fill, find_valid, is_opacity, resolve, to_uint8
 
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
@@ -48,6 +50,8 @@ class Scene:
             8-bit values stay as they are, and all others are taken from the range of `rule`.
         nodata: a value that is no measurement, beside what the file declares.
         rule: how the model's training images became 8-bit RGB.
+        strict: refuse what an image of a set is refused for, such as many bands without names, and
+            warn of nothing.
 
     Attributes:
         name: str. Path of the scene.
@@ -55,7 +59,9 @@ class Scene:
         crs: rasterio CRS, or `None`.
         transform: affine.Affine from (column, row) to the CRS; the identity where there is none.
         bands: the band numbers, `(n,)`.
-        ranges: `(low, high)` of each band; empty where 8-bit values stay as they are.
+        count: how many bands it has without alpha.
+        dtype: numpy type of a value.
+        deep: whether values are no colours as they are: more than 8 bits, or signed.
         georeferenced: whether the file says where it lies.
         all_valid: whether no pixel can be missing.
 
@@ -70,22 +76,19 @@ class Scene:
         limits: Sequence[Limit] = (),
         nodata: float | None = None,
         rule: Rule = PLAIN,
+        strict: bool = False,
     ):
         self._dataset, self.name = dataset, dataset.name
         self.width, self.height = dataset.width, dataset.height
         self.crs, self.transform = dataset.crs, dataset.transform
         self.georeferenced = self.crs is not None or not self.transform.is_identity
-        rule = rule.override(bands, limits, nodata)
-        self.bands, self._nodata = _choose_bands(dataset, rule), rule.nodata
+        self._rule = rule = rule.override(bands, limits, nodata)
+        choice, self.count = _choose_bands(dataset, rule, strict)
+        self.bands, self._doubt, self._nodata = choice.bands, choice.doubt, rule.nodata
         self._check()
-        if dataset.gcps[0] and not self.georeferenced:
-            warnings.warn(
-                f"{self.name} is placed by ground control points, which are not used: warp it "
-                "first (gdalwarp), or have the map in pixels",
-                stacklevel=2,
-            )
         self._palette = _palette(dataset) if self.bands == (1,) else None
         types = {dataset.dtypes[band - 1] for band in self.bands}
+        self.dtype = np.dtype(dataset.dtypes[self.bands[0] - 1])
         self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
         # What GDAL takes for alpha, and is another band by its name or values, masks nothing.
@@ -94,28 +97,47 @@ class Scene:
             flags = [[MaskFlags.all_valid]]
         self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
         self.all_valid = not self._masked and not self._floats and self._nodata is None
-        self.ranges: tuple[tuple[float, float], ...] = ()
-        deep = types != {"uint8"} and self._palette is None
-        sample = self._sample() if self._palette is None else None
-        if limits or deep:
-            self._resolve(rule, sample)
-        if sample is not None and self._nodata is None:
-            self._notice_fill(sample)
+        self.deep = types != {"uint8"} and self._palette is None
+        self._scaled = bool(limits) or self.deep
+        if not strict:
+            self._warn()
 
-    def _resolve(self, rule: Rule, sample: np.ndarray) -> None:
+    def _warn(self) -> None:
+        """Says what is doubtful, and reads the range now, so that its errors come before work."""
+        if self._dataset.gcps[0] and not self.georeferenced:
+            warnings.warn(
+                f"{self.name} is placed by ground control points, which are not used: warp it "
+                "first (gdalwarp), or have the map in pixels",
+                stacklevel=3,
+            )
+        if self._doubt:
+            warnings.warn(f"{self.name}: {self._doubt}", stacklevel=3)
+        _ = self.ranges
+        if note := self.noticed_fill():
+            warnings.warn(note, stacklevel=3)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """`(low, high)` of each band; empty where 8-bit values stay as they are."""
+        if not self._scaled:
+            return ()
         try:
-            self.ranges, _ = resolve(rule, sample.dtype, len(self.bands), lambda: sample)
+            bands = len(self.bands)
+            return resolve(self._rule, self.dtype, bands, lambda: self.sample)[0]
         except ValueError as error:
             raise DataError(f"{self.name}: {error}") from error
 
-    def _notice_fill(self, sample: np.ndarray) -> None:
-        if fill := find_fill(sample):
-            value, share = fill
-            warnings.warn(
+    def noticed_fill(self) -> str | None:
+        """A sentence on a value that looks like nodata which nobody declared, if there is one."""
+        if self._palette is not None or self._nodata is not None:
+            return None
+        if found := find_fill(self.sample):
+            value, share = found
+            return (
                 f"{share:.0%} of {self.name} is {value:g} in all bands, an end of its values: if "
-                f"that means no data, say `nodata={value:g}`",
-                stacklevel=3,
+                f"that means no data, say `nodata={value:g}`"
             )
+        return None
 
     def _has_opacity(self) -> bool:
         if (band := _alpha(self._dataset)) is None:
@@ -130,7 +152,8 @@ class Scene:
             if "complex" in kind:
                 raise DataError(f"band {band} of {self.name} is {kind}: choose others with `bands`")
 
-    def _sample(self) -> np.ndarray:
+    @cached_property
+    def sample(self) -> np.ndarray:
         """Values of valid pixels, `(bands, n)`, from the scene at reduced size (overviews where
         it has them)."""
         scale = min(1.0, _SAMPLE / max(self.width, self.height))
@@ -187,6 +210,21 @@ class Scene:
         grid = np.ix_(rows - y, columns - x)
         return self._to_rgb(pixels)[grid], valid[grid]
 
+    def tile(self, left: int, top: int, side: int) -> Picture:
+        """A square of the scene as an image file of its own would be read.
+
+        Raises:
+            BadImage: it has no valid pixel.
+            DataError: the file is damaged there.
+        """
+        return as_picture(*self.read(left, top, side, side), self._remark)
+
+    @cached_property
+    def _remark(self) -> str | None:
+        """What is to be said of every tile."""
+        scaling = describe_scaling(self._rule, self.dtype, len(self.bands)) if self.ranges else ""
+        return "; ".join(filter(None, (scaling, self._doubt))) or None
+
     def valid(self, top: int, height: int) -> np.ndarray:
         """What of some full rows is valid: bool `(height, width)`."""
         return self._read(Window(0, top, self.width, height))[1]
@@ -212,6 +250,7 @@ def open_scene(
     limits: Sequence[Limit] = (),
     nodata: float | None = None,
     rule: Rule = PLAIN,
+    strict: bool = False,
 ) -> Iterator[Scene]:
     """Opens a raster; see `Scene` for the arguments.
 
@@ -230,7 +269,7 @@ def open_scene(
             if not dataset.count:
                 inside = f": name one in it, such as {s[0]}" if (s := dataset.subdatasets) else ""
                 raise DataError(f"{path} has no bands{inside}")
-            yield Scene(dataset, bands, limits, nodata, rule)
+            yield Scene(dataset, bands, limits, nodata, rule, strict)
 
 
 @contextmanager
@@ -244,12 +283,14 @@ def reading(path: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as a raster: {reason}") from error
 
 
-def _choose_bands(dataset, rule: Rule) -> tuple[int, ...]:
-    """Numbers from 1; a warning where the file does not say which of many bands are which."""
+def _choose_bands(dataset, rule: Rule, strict: bool) -> tuple[Choice, int]:
+    """Numbers from 1, with a doubt where the file does not say which of many bands are which; and
+    how many bands there are without alpha."""
     pixels = [band for band in dataset.indexes if band != _alpha(dataset)]
     names = [dataset.descriptions[band - 1] or "" for band in pixels]
     colours = [dataset.colorinterp[band - 1].name for band in pixels]
     colours = [colour if colour in COLOURS else "" for colour in colours]
+    count = len(pixels)
     # What a user names is any band; what is found on its own is no alpha.
     wanted = rule.bands_for(len(pixels))
     if wanted and all(isinstance(band, int) for band in wanted):
@@ -257,16 +298,14 @@ def _choose_bands(dataset, rule: Rule) -> tuple[int, ...]:
     try:
         choice = choose(len(pixels), names, colours, wanted)
     except ValueError as error:
-        if len(pixels) == 2 and not wanted:
-            warnings.warn(f"{dataset.name}: {error}; the first is taken for grey", stacklevel=4)
-            return (pixels[0],)
+        if len(pixels) == 2 and not wanted and not strict:
+            return Choice((pixels[0],), f"{error}; the first is taken for grey"), count
         types = ", ".join(dataset.dtypes[:4])
         raise DataError(f"{dataset.name}: {error} ({types})") from error
-    if choice.doubt:
-        warnings.warn(
-            f"{dataset.name}: {choice.doubt}; the first three bands are taken", stacklevel=4
-        )
-    return tuple(pixels[band - 1] for band in choice.bands)
+    if choice.doubt and strict and count > UNSURE:
+        raise DataError(f"{dataset.name}: {choice.doubt}")
+    doubt = f"{choice.doubt}; the first three bands are taken" if choice.doubt else ""
+    return Choice(tuple(pixels[band - 1] for band in choice.bands), doubt), count
 
 
 def _alpha(dataset) -> int | None:

@@ -9,11 +9,11 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
-from rssc_tf.scene_map.scene import mirror, open_scene
 from tests.rssc_tf.scene_map.conftest import write_raster
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.imaging.bands import parse_bands
 from tfrecords_tools.imaging.rule import Rule, parse_range
+from tfrecords_tools.imaging.scene import mirror, open_scene
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(1, 256, (3, 20, 30)).astype(np.uint8)
