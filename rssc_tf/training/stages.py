@@ -145,6 +145,8 @@ def _run_stages(
         initial = _trained_backbone(folder, cluster, config)
         facts = {"records": source.name, "folder": str(folder)}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+        if guide:
+            facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)

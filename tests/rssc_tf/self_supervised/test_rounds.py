@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.kill_jobs import Training, weights_of
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.tiny import SMALL
+from tfrecords_tools.records.card import open_records
 
 ROUND = ("--source-epochs", 2, "--source-batch-size", 8, "--probe-every", 1, "--epochs", 1)
 
@@ -75,24 +76,27 @@ def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_p
     assert metrics["val_knn_top1"] == history["val_knn_top1"].max()
     model = load_run(folder).model
     assert model.output.name.startswith("keras_tensor") and model.layers[-1].name == "pool"
-    assert cli("probe", folder, "--target", records, "--method", "knn")[0] == 0
+    words = ("probe", folder, "--target", records, "--method", "knn")
+    code, _, err = cli(*words, "--out", tmp_path / "probe")
+    assert code == 0, err
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     assert (settings["strategy"], settings["optimizer"]) == (strategy, "adamw")
     # The target round began with it.
     (initial, source) = json.loads((out / "stages.json").read_text())
     assert (initial["stage"], source["folder"]) == ("initial", str(folder))
-    # Again: what is there is found; only what decides the round makes another.
-    code, _, err = cli(*_words(strategy, records, *more, "--recipe", "strong"), "--out", out / "b")
+
+
+def test_a_round_is_made_once_for_all_recipes(records, cli, tmp_path, cache):
+    words = _words("in-domain-ssl", records)
+    assert cli(*words, "--out", tmp_path / "a")[0] == 0
+    code, _, err = cli(*words, "--recipe", "strong", "--out", tmp_path / "b")
     assert code == 0 and "source round: found in" in err
-    changed = ("--probe-every", 2)
-    code, _, err = cli(*_words(strategy, records, *more), *changed, "--out", out / "c")
+    code, _, err = cli(*words, "--probe-every", 2, "--out", tmp_path / "c")
     assert code == 0 and len(list(cache.iterdir())) == 2
 
 
 def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp_path, cache):
-    """Five training images are copies of test images: they are left out, unasked."""
-    from tfrecords_tools.records.card import open_records
-
+    """Images of no label serve; those that are in the target's test split are left out, unasked."""
     words = ("train", "--strategy", "in-domain-ssl", *SMALL, *ROUND)
     code, _, err = cli(*words, "--target", records, "--source", "target", "--out", tmp_path / "a")
     assert code == 0 and "left out" not in err
@@ -102,10 +106,7 @@ def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp
         == json.loads((folder / "metrics.json").read_text())["card_sha256"]
     )
     assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["source"] == str(records)
-    others = tmp_path / "others"
-    shutil.copytree(scenes, others)
-    convert = ("convert", others, "--out", tmp_path / "source", "--train-fraction", 1)
-    assert cli(*convert, "--val-fraction", 0)[0] == 0
+    assert cli("convert", scenes, "--unlabelled", "--out", tmp_path / "source")[0] == 0
     words = (*words, "--target", records, "--source", tmp_path / "source")
     code, _, err = cli(*words, "--out", tmp_path / "b")
     assert code == 0
@@ -213,11 +214,9 @@ def test_a_collapse_ends_the_round_in_one_line(records, cli, tmp_path, cache, mo
 
 
 def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
-    for split, name in (("train", "river"), ("test", "river"), ("test", "forest")):
-        folder = tmp_path / "single" / split / name
-        folder.mkdir(parents=True)
-        shutil.copy(next((scenes / name).glob("*5.jpg" if split == "train" else "*6.jpg")), folder)
-    assert cli("convert", tmp_path / "single", "--out", tmp_path / "one")[0] == 0
+    (tmp_path / "single").mkdir()
+    shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
+    assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
     base = ("train", "--target", records, *SMALL, "--out", tmp_path / "run")
     ssl, distil = ("--strategy", "in-domain-ssl"), ("--strategy", "distil", "--source", records)
     own = ("--source", "target")
