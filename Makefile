@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 demo: .venv/installed
 	$(BIN)/rssc-tf demo --out demo --overwrite
 
-# The quick lane: every kind of check, without the tests that take long (marked `slow`).
+# The quick lane: every kind of check, without what takes long or is there twice (marked `slow`).
 test: .venv/installed-test
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 

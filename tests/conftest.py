@@ -1,5 +1,6 @@
 """Small real inputs for all tests: drawn scenes, their records, and the shared photographs."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -140,6 +141,7 @@ def elsewhere():
 @pytest.fixture(scope="session", autouse=True)
 def _tiny_backbone():
     tiny.register()
+    gc.freeze()  # the libraries stay: half a million objects that no collection has to look at
 
 
 @pytest.fixture(scope="session")

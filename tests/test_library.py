@@ -13,6 +13,7 @@ import rssc_tf
 from pipelines.stream import training_batches
 from rssc_tf.registration import MODULES
 from tests.conftest import ROOT
+from tests.lanes import slow
 
 
 def _fresh(code: str) -> str:
@@ -51,9 +52,9 @@ print(model.predict(test, verbose=0).shape)
     "imports",
     [
         "import rssc_tf, keras",
-        "import keras; import rssc_tf",
-        "import rssc_tf, tensorflow; rssc_tf.Settings; import keras",  # which looks for Keras
-        "import rssc_tf.models.classifier; import keras",  # Keras is imported by one of ours
+        slow("import keras; import rssc_tf"),
+        slow("import rssc_tf, tensorflow; rssc_tf.Settings; import keras"),  # looks for Keras
+        slow("import rssc_tf.models.classifier; import keras"),  # imported by one of ours
     ],
 )
 def test_keras_loads_the_model_of_a_run_after_the_import(imports, trained):

@@ -167,7 +167,7 @@ def convert(
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
     scenes = [images] if isinstance(images, Path | str) else list(images)
-    if tile is None and len(scenes) != 1:
+    if len(scenes) != 1 and (tile is None or not scenes):
         raise DataError(f"{len(scenes)} paths: give one folder, or cut scenes with `tile`")
     if tile is not None:
         scenes = find_scenes(scenes, tile)

@@ -1,5 +1,6 @@
 """The command line: one file a command. TensorFlow is imported by the commands that need it."""
 
+import functools
 import re
 import sys
 import warnings
@@ -94,6 +95,11 @@ def _show_warning(message, category, *_) -> None:
     print(f"rssc-tf: warning: {_one_line(as_flags(str(message)))}", file=sys.stderr)
 
 
+@functools.cache  # a tenth of a second, for hundreds of flags
+def _commands():
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -105,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            words = spread(typer.main.get_command(app), arguments)
-            app(words, prog_name="rssc-tf", standalone_mode=True)
+            commands = _commands()
+            commands(spread(commands, arguments), prog_name="rssc-tf", standalone_mode=True)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except RsscError as error:

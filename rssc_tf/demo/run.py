@@ -41,6 +41,7 @@ SETTINGS = {
     "batch_size": 16,
     "epochs": 10,
     "source_epochs": 3,
+    "schedule": "cosine",
 }
 
 

@@ -1,5 +1,6 @@
 """Records without labels: the stream and the library read them, what needs labels says so."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -114,3 +115,13 @@ def test_a_classifier_and_a_subset_need_labels(unlabelled, tmp_path):
         rssc_tf.build_classifier("tiny", unlabelled, weights=None)
     with pytest.raises(DataError, match=WHY):
         write_subset(unlabelled, tmp_path / "out", shots=1)
+
+
+@pytest.mark.slow
+def test_a_round_without_labels_learns_from_them(unlabelled, records, cli, tmp_path):
+    words = ("train", "--strategy", "in-domain-ssl", "--target", records, "--source", unlabelled)
+    code, _, err = cli(*words, "--out", tmp_path / "out", *tiny.SMALL, "--source-batch-size", 4)
+    assert code == 0, err
+    stages = json.loads((tmp_path / "out" / "stages.json").read_text())
+    source = next(stage for stage in stages if stage["stage"] == "source")
+    assert (source["records"], source["leaks_found"], source["leaks_excluded"]) == ("pool", 1, 1)

@@ -17,6 +17,7 @@ from rssc_tf.evaluation.metrics import score
 from rssc_tf.exporting.records import first_images
 from rssc_tf.records import Records
 from rssc_tf.runs import load_run
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, SettingError
 
@@ -44,6 +45,14 @@ def _main(*words) -> int:
     from rssc_tf.cli import main
 
     return main([str(word) for word in words])
+
+
+# What an export does with an answer is the same for both tasks.
+one_task = pytest.mark.parametrize(
+    "evaluated",
+    ["records", slow("multi_records")],
+    indirect=True,
+)
 
 
 @pytest.fixture(scope="module", params=["records", "multi_records"])
@@ -163,6 +172,7 @@ np.savez(sys.argv[3], **answers)
 """
 
 
+@pytest.mark.slow
 def test_an_export_answers_so_in_a_process_without_us(evaluated, eight, tmp_path):
     from rssc_tf.models.views import pooled
 
@@ -180,6 +190,7 @@ def test_an_export_answers_so_in_a_process_without_us(evaluated, eight, tmp_path
     np.testing.assert_allclose(answers["features"], pooled(run.model, 8)(crops), atol=1e-4)
 
 
+@one_task
 def test_its_card_says_what_it_does_and_what_that_costs(evaluated, eight):
     card = (eight / "model_card.md").read_text()
     assert "eight times the time" in card and "`eight_views`" in card
@@ -190,6 +201,7 @@ def test_its_card_says_what_it_does_and_what_that_costs(evaluated, eight):
         assert f"temperature of {found.temperature:.4g}" in card
 
 
+@one_task
 def test_predict_uses_what_the_export_has(evaluated, eight, cli, tmp_path):
     run = load_run(evaluated)
     pictures = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
@@ -253,7 +265,7 @@ def in_eight(records, tmp_path_factory):
     return out
 
 
-def test_a_run_may_have_eight_views(in_eight, evaluated, trained, cli, tmp_path):
+def test_a_run_may_have_eight_views(in_eight, trained, cli, tmp_path):
     run, one = load_run(in_eight), load_run(trained)
     for mine, theirs in zip(run.model.weights, one.model.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)  # the weights are those of one view

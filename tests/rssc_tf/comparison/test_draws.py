@@ -15,14 +15,14 @@ from tfrecords_tools.auditing.leaks import read_examples
 from tfrecords_tools.records.card import open_records
 
 ROOT = Path(__file__).parents[3]
+SHOTS = ("--shots", "1")
 
 
 @pytest.fixture(scope="module")
 def words(records) -> list[str]:
-    """Everything but `--out`: two draws of two sizes, from scratch."""
+    """Everything but `--out` and `--shots`: two draws of a size, from scratch."""
     flags = ("compare", "--strategies", "scratch", "--seeds", 2, "--target", records)
-    sizes = ("--fractions", "0.2", "--shots", "1")
-    return [str(word) for word in (*flags, *sizes, *tiny.SMALL)]
+    return [str(word) for word in (*flags, "--fractions", "0.2", *tiny.SMALL, "--epochs", 1)]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def compared(words, tmp_path_factory) -> Path:
     from rssc_tf.cli import main
 
     out = tmp_path_factory.mktemp("draws") / "out"
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, *SHOTS, "--out", str(out)]) == 0
     return out
 
 
@@ -57,7 +57,7 @@ def test_a_seed_is_a_draw(compared):
 
 def test_the_whole_training_split_cannot_be_drawn(records, cli, tmp_path):
     words = ("compare", "--strategies", "scratch", "--seeds", 2, "--target", records, *tiny.SMALL)
-    code, said, errors = cli(*words, "--out", tmp_path / "out")
+    code, said, errors = cli(*words, "--epochs", 1, "--out", tmp_path / "out")
     assert code == 0, errors
     assert list(pd.read_csv(tmp_path / "out/results.csv")["draw"]) == [0, 0]
     assert "no draw is possible" in said
@@ -67,10 +67,9 @@ def test_the_whole_training_split_cannot_be_drawn(records, cli, tmp_path):
 def test_one_draw_for_all_seeds_goes_on_as_it_was(words, compared, cli, tmp_path):
     """A folder without a note of draws was begun when there was one for all seeds."""
     out = tmp_path / "out"
-    flags = ("--fractions", "0.2", "--draws", 1, "--out", out)
-    code, said, errors = cli(*words, *flags, "--shots", "1")
+    code, said, errors = cli(*words, "--draws", 1, "--out", out)
     assert code == 0, errors
-    assert list(pd.read_csv(out / "results.csv")["draw"]) == [0] * 4
+    assert list(pd.read_csv(out / "results.csv")["draw"]) == [0] * 2
     assert "are the same for all seeds" in said
     # The first seed trains on the first draw, whatever the number of draws.
     first = "runs/scenes/finetune-f0.2/scratch-0/metrics.json"
@@ -125,7 +124,7 @@ def test_shots_of_several_labels(multi_records, cli, tmp_path):
 @pytest.mark.slow
 def test_a_killed_grid_with_draws_ends_with_the_same_table(compared, words, tmp_path):
     out = tmp_path / "out"
-    program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *words, "--out", out]
+    program = [sys.executable, ROOT / "tests" / "tiny.py", "1", *words, *SHOTS, "--out", out]
     wanted = out / "runs/scenes/finetune-f0.2/scratch-0/metrics.json"
     kill_when(program, wanted)
     assert subprocess.run(program, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
@@ -137,5 +136,5 @@ def test_a_lost_subset_is_drawn_again(compared, words, cli, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(compared, out)
     shutil.rmtree(out / "records")
-    assert cli(*words, "--out", out)[0] == 0
+    assert cli(*words, *SHOTS, "--out", out)[0] == 0
     assert (out / "results.csv").read_bytes() == (compared / "results.csv").read_bytes()

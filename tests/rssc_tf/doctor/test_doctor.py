@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rssc_tf.doctor import nvidia, trials, weights
+from rssc_tf.doctor import machine, nvidia, trials, weights
 from tests import tiny
+from tests.lanes import slow
 
 KINDS = dict(trials.KINDS)
 CARD = "Model: \t\t NVIDIA L4\nIRQ:   \t\t 75\n"
@@ -50,8 +51,16 @@ def few(monkeypatch):
     monkeypatch.setattr(weights, "answering", lambda hosts: set())
 
 
-def test_this_machine_in_json(few, monkeypatch, cli, tmp_path):
-    monkeypatch.setattr(trials, "PRECISIONS", ("float32", "mixed_bfloat16", "mixed_float16"))
+@pytest.mark.parametrize(
+    "precisions",
+    [
+        ("mixed_bfloat16",),
+        slow(("float32", "mixed_bfloat16", "mixed_float16")),
+    ],
+    ids=len,
+)
+def test_this_machine_in_json(precisions, few, monkeypatch, cli, tmp_path):
+    monkeypatch.setattr(trials, "PRECISIONS", precisions)
     monkeypatch.setattr(nvidia, "_ROOT", tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
     code, printed, _ = cli("doctor", "--json")
@@ -62,7 +71,7 @@ def test_this_machine_in_json(few, monkeypatch, cli, tmp_path):
     assert found["versions"]["tensorflow"] == tf.__version__
     assert found["cache"]["writable"] is True
     assert {row["state"] for row in found["weights"]} <= {"here", "out of reach", "by hand"}
-    assert [trial["precision"] for trial in found["trials"]] == list(trials.PRECISIONS)
+    assert [trial["precision"] for trial in found["trials"]] == list(precisions)
     for trial in found["trials"]:
         assert trial["device"] == "CPU:0"
         assert list(trial["seconds"]) == ["step", "forward", "export"]
@@ -133,7 +142,7 @@ def test_the_driver_is_asked_where_there_are_no_files(nvidia_smi):
     assert nvidia.find_nvidia() is None
 
 
-def test_a_gpu_that_tensorflow_does_not_see(nvidia_smi, few, cli):
+def test_a_gpu_that_tensorflow_does_not_see(nvidia_smi, few, cli, monkeypatch):
     code, printed, _ = cli("doctor", "--quick", "--json")
     assert code == 1
     found = json.loads(printed)
@@ -143,6 +152,8 @@ def test_a_gpu_that_tensorflow_does_not_see(nvidia_smi, few, cli):
     (problem,) = found["problems"]
     assert problem["what"] == "TensorFlow does not see 2 x Tesla T4 (driver 535.104.05)"
     assert 'pip install "rssc-tf[cuda]"' in problem["mend"]
+    # The same for people; TensorFlow has been asked in a process of its own.
+    monkeypatch.setattr(machine, "tensorflow_says", lambda: found["nvidia"]["tensorflow_says"])
     code, printed, _ = cli("doctor", "--quick")
     assert code == 1
     assert 'mend: pip install "rssc-tf[cuda]"' in printed

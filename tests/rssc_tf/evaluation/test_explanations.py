@@ -17,6 +17,7 @@ from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
 from rssc_tf.weights.initial import initialise
 from tests.conftest import CLASSES
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import read_card
@@ -36,7 +37,14 @@ def _noise(*shape) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+# Of each library and kind one in the quick lane.
+QUICK = ("efficientnet_lite0", "mobilenet_v2", "resnet18", "tiny")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else slow(name) for name in sorted(BACKBONES)],
+)
 def test_with_average_pooling_and_a_linear_head_it_is_the_class_activation_map(name):
     model = _classifier(name, 3, 96)
     images, classes = _noise(3, 96, 96, 3), np.array([2, 0, 1])

@@ -13,6 +13,7 @@ from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.input_size import at_side, fitting_side
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
+from tests.lanes import slow
 from tfrecords_tools.common.errors import DataError, RsscError
 
 MODELS = keras_hub.models
@@ -126,12 +127,12 @@ def test_a_backbone_of_one_size_only_says_so():
 
 @pytest.mark.parametrize(
     "name",
-    [name if name == "vit" else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS],
+    [name if name == "vit" else slow(name) for name in PRESETS],
 )
 def test_a_preset_is_trained_probed_and_exported(name, presets, records, cli, tmp_path):
     hub = f"hub:{presets / name}"
     words = ("--target", records, "--backbone", hub)
-    for size in (None, 32, 64):
+    for size in (None, 64):  # and 32 of the run below
         given = ("--image-size", size) if size else ()
         code, _, err = cli(
             "probe", "imagenet", *words, *given, "--method", "knn", "--out", tmp_path / f"{size}"

@@ -16,9 +16,10 @@ from rssc_tf.models.resnet_names import RESNETS
 from rssc_tf.runs import load_model
 from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.initial import open_weights
+from tests.lanes import slow
 from tests.tiny import SMALL
 
-HUB = ("resnet18", "resnet50")
+HUB = ("resnet18", slow("resnet50"))
 
 
 def kerashub(name: str) -> keras.Model:

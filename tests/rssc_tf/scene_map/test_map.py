@@ -14,6 +14,7 @@ from rasterio import Affine
 from rasterio.warp import transform
 
 from rssc_tf.scene_map.windows import Axis, seen_part
+from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
 from tests.rssc_tf.scene_map.test_blend import whole
 from tfrecords_tools.records.card import Split, read_card
@@ -68,7 +69,7 @@ def test_a_block_lies_where_it_is_on_the_ground(colours, scene, cli, tmp_path):
     assert "blue: 33.3%" in said
 
 
-@pytest.mark.parametrize("size", [(96, 131), (150, 77)])
+@pytest.mark.parametrize("size", [(96, 131), slow((150, 77))])
 @pytest.mark.parametrize("flags", [{}, {"stride": 11, "cell": 7}, {"window": 75, "stride": 40}])
 def test_the_real_model_gives_what_all_windows_at_once_give(exported, cli, tmp_path, size, flags):
     import tensorflow as tf

@@ -79,6 +79,7 @@ def test_the_scores_are_those_of_the_average(words, averaged, records, tmp_path,
     pd.testing.assert_frame_equal(history, pd.read_csv(averaged[0] / "history.csv"))
 
 
+@pytest.mark.slow
 def test_interrupted_is_uninterrupted(words, tmp_path, cli, monkeypatch):
     assert cli(*words, "--out", tmp_path / "whole")[0] == 0
     with monkeypatch.context() as patch:

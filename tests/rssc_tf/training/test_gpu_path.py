@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -25,6 +24,7 @@ from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from tests.as_gpus import as_gpus
 from tests.kill_jobs import compare_runs
+from tests.lanes import slow
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.tiny import SMALL
 
@@ -107,10 +107,7 @@ def _weights(run: Path) -> list[np.ndarray]:
     return [np.array(variable) for variable in load_model(run).weights]
 
 
-_slow = partial(pytest.param, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("distribute", ["auto", _slow("none"), _slow("mirrored")])
+@pytest.mark.parametrize("distribute", ["auto", slow("none"), slow("mirrored")])
 def test_one_gpu_compiles_the_step_and_the_validation(distribute, gpu, records, cli, tmp_path):
     code, _, err = cli(*_words(records), "--distribute", distribute, "--out", tmp_path / "run")
     assert code == 0, err
@@ -120,9 +117,9 @@ def test_one_gpu_compiles_the_step_and_the_validation(distribute, gpu, records, 
 
 @pytest.mark.parametrize(
     ("head", "precision"),
-    [("finetune", "float32"), ("linear", "mixed_bfloat16"), ("finetune", "mixed_float16")]
-    + [_slow("linear", "float32"), _slow("finetune", "mixed_bfloat16")]
-    + [_slow("linear", "mixed_float16")],
+    [("finetune", "float32"), ("linear", "mixed_bfloat16"), slow("finetune", "mixed_float16")]
+    + [slow("linear", "float32"), slow("finetune", "mixed_bfloat16")]
+    + [slow("linear", "mixed_float16")],
 )
 def test_one_gpu_learns_what_a_cpu_does(head, precision, gpu, records, cli, tmp_path):
     # Without Dropout: XLA draws its masks by another algorithm.
@@ -202,7 +199,7 @@ def test_interrupted_on_one_gpu_is_uninterrupted(gpu, records, cli, tmp_path):
 
 @pytest.mark.parametrize(
     "backbone",
-    [name if name in QUICK else _slow(name) for name in [*REAL, *HUB]],
+    [name if name == "hub:vit" else slow(name) for name in [*REAL, *HUB]],
 )
 def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, tmp_path):
     words = _words(records, presets.get(backbone, backbone))
@@ -214,7 +211,7 @@ def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, 
 
 @pytest.mark.parametrize(
     "backbone",
-    [name if name in QUICK else _slow(name) for name in [*REAL, *HUB]] + ["tiny"],
+    [name if name in QUICK else slow(name) for name in [*REAL, *HUB]] + ["tiny"],
 )
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_compiled_step_is_deterministic_and_known_on_gpus(

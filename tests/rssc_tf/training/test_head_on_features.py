@@ -10,6 +10,7 @@ import pytest
 from rssc_tf.runs import load_run
 from rssc_tf.training import stages
 from rssc_tf.training.head_on_features import HeadTraining
+from tests.lanes import slow
 
 FLAGS = ("--backbone", "tiny_without_dropout", "--image-size", "32")
 FLAGS += ("--batch-size", "8", "--epochs", "9")
@@ -55,25 +56,23 @@ def test_the_head_is_the_loops(augment, target, train, request, tmp_path):
     target = request.getfixturevalue(target)
     flags = ("--augment", augment, "--optimizer", "adamw", "--label-smoothing", "0.1")
     fast, said = train(target, tmp_path / "features", *flags)
-    slow, _ = train(target, tmp_path / "images", *flags, images=True)
+    loop, _ = train(target, tmp_path / "images", *flags, images=True)
     assert "features of train: " in said
-    _same(fast, slow)
+    _same(fast, loop)
 
 
 @pytest.mark.parametrize(
     "flags",
     [
         ("--image-size", "24", "--augment", "turn,flip"),  # resized, after it is turned
-        pytest.param(
-            ("--precision", "mixed_bfloat16", "--augment", "turn"), marks=pytest.mark.slow
-        ),
-        ("--seed", "3", "--batch-size", "7", "--augment", "none"),
+        slow(("--precision", "mixed_bfloat16", "--augment", "turn")),
+        slow(("--seed", "3", "--batch-size", "7", "--augment", "none")),
     ],
 )
 def test_whatever_the_settings(flags, train, records, tmp_path):
     fast, _ = train(records, tmp_path / "features", *flags)
-    slow, _ = train(records, tmp_path / "images", *flags, images=True)
-    _same(fast, slow)
+    loop, _ = train(records, tmp_path / "images", *flags, images=True)
+    _same(fast, loop)
 
 
 def test_features_are_computed_once(train, records, tmp_path):
@@ -96,8 +95,8 @@ def test_a_cache_that_cannot_be_written_is_a_warning(train, records, tmp_path, m
     "flags",
     [
         ("--augment", "crop,turn"),
-        ("--augment", "turn,cutout"),
-        ("--augment", "turn,flip", "--epochs", "7"),  # eight passes would take longer
+        slow(("--augment", "turn,cutout")),
+        slow(("--augment", "turn,flip", "--epochs", "7")),  # eight passes would take longer
         ("--augment", "none", "--backbone", "tiny"),  # which has Dropout
     ],
 )
@@ -107,7 +106,7 @@ def test_what_is_another_image_each_time_stays_a_loop(flags, cli, records, tmp_p
     assert code == 0 and "features of" not in err
 
 
-@pytest.mark.parametrize("augment", ["none", "turn,flip"])
+@pytest.mark.parametrize("augment", [slow("none"), "turn,flip"])
 def test_a_run_that_was_stopped_goes_on(augment, train, cli, records, tmp_path, monkeypatch):
     flags = ("--augment", augment, "--checkpoint-every", "5")
     whole, _ = train(records, tmp_path / "whole", *flags)

@@ -133,8 +133,6 @@ def _metrics(folder):
 def test_training_goes_on_from_a_damaged_cache(cached, cache, cli, tmp_path):
     base, words = cached
     folder, leaks = cache
-    code, _, err = cli(*words, "--out", tmp_path / "whole")
-    assert (code, f"source round: found in {folder}" in err, "damaged" in err) == (0, True, False)
     _cut(folder / "model.keras")
     leaks.write_text("[")
     code, _, err = cli(*words, "--out", tmp_path / "again")
@@ -144,7 +142,7 @@ def test_training_goes_on_from_a_damaged_cache(cached, cache, cli, tmp_path):
     assert all(line.endswith("making it again") for line in lines)
     assert json.loads(leaks.read_text()) and check_seal(leaks) is None
     check_seal(folder / "model.keras")
-    assert _metrics(tmp_path / "again") == _metrics(tmp_path / "whole") == _metrics(base / "first")
+    assert _metrics(tmp_path / "again") == _metrics(base / "first")
     assert not list((tmp_path / "cache").rglob(".*"))  # no lock, nothing written aside
 
 

@@ -127,6 +127,7 @@ def test_a_linear_layer_is_the_regression(kind):
     assert (logits[:, absent] < logits[:, present].max(1, keepdims=True)).all()
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_survives_a_stop(trained, records, cli, tmp_path, monkeypatch):
     from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 

