@@ -40,6 +40,7 @@ _WITHOUT_LABELS = {
     "augment": "crop,turn,flip",  # not looked at: views have their own
     "label_smoothing": 0.0,
     "ema_momentum": 0.0,
+    "select": "best",  # by the probe, where there is one
     "batch_size": 128,
 }
 OBJECTIVES = {

@@ -137,7 +137,7 @@ def seen_in_views(classifier: keras.Model, views: int, exclusive: bool) -> keras
 
 def _over_views(classifier: keras.Model, output, merge: Callable) -> keras.Model:
     """Images to what `merge` makes of an output of the classifier for all views."""
-    if not {"resize", "pool", "logits"} <= {layer.name for layer in classifier.layers}:
+    if not {"resize", "pool"} <= {layer.name for layer in classifier.layers}:
         raise SettingError("views", "is 1 for a model that `build_classifier` did not make", 8)
     resize = classifier.get_layer("resize")
     rest = keras.Model(resize.output, output)

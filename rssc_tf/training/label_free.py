@@ -46,16 +46,19 @@ class Guide:
     watched: Records | None
     teacher: Teacher | None
 
-    def key(self, config: Settings) -> dict:
-        """What of it decides the weights, for the key of a round: JSON-ready."""
-        found: dict = {}
-        if self.teacher:
-            found["teacher"] = self.teacher.definition
-        if self.watched and config.select == "best":
-            # Not the card: draws of the training images share their validation split.
-            shards = [shard.sha256 for shard in self.watched.card.splits["val"].shards]
-            found["probe"] = {"every": config.probe_every, "val": shards}
-        return found
+    @property
+    def provenance(self) -> dict:
+        """The teacher, JSON-ready, where there is one."""
+        return {"teacher": self.teacher.definition} if self.teacher else {}
+
+    def key(self, probe_every: int) -> dict:
+        """What decides the weights beside the settings and the source, for the key of a round:
+        JSON-ready."""
+        if not self.watched:
+            return self.provenance
+        # Not the card: draws of the training images share their validation split.
+        shards = [shard.sha256 for shard in self.watched.card.splits["val"].shards]
+        return {**self.provenance, "probe": {"every": probe_every, "val": shards}}
 
 
 def find_guide(

@@ -145,6 +145,8 @@ def _run_stages(
         initial = _trained_backbone(folder, cluster, config)
         facts = {"records": source.name, "folder": str(folder)}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+        if guide:
+            facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)
@@ -229,7 +231,7 @@ def _source_round(
     if excluded:
         defined["excluded"] = excluded
     if guide:
-        defined |= guide.key(config)
+        defined |= guide.key(config.probe_every)
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     name = f"{records.name}-{config.backbone}-{key}".replace(":", "-")

@@ -1,0 +1,239 @@
+"""Source rounds without labels, through the command line."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from rssc_tf.evaluation import evaluate
+from rssc_tf.runs import load_run
+from rssc_tf.self_supervised import monitor
+from rssc_tf.training import stages
+from tests.conftest import ROOT
+from tests.kill_jobs import Training, weights_of
+from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.tiny import SMALL
+from tfrecords_tools.records.card import open_records
+
+ROUND = ("--source-epochs", 2, "--source-batch-size", 8, "--probe-every", 1, "--epochs", 1)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """They take half of the time of so small a run."""
+    monkeypatch.setattr(evaluate, "draw", lambda *_: None)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of one's own."""
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "source-rounds"
+
+
+def _words(strategy: str, records: Path, *more) -> tuple:
+    words = ("train", "--strategy", strategy, "--target", records, "--source", records)
+    return (*words, *SMALL, *ROUND, *more)
+
+
+def _more(strategy: str, trained: Path) -> tuple:
+    return {"dap-unlabelled": ("--weights", trained), "distil": ("--teacher", trained)}.get(
+        strategy, ()
+    )
+
+
+def _differences(one: Path, other: Path) -> list[str]:
+    """In what a round without labels differs from another."""
+    ours, theirs = weights_of(one), weights_of(other)
+    found = [name for name in ours | theirs if not np.array_equal(ours.get(name), theirs[name])]
+    for name in ("history.csv", "metrics.json"):
+        if (one / name).read_bytes() != (other / name).read_bytes():
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("strategy", ["in-domain-ssl", "dap-unlabelled", "distil"])
+def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_path, cache):
+    out, more = tmp_path / "run", _more(strategy, trained)
+    code, said, err = cli(*_words(strategy, records, *more), "--out", out)
+    assert code == 0, err
+    assert "effective rank" in err and "validation kNN top-1" in err and "top-1" in said
+    (folder,) = cache.iterdir()
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history["epoch"]) == [1, 2] and (history["effective_rank"] > 1).all()
+    assert set(history) >= {"loss", "learning_rate", "deviation", "val_knn_top1"}
+    assert (folder / "history.png").is_file() and list((folder / "tensorboard").iterdir())
+    # The best epoch by the probe is what goes on, and the features are worth a probe.
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["val_knn_top1"] == history["val_knn_top1"].max()
+    model = load_run(folder).model
+    assert model.output.name.startswith("keras_tensor") and model.layers[-1].name == "pool"
+    words = ("probe", folder, "--target", records, "--method", "knn")
+    code, _, err = cli(*words, "--out", tmp_path / "probe")
+    assert code == 0, err
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (settings["strategy"], settings["optimizer"]) == (strategy, "adamw")
+    # The target round began with it.
+    (initial, source) = json.loads((out / "stages.json").read_text())
+    assert (initial["stage"], source["folder"]) == ("initial", str(folder))
+
+
+def test_a_round_is_made_once_for_all_recipes(records, cli, tmp_path, cache):
+    words = _words("in-domain-ssl", records)
+    assert cli(*words, "--out", tmp_path / "a")[0] == 0
+    code, _, err = cli(*words, "--recipe", "strong", "--out", tmp_path / "b")
+    assert code == 0 and "source round: found in" in err
+    code, _, err = cli(*words, "--probe-every", 2, "--out", tmp_path / "c")
+    assert code == 0 and len(list(cache.iterdir())) == 2
+
+
+def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp_path, cache):
+    """Images of no label serve; those that are in the target's test split are left out, unasked."""
+    words = ("train", "--strategy", "in-domain-ssl", *SMALL, *ROUND)
+    code, _, err = cli(*words, "--target", records, "--source", "target", "--out", tmp_path / "a")
+    assert code == 0 and "left out" not in err
+    (folder,) = cache.iterdir()
+    assert (
+        open_records(records).sha256
+        == json.loads((folder / "metrics.json").read_text())["card_sha256"]
+    )
+    assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["source"] == str(records)
+    assert cli("convert", scenes, "--unlabelled", "--out", tmp_path / "source")[0] == 0
+    words = (*words, "--target", records, "--source", tmp_path / "source")
+    code, _, err = cli(*words, "--out", tmp_path / "b")
+    assert code == 0
+    assert "12 of 40 source training images show a photograph of the target's test split" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("strategy", ["in-domain-ssl", "distil"])
+def test_interrupted_is_uninterrupted(
+    strategy, precision, trained, records, cli, tmp_path, monkeypatch
+):
+    words = _words(strategy, records, *_more(strategy, trained), "--precision", precision)
+    monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
+    folders = []
+    for name in ("whole", "cut"):
+        monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / name))
+        if name == "cut":
+            with monkeypatch.context() as patch:
+                at = random.Random(f"{strategy} {precision}").randint(1, 5)
+                _signal_at_step(patch, at, TERM)
+                assert cli(*words, "--out", tmp_path / f"{name}-run")[0] == 143
+        code, _, err = cli(*words, "--out", tmp_path / f"{name}-run")
+        assert (code, "going on from step" in err) == (0, name == "cut"), err
+        folders += list((tmp_path / name / "source-rounds").iterdir())
+    assert folders[0].name == folders[1].name
+    assert _differences(*folders) == []
+    losses = pd.read_csv(folders[0] / "history.csv")["loss"]
+    assert np.isfinite(losses).all()
+
+
+class _Killed(Training):
+    """The kill test's training with a round without labels, whose history is compared."""
+
+    def differences(self, folder: Path, reference: Path) -> list[str]:
+        ours, theirs = (self._round("source round", one) for one in (folder, reference))
+        return _differences(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["in-domain-ssl", "distil"])
+def test_killed_is_undisturbed(strategy, trained, records, tmp_path):
+    words = (*SMALL, *ROUND, "--source-epochs", 4, *_more(strategy, trained))
+    job = _Killed(records, tuple(map(str, words)), records)
+    job._flags = tuple(strategy if word == "in-domain" else word for word in job._flags)
+    reference, folder, random_ = tmp_path / "reference", tmp_path / "killed", random.Random(0)
+    job.finish(reference)
+    fell = [job.kill(folder, moment, random_) for moment in job.moments[1:3]]
+    assert any(fell)
+    job.finish(folder)
+    assert job.differences(folder, reference) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["in-domain-ssl", "distil"])
+def test_two_replicas_learn_what_one_does(strategy, trained, records, tmp_path):
+    folders = []
+    for devices in ("1", "2"):
+        cache = tmp_path / devices
+        words = _words(strategy, records, *_more(strategy, trained), "--distribute", "mirrored")
+        words = (*words, "--backbone", "tiny_without_dropout", "--out", tmp_path / f"run-{devices}")
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests" / "tiny.py"), devices, *map(str, words)],
+            env={**os.environ, "RSSC_TF_CACHE": str(cache)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        folders += list((cache / "source-rounds").iterdir())
+    one, two = (pd.read_csv(folder / "history.csv") for folder in folders)
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
+    ours, theirs = map(weights_of, folders)
+    for name in ours:
+        np.testing.assert_allclose(theirs[name], ours[name], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_comparison_has_the_new_regimes_and_their_words(trained, records, cli, tmp_path, cache):
+    names = "scratch,imagenet,in-domain,in-domain-ssl,dap-unlabelled,distil"
+    words = ("compare", "--strategies", names, "--target", records, "--source", records)
+    words += (*SMALL, *ROUND, "--teacher", trained, "--weights", trained, "--seeds", 2)
+    words += ("--shots", 2, "--out", tmp_path / "comparison")
+    code, said, err = cli(*words, "--dry-run")
+    assert code == 0, err
+    for name in ("in-domain-ssl", "dap-unlabelled", "distil"):
+        assert f"source round of {name}: " in said
+    code, said, err = cli(*words)
+    assert code == 0, err
+    assert "without labels adds" in said
+    report = (tmp_path / "comparison" / "report.html").read_text(encoding="utf-8")
+    for name in ("in-domain-ssl", "dap-unlabelled", "distil"):
+        assert f'class="whisker {name}"' in report
+    # One round for both draws of the labels: in-domain and three without labels.
+    assert len(list(cache.iterdir())) == 4
+    table = pd.read_csv(tmp_path / "comparison" / "results.csv")
+    assert (table["status"] == "done").all() and len(table) == 12
+
+
+def test_a_collapse_ends_the_round_in_one_line(records, cli, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(monitor, "_LEAST_RANK", 1000.0)
+    code, _, err = cli(*_words("in-domain-ssl", records), "--out", tmp_path / "run")
+    last = err.strip().splitlines()[-1]
+    assert code == 1 and last.startswith("rssc-tf: ") and "have collapsed in epoch 1" in last
+    assert "--source-learning-rate" in last
+
+
+def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
+    (tmp_path / "single").mkdir()
+    shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
+    assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
+    base = ("train", "--target", records, *SMALL, "--out", tmp_path / "run")
+    ssl, distil = ("--strategy", "in-domain-ssl"), ("--strategy", "distil", "--source", records)
+    own = ("--source", "target")
+    for flags, expected in (
+        ((*ssl, "--source", tmp_path / "one"), "has 1 training image to learn from"),
+        ((*ssl, *own, "--source-batch-size", 1), "--source-batch-size is at least 2"),
+        (ssl, "--strategy needs --source"),
+        (distil, "--strategy needs --teacher"),
+        ((*distil, "--teacher", tmp_path / "none.h5"), "none.h5"),
+        ((*distil, "--teacher", "imagenet"), "--teacher names weights"),
+        ((*ssl, *own, "--teacher", trained), "--teacher has no effect: in-domain-ssl has no"),
+        (("--strategy", "in-domain", *own), "--source is another set where its labels"),
+        (("--strategy", "scratch", "--probe-every", 2), "--probe-every has no effect"),
+        (("--strategy", "in-domain", "--source", records, "--probe-every", 2), "no effect"),
+    ):
+        code, _, err = cli(*base, *flags)
+        lines = [line for line in err.splitlines() if "fingerprints" not in line]
+        assert (code, expected in err) == (1, True), err
+        assert "Traceback" not in err and lines[-1].startswith("rssc-tf: "), err
+    assert not (tmp_path / "run").exists() and not cache.exists()
