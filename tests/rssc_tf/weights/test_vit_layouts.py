@@ -221,7 +221,7 @@ def test_bad_checkpoints_are_one_line(vits, tmp_path):
     cases = {
         "vit_tiny_patch8_32": (state, r"blocks\.0\.ls1\.gamma has no place in vit_tiny_patch8_32"),
         "vit_tiny_patch8_dinov2_64": (state, r"its 17 positions .*leave out `backbone`"),
-        "resnet18": (state, r"not a checkpoint of torchvision's ResNet"),
+        "resnet18": (state, r"are those of vit_tiny_patch8_dinov2_32, not of resnet18"),
         None: (
             {key: value for key, value in state.items() if not key.startswith("blocks.1.")},
             r"width 48 and depth 1: known are .*tiny 48 and 2",
