@@ -105,7 +105,7 @@ def _charts(ranking: Ranking, shown: tuple[Entry, ...]) -> dict[str, Markup]:
             lines[method][style] = [
                 (
                     sets.images,
-                    str(sets.size) if sets.size.shots else "",
+                    str(sets.size.shots or ""),
                     ranking.score(entry, size, method),
                 )
                 for size, sets in enumerate(ranking.sets)
@@ -115,6 +115,8 @@ def _charts(ranking: Ranking, shown: tuple[Entry, ...]) -> dict[str, Markup]:
     limits = max(low, 0.0), min(high, 1.0)
     ends = {_style(entry): str(entry.place) for entry in reversed(shown)}
     metric = metric_name(ranking.metric)
+    shots = any(sets.size.shots for sets in ranking.sets)
+    axis = "labelled images, and how many of a class" if shots else "labelled images"
     return {
         method: label_curves(
             of,
@@ -122,6 +124,7 @@ def _charts(ranking: Ranking, shown: tuple[Entry, ...]) -> dict[str, Markup]:
             f"{metric} of {method_name(method)} probes against labelled images; the numbers are in "
             "the tables",
             ends,
+            axis,
         )
         for method, of in lines.items()
     }

@@ -99,15 +99,17 @@ def label_curves(
     limits: tuple[float, float],
     title: str,
     ends: dict[str, str] | None = None,
+    axis: str = "labelled images",
 ) -> Markup:
     """Score against the number of labelled images (log axis), with bands of the 95% intervals.
 
     Args:
-        lines: regime to its points `(images, share of all images as text, score)`.
+        lines: regime to its points `(images, what stands below that number, score)`.
         limits: least and greatest score of the axis, in 0..1; charts side by side share them.
         title: for people who hear the page.
         ends: what stands at the end of a line, by default its name. A line that has none here is
             in the background: it has no band and no marks.
+        axis: what the numbers below the chart are.
     """
     ends = dict(zip(lines, lines, strict=True)) if ends is None else ends
     images = sorted({(count, share) for line in lines.values() for count, share, _ in line})
@@ -129,9 +131,7 @@ def label_curves(
         body.append(_text(x, _HEIGHT - _BOTTOM + 31, share, style="muted"))
     base = _HEIGHT - _BOTTOM
     body.append(_line(_LEFT, base, right, base, "axis"))
-    body.append(
-        _text((_LEFT + right) / 2, _HEIGHT - 4, "labelled images, log scale", style="muted")
-    )
+    body.append(_text((_LEFT + right) / 2, _HEIGHT - 4, f"{axis}, log scale", style="muted"))
     for strategy, line in lines.items():
         points = [(across(count), found) for count, _, found in line]
         body.append(_trace(strategy, _path([(x, f.value) for x, f in points], up)))
