@@ -30,6 +30,7 @@ write_set("target", Path(TARGET), 10, 48)
 write_set("source", Path(SOURCE), 6, 48)
 STRATEGIES, SEEDS, BACKBONE = ("scratch", "in-domain"), 2, "tiny"
 SETTINGS |= {"image_size": 32, "epochs": 1, "source_epochs": 1}
+LABEL_FREE, LABEL_FREE_SETTINGS = ("in-domain-ssl",), {"source_batch_size": 32}
 """,
     "03_serving_and_maps": """
 IMAGES_PER_CLASS, BACKBONE, STRATEGY = 10, "tiny", "scratch"

@@ -13,8 +13,11 @@ NAME = "demo"
 def command(
     out: Annotated[Path, Option(help="Folder for everything that the demo makes.")] = Path("demo"),
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
+    ssl: Annotated[
+        bool, Option("--ssl", help="Also the regimes that learn the source without labels.")
+    ] = False,
 ) -> None:
     import_tensorflow()
     from rssc_tf.demo.run import run_demo
 
-    run_demo(out, overwrite)
+    run_demo(out, overwrite, ssl)

@@ -96,7 +96,8 @@ def command(
         return
     Console(width=None if sys.stdout.isatty() else 140).print(table_of(ranking))
     for entry in ranking.failed:
-        print(f"-   {entry.candidate.name}: {as_flags(entry.error)}")
+        name = entry.candidate.name  # with which a message may begin
+        print(f"-   {name}: {as_flags(entry.error).removeprefix(f'{name}: ')}")
     print("*", *verdict(ranking), *caveats(ranking))
     for line in comparisons_of(ranking):
         print(line)

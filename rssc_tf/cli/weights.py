@@ -103,10 +103,10 @@ def fetch_weights(
     from rssc_tf.weights.source import Source
 
     for row in rows:
-        say_licence(row.name, row.licence)
         path = Source(row.name, row=row).file()
         if path is None:  # its library keeps what it downloads
             open_weights(row.name)
+        say_licence(row.name, row.licence)
         typer.echo(f"{row.name}: {path or f'in the cache of its library ({row.origin})'}")
 
 

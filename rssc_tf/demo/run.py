@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rssc_tf.comparison.outcomes import Group
 
 STRATEGIES = ("scratch", "in-domain", "imagenet", "dap")
+# Without labels a round must be longer to be worth anything.
+LABEL_FREE = ("in-domain-ssl", "dap-unlabelled")
+_LONGER = {"source_epochs": 20, "source_batch_size": 64}
 SEEDS = 3
 RECIPE = "strong"
 
@@ -79,13 +82,14 @@ def demo_settings() -> dict:
 
 
 @writes_to("out")
-def run_demo(out: Path, overwrite: bool = False) -> None:
+def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     """Draws two sets of scenes, converts them, compares four regimes over seeds, exports the best,
     predicts.
 
     Args:
         out: folder for the comparison, the export and the pictures.
         overwrite: replace it.
+        ssl: compare those too that learn the source without its labels.
 
     Raises:
         RsscError: `out` exists.
@@ -105,9 +109,17 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     settings = demo_settings()
     target = settings.pop("target")
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
-    strategies, missing = _possible(settings["backbone"])
+    wanted = STRATEGIES + LABEL_FREE * ssl
+    strategies, missing = _possible(wanted, settings["backbone"])
     comparison = out / "comparison"
-    grid = Grid((target,), strategies, seeds=SEEDS, recipes=(RECIPE,), settings=settings)
+    grid = Grid(
+        (target,),
+        strategies,
+        seeds=SEEDS,
+        recipes=(RECIPE,),
+        settings=settings,
+        by_strategy={name: _LONGER for name in LABEL_FREE if name in strategies},
+    )
     compare(grid, comparison, command="rssc-tf demo")
     verdict = write_report(comparison)
     found = read_study(comparison).targets[0].main
@@ -116,7 +128,7 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     export(load_run(best), out / "export")
     _predict_some(predict_files, out, best)
     _draw_scene(out / "scene.png")
-    _print_table(found, missing, settings)
+    _print_table(found, wanted, missing, settings)
     print(verdict)
     minutes = (time.monotonic() - started) / 60
     print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
@@ -126,16 +138,16 @@ def run_demo(out: Path, overwrite: bool = False) -> None:
     print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
 
 
-def _possible(backbone: str) -> tuple[tuple[str, ...], str]:
+def _possible(wanted: tuple[str, ...], backbone: str) -> tuple[tuple[str, ...], str]:
     """The regimes whose weights are to be had, and why the others' are not."""
     from rssc_tf.weights.initial import initialise
 
     try:
         initialise(backbone, "imagenet", None, None)
     except RsscError as error:
-        plain = (name for name in STRATEGIES if get_regime(name).pretraining == "random")
+        plain = (name for name in wanted if get_regime(name).pretraining == "random")
         return tuple(plain), str(error)
-    return STRATEGIES, ""
+    return wanted, ""
 
 
 def _image_folder(name: str) -> Path:
@@ -169,7 +181,7 @@ def _draw_scene(file: Path) -> None:
     Image.fromarray(pixels).save(file)
 
 
-def _print_table(found: "Group", missing: str, settings: dict) -> None:
+def _print_table(found: "Group", wanted: tuple[str, ...], missing: str, settings: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -181,7 +193,7 @@ def _print_table(found: "Group", missing: str, settings: dict) -> None:
         f"{settings['backbone']} at {settings['image_size']} px, {SEEDS} seeds"
     )
     table = Table("regime", f"{display_name(found.metric)} %", "± over seeds")
-    for name in STRATEGIES:
+    for name in wanted:
         if name in found.runs:
             scores = [100 * one.row[found.metric] for one in found.runs[name].values()]
             table.add_row(name, f"{np.mean(scores):.1f}", f"{np.std(scores, ddof=1):.1f}")

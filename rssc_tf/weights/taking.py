@@ -67,7 +67,7 @@ class Taking:
             return
         known = MULTI_BAND.get(sha256_of(self.path)[:8]) if self.path.is_file() else None
         known = f"; red, green and blue would be its {known}" if known else ""
-        channels = f"{array.shape[1]} input channel{'s' if array.shape[1] > 1 else ''}"
         raise DataError(
-            f"{self.path}: its first convolution has {channels}, and this is an RGB toolkit{known}"
+            f"{self.path}: its first convolution has {array.shape[1]} input channels, and this is "
+            f"an RGB toolkit{known}"
         )

@@ -244,7 +244,7 @@ def test_an_export_waits_for_its_calibration(trained, cli, tmp_path):
 
 
 @pytest.mark.parametrize("evaluated", ["records"], indirect=True)
-@pytest.mark.parametrize(("kind", "quantize"), [("tflite", "none"), ("onnx", "none")])
+@pytest.mark.parametrize(("kind", "quantize"), [("tflite", "none"), slow("onnx", "none")])
 def test_files_for_other_runtimes(evaluated, kind, quantize, cli, tmp_path):
     out = tmp_path / kind
     words = ["--format", kind, "--quantize", quantize, "--views", 8]

@@ -97,7 +97,7 @@ def population_micro_f1(skill, seed_sd, rates) -> float:
     return float((2 * positives / (predicted + rates.sum())) @ weights / weights.sum())
 
 
-@pytest.mark.parametrize(("seeds", "images", "seed_sd"), [(3, 300, 0.05), (5, 200, 0.2)])
+@pytest.mark.parametrize(("seeds", "images", "seed_sd"), [(3, 300, 0.05), slow(5, 200, 0.2)])
 def test_intervals_of_micro_f1_cover_the_truth(seeds, images, seed_sd):
     rates, skill = (0.05, 0.1, 0.3, 0.5, 0.7), (0.8, 1.5)
     truth = [population_micro_f1(one, seed_sd, rates) for one in skill]

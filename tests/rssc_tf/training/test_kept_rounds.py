@@ -9,6 +9,7 @@ import pytest
 
 from rssc_tf.cache import check_seal
 from rssc_tf.training.kept_rounds import discard_damaged
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, MissingExtra
 
@@ -150,10 +151,10 @@ def test_training_goes_on_from_a_damaged_cache(cached, cache, cli, tmp_path):
     "damage",
     [
         pytest.param(lambda path: path.write_text('{"a": 1}'), id="no list"),
-        pytest.param(lambda path: path.write_text("[1]"), id="no ids"),
-        pytest.param(lambda path: path.write_text("[" * 5000), id="deep"),
+        slow(lambda path: path.write_text("[1]"), id="no ids"),
+        slow(lambda path: path.write_text("[" * 5000), id="deep"),
         pytest.param(lambda path: path.write_text("[]"), id="another list"),
-        pytest.param(_folder, id="folder"),
+        slow(_folder, id="folder"),
         pytest.param(_fifo, id="fifo"),
     ],
 )

@@ -18,6 +18,7 @@ from rssc_tf.cli import main
 from rssc_tf.runs import load_model, load_run
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import read_card
@@ -134,7 +135,7 @@ def test_multi_label_training(multi_records, cli, tmp_path):
     assert set(table.columns) == {"id", "labels", "views", "p_green", "p_dark", "p_noisy"}
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", slow("mixed_float16")])
 def test_mixed_precision(precision, records, cli, tmp_path):
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--epochs", "1")
     code, _, err = cli(*words, "--precision", precision, "--out", tmp_path / "run")

@@ -16,6 +16,7 @@ from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.padding import symmetric_padding
 from rssc_tf.weights.source import backbone_of
+from tests.lanes import slow
 from tfrecords_tools.common.errors import RsscError
 
 NAME = "tiny"
@@ -255,7 +256,7 @@ def set_pixel_variance(model, variance):
     statistics.moving_variance.assign(energy * variance)
 
 
-@pytest.mark.parametrize(("variance", "mode"), [(0.05, "unit"), (3300.0, "caffe-rgb")])
+@pytest.mark.parametrize(("variance", "mode"), [slow(0.05, "unit"), (3300.0, "caffe-rgb")])
 def test_the_study_is_repeated(tmp_path, study, variance, mode):
     """By the file's contents: a path with "imagenet" in it decides nothing any more."""
     set_pixel_variance(study, variance)
