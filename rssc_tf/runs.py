@@ -185,8 +185,17 @@ def default_folder(settings: Settings) -> Path:
     return Path("runs", f"{name}-{settings.strategy}-{settings.seed}")
 
 
-def load_run(folder: str | Path) -> Run:
-    """Opens a run folder; `DataError` if it is none, not finished, or damaged."""
+def load_run(folder: str | Path, features: bool = False) -> Run:
+    """Opens a run folder.
+
+    Args:
+        folder: of the run.
+        features: whether these are all that is asked of it: a source round without labels, which
+            has no classes, will then do.
+
+    Raises:
+        DataError: it is none, not finished, damaged, or has no classes.
+    """
     folder = Path(folder)
     for name in (CONFIG, CARD_NAME, MODEL):
         if not (folder / name).is_file():
@@ -200,7 +209,13 @@ def load_run(folder: str | Path) -> Run:
             f"({', '.join(unknown)}): was it made by a later one?",
             stacklevel=2,
         )
-    return Run(folder, settings, read_card(folder), load_model(folder))
+    model = load_model(folder)
+    if not features and "logits" not in {layer.name for layer in model.layers}:
+        raise DataError(
+            f"{folder} is a source round without labels and has no classes: train on a target "
+            f"with `weights={str(folder)!r}`"
+        )
+    return Run(folder, settings, read_card(folder), model)
 
 
 def read_metrics(folder: Path, mend: str = "", name: str = METRICS) -> dict | None:

@@ -1,6 +1,6 @@
 """The kill test: kill -9 at random moments, the same command again, the same result at the end.
 
-    python tests/kill.py --rounds 8 --seed 0
+    python tests/kill.py --rounds 8 --seed 0 [--strategy distil]
 
 A round kills one training with a source round, one conversion with two workers over an earlier
 set, and one export, several times each, and runs them again until they are done. What they leave
@@ -90,6 +90,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=3, help="a round, of the training")
+    parser.add_argument("--strategy", default="in-domain", help="with a source round")
     parser.add_argument("--out", type=Path, help="working folder, kept; else a temporary one")
     arguments = parser.parse_args()
     base = arguments.out or Path(tempfile.mkdtemp(prefix="rssc-tf-kill-"))
@@ -102,7 +103,11 @@ def main() -> int:
     source = _convert(scenes, base / "source", "--train-fraction", "0.6", "--seed", "4")
     earlier = _convert(noise, base / "earlier", "--seed", "0", "--size", "64")
     flags = ("--backbone", "tiny", "--image-size", "32", "--batch-size", "8", "--epochs", "5")
-    training = Training(records, (*flags, "--source-epochs", "5"), source)
+    teacher = base / "teacher"
+    if arguments.strategy == "distil":
+        Training(records, flags).finish(teacher)
+        flags += ("--teacher", str(teacher / "run"))
+    training = Training(records, (*flags, "--source-epochs", "5"), source, arguments.strategy)
     reference = base / "reference"
     training.finish(reference)
     export = Export(reference / "run", scenes / "river")

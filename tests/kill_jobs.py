@@ -131,8 +131,14 @@ class Training(Job):
 
     name = "train"
 
-    def __init__(self, target: Path, flags: tuple[str, ...], source: Path | None = None):
-        strategy = ("in-domain", "--source", str(source)) if source else ("scratch",)
+    def __init__(
+        self,
+        target: Path,
+        flags: tuple[str, ...],
+        source: Path | None = None,
+        strategy: str = "in-domain",
+    ):
+        strategy = (strategy, "--source", str(source)) if source else ("scratch",)
         self._flags = ("--strategy", *strategy, "--target", str(target), *flags)
         self._rounds = ("source round", "target round") if source else ("target round",)
         moments = [Moment("start", lambda folder: True, spread=8.0)]
@@ -217,12 +223,19 @@ def compare_runs(run: Path, other: Path) -> list[str]:
     elif odd := [name for name in ours if not np.array_equal(ours[name], theirs[name])]:
         found.append(f"other weights in {len(odd)} of {len(ours)} arrays: {odd[0]}")
     for name in ("history.csv", "metrics.json", "per_class.csv", "confusion.csv"):
-        if (run / name).read_bytes() != (other / name).read_bytes():
+        if _bytes(run / name) != _bytes(other / name):
             found.append(f"another {name}")
-    tables = [pd.read_parquet(folder / "predictions.parquet") for folder in (run, other)]
+    predictions = run / "predictions.parquet", other / "predictions.parquet"
+    if not any(file.exists() for file in predictions):
+        return found  # a round without labels
+    tables = [pd.read_parquet(file) for file in predictions]
     if not tables[0].equals(tables[1]):
         found.append("other predictions.parquet")
     return found
+
+
+def _bytes(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
 
 
 def weights_of(run: Path) -> dict[str, np.ndarray]:

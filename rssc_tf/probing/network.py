@@ -59,7 +59,7 @@ def _own_weights(backbone: str, word: str, normalization: str | None):
 
 def network_of_run(folder: Path, facts: dict) -> tuple[keras.Model, dict]:
     """The model of a run, and its definition; `facts` are what it says of itself."""
-    model = load_run(folder).model
+    model = load_run(folder, features=True).model
     return model, definition_of(model, **facts)
 
 

@@ -4,8 +4,9 @@ Bardes, Ponce & LeCun, "VICReg: Variance-Invariance-Covariance Regularization fo
 Learning" (ICLR 2022). There are no negatives, no momentum teacher and no asymmetry: what keeps
 features from collapsing is written in the loss, so that it holds at batches of 64 to 256 too.
 
-The weights of the three terms are the paper's. The projector has three layers as there, of 1,024
-units in place of 8,192, which would be most of the work of a small backbone on small images.
+The weights of the three terms are the paper's. The projector has three layers as there, of 1,024,
+1,024 and 256 units in place of 8,192: those would be most of the work of a small backbone on small
+images, and the covariances of 256 channels are less of a guess at such a batch.
 """
 
 import keras
@@ -15,7 +16,7 @@ from rssc_tf.self_supervised.lesson import Lesson, from_floats, over_replicas, s
 from rssc_tf.self_supervised.projector import project
 from rssc_tf.self_supervised.views import random_views
 
-_WIDTHS = (1024, 1024, 1024)
+_WIDTHS = (1024, 1024, 256)
 _INVARIANCE, _VARIANCE, _COVARIANCE = 25.0, 25.0, 1.0
 _LEAST = 1e-4  # under the root of a variance: its gradient is finite
 

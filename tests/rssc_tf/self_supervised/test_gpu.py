@@ -15,6 +15,7 @@ from rssc_tf.training.assembly import initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.label_free import LabelFreeTraining, build_label_free, find_guide
 from tests.as_gpus import as_gpus
+from tests.lanes import slow
 from tests.rssc_tf.training.test_gpu_path import FORBIDDEN
 
 
@@ -34,7 +35,7 @@ def _training(strategy: str, records, teacher, precision: str) -> LabelFreeTrain
     return build_label_free(config, opened, initial, distribution, (), guide)
 
 
-@pytest.mark.parametrize("strategy", ["in-domain-ssl", "distil"])
+@pytest.mark.parametrize("strategy", ["in-domain-ssl", slow("distil")])
 def test_the_compiled_step_is_deterministic_and_does_the_same(
     strategy, records, trained, monkeypatch
 ):

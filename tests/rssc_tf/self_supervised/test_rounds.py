@@ -18,7 +18,8 @@ from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
 from rssc_tf.training import stages
 from tests.conftest import ROOT
-from tests.kill_jobs import Training, weights_of
+from tests.kill_jobs import Training, compare_runs, weights_of
+from tests.lanes import slow
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import open_records
@@ -50,17 +51,7 @@ def _more(strategy: str, trained: Path) -> tuple:
     )
 
 
-def _differences(one: Path, other: Path) -> list[str]:
-    """In what a round without labels differs from another."""
-    ours, theirs = weights_of(one), weights_of(other)
-    found = [name for name in ours | theirs if not np.array_equal(ours.get(name), theirs[name])]
-    for name in ("history.csv", "metrics.json"):
-        if (one / name).read_bytes() != (other / name).read_bytes():
-            found.append(name)
-    return found
-
-
-@pytest.mark.parametrize("strategy", ["in-domain-ssl", "dap-unlabelled", "distil"])
+@pytest.mark.parametrize("strategy", [slow("in-domain-ssl"), slow("dap-unlabelled"), "distil"])
 def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_path, cache):
     out, more = tmp_path / "run", _more(strategy, trained)
     code, said, err = cli(*_words(strategy, records, *more), "--out", out)
@@ -74,8 +65,10 @@ def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_p
     # The best epoch by the probe is what goes on, and the features are worth a probe.
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["val_knn_top1"] == history["val_knn_top1"].max()
-    model = load_run(folder).model
-    assert model.output.name.startswith("keras_tensor") and model.layers[-1].name == "pool"
+    assert load_run(folder, features=True).model.layers[-1].name == "pool"
+    for command in (("evaluate", folder), ("export", folder, "--out", tmp_path / "export")):
+        code, _, err = cli(*command)
+        assert (code, "has no classes: train on a target with --weights" in err) == (1, True), err
     words = ("probe", folder, "--target", records, "--method", "knn")
     code, _, err = cli(*words, "--out", tmp_path / "probe")
     assert code == 0, err
@@ -133,25 +126,16 @@ def test_interrupted_is_uninterrupted(
         assert (code, "going on from step" in err) == (0, name == "cut"), err
         folders += list((tmp_path / name / "source-rounds").iterdir())
     assert folders[0].name == folders[1].name
-    assert _differences(*folders) == []
+    assert compare_runs(*folders) == []
     losses = pd.read_csv(folders[0] / "history.csv")["loss"]
     assert np.isfinite(losses).all()
-
-
-class _Killed(Training):
-    """The kill test's training with a round without labels, whose history is compared."""
-
-    def differences(self, folder: Path, reference: Path) -> list[str]:
-        ours, theirs = (self._round("source round", one) for one in (folder, reference))
-        return _differences(ours, theirs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["in-domain-ssl", "distil"])
 def test_killed_is_undisturbed(strategy, trained, records, tmp_path):
     words = (*SMALL, *ROUND, "--source-epochs", 4, *_more(strategy, trained))
-    job = _Killed(records, tuple(map(str, words)), records)
-    job._flags = tuple(strategy if word == "in-domain" else word for word in job._flags)
+    job = Training(records, tuple(map(str, words)), records, strategy)
     reference, folder, random_ = tmp_path / "reference", tmp_path / "killed", random.Random(0)
     job.finish(reference)
     fell = [job.kill(folder, moment, random_) for moment in job.moments[1:3]]
