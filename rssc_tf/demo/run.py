@@ -45,7 +45,11 @@ SETTINGS = {
     "epochs": 10,
     "source_epochs": 3,
     "schedule": "cosine",
+    "source_learning_rate": 1e-3,
+    "learning_rate": 1e-3,
 }
+# What the recipe of the demo says itself.
+_OF_RECIPE = ("schedule", "source_learning_rate", "learning_rate")
 
 
 def demo_backbone() -> str:
@@ -108,6 +112,8 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
         pass
     settings = demo_settings()
     target = settings.pop("target")
+    for name in _OF_RECIPE:
+        del settings[name]
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
     wanted = STRATEGIES + LABEL_FREE * ssl
     strategies, missing = _possible(wanted, settings["backbone"])
@@ -123,7 +129,7 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     compare(grid, comparison, command="rssc-tf demo")
     verdict = write_report(comparison)
     found = read_study(comparison).targets[0].main
-    best = found.runs[found.best][0].folder
+    best = next(iter(found.runs[found.best].values())).folder
     print(f"--- export of the best, {found.best}")
     export(load_run(best), out / "export")
     _predict_some(predict_files, out, best)
@@ -195,8 +201,8 @@ def _print_table(found: "Group", wanted: tuple[str, ...], missing: str, settings
     table = Table("regime", f"{display_name(found.metric)} %", "± over seeds")
     for name in wanted:
         if name in found.runs:
-            scores = [100 * one.row[found.metric] for one in found.runs[name].values()]
-            table.add_row(name, f"{np.mean(scores):.1f}", f"{np.std(scores, ddof=1):.1f}")
+            scores = pd.Series([100 * one.row[found.metric] for one in found.runs[name].values()])
+            table.add_row(name, f"{scores.mean():.1f}", f"{scores.std():.1f}")
         else:
             table.add_row(name, "-", missing)
     Console().print(table)

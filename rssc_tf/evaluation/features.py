@@ -145,13 +145,18 @@ def found_or_kept(
     return found
 
 
+def define_split(card: Card, split: str) -> dict:
+    """Equal for equal images and labels, JSON-ready. It is less than the card: sets that differ
+    in their training images alone share a split."""
+    view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
+    return {**view, "shards": [shard.sha256 for shard in card.splits[split].shards]}
+
+
 def feature_file(definition: dict, card: Card, split: str) -> Path:
     """Where the features of a split are kept; the file need not be there."""
     if split not in card.splits:
         raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
-    view = {"size": card.size, "side": card.side, "task": card.task, "classes": len(card.classes)}
-    shards = [shard.sha256 for shard in card.splits[split].shards]
-    content = {**definition, **view, "shards": shards, "version": __version__}
+    content = {**definition, **define_split(card, split), "version": __version__}
     text = json.dumps(content, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     backbone = definition["backbone"].replace(":", "-")

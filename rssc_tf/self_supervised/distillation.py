@@ -6,6 +6,7 @@ student's, which is thrown away in the end. Teacher and student see the very sam
 no label is asked for, so that a teacher of other classes serves as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -19,7 +20,7 @@ from rssc_tf.records import Records
 from rssc_tf.self_supervised.lesson import Lesson, from_floats, side_of
 from rssc_tf.self_supervised.projector import project
 from rssc_tf.self_supervised.views import random_views
-from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 
 _MEASURED = 1024  # images, by which the teacher's channels are brought to one scale
 
@@ -31,10 +32,12 @@ class Teacher:
     Attributes:
         encoder: has its own size and normalisation.
         records: of the round.
+        exclude: ids of images that the round does not see.
     """
 
     encoder: Encoder
     records: Records
+    exclude: Sequence[str]
 
     @property
     def definition(self) -> dict:
@@ -73,20 +76,25 @@ class Teacher:
 
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and inverse deviation of each channel, float32 `(d,)`; of a dead one it is 0."""
-        found = extract_features(self.encoder.model, self.records, "train", most=_MEASURED)
-        deviation = found.values.std(axis=0, dtype=np.float64)
+        most = _MEASURED + len(self.exclude)
+        found = extract_features(self.encoder.model, self.records, "train", most=most)
+        values = found.values[~np.isin(found.ids, self.exclude)]
+        deviation = values.std(axis=0, dtype=np.float64)
         alive = deviation > 1e-6 * deviation.max()
         scale = np.where(alive, 1 / np.where(alive, deviation, 1), 0)
-        return found.values.mean(axis=0), scale.astype(np.float32)
+        return values.mean(axis=0), scale.astype(np.float32)
 
 
-def open_teacher(weights: str, records: Records, deterministic: bool) -> Teacher:
+def open_teacher(
+    weights: str, records: Records, exclude: Sequence[str], deterministic: bool
+) -> Teacher:
     """The teacher that is called so, at the size that its weights were made for.
 
     Args:
         weights: a name, an address, a file or a run, as of `open_encoder`. Call it in the scope of
             the strategy.
         records: of the round.
+        exclude: ids of images that the round does not see.
         deterministic: as of `open_encoder`.
 
     Raises:
@@ -95,5 +103,14 @@ def open_teacher(weights: str, records: Records, deterministic: bool) -> Teacher
     if weights in WORDS:
         what = "names weights, such as imagenet/efficientnet_lite0, a file, or a run"
         raise SettingError("teacher", what, weights)
-    encoder = open_encoder(weights, records, views=1, deterministic=deterministic)
-    return Teacher(encoder, records)
+    try:
+        encoder = open_encoder(weights, records, views=1, deterministic=deterministic)
+    except RsscError as error:
+        if "`backbone`" in str(error) or "`normalization`" in str(error):
+            # Those settings are the student's here.
+            raise DataError(
+                f"the teacher {weights} does not say what it is: make a weights file of it that "
+                "does, with rssc-tf weights import"
+            ) from error
+        raise
+    return Teacher(encoder, records, exclude)

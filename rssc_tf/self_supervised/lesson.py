@@ -6,6 +6,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+# Part of the key of a cached round. Raise it when views, a loss or a projector change: what was
+# learnt by the ones before is no longer what the same settings mean.
+RECIPE = 1
+
 
 class Lesson(NamedTuple):
     """A way to learn without labels, built for an encoder.

@@ -13,9 +13,14 @@ from rssc_tf.probing.heads import knn
 from rssc_tf.records import Records
 from rssc_tf.self_supervised.spectrum import deviation, effective_rank
 
-WATCHED = 1024  # images of the source, and at most of the validation split
+WATCHED = 1024  # images of the source, and of the validation split, at most
+_BATCH = 64  # images at a time, whatever the devices: the same images are looked at
 _NEIGHBOURS = 5
 _LEAST_RANK, _LEAST_DEVIATION = 1.5, 1e-3
+# Steps before a small deviation means anything: from random weights the moving statistics of
+# BatchNormalization lag behind, layer upon layer, and until they have caught up all features of an
+# inference point one way, however well those of the training step differ.
+_SETTLED = 200
 _PROBE = "val_knn_"
 RANK, DEVIATION = "effective_rank", "deviation"
 
@@ -32,7 +37,8 @@ def kept_row(history: Path) -> dict:
     table = pd.read_csv(history)
     probe = next((name for name in table if name.startswith(_PROBE)), None)
     best = table[probe].idxmax() if probe else table.index[-1]
-    return table.loc[best].dropna().to_dict()
+    row = table.loc[best].dropna().to_dict()
+    return row | {name: int(row[name]) for name in ("epoch", "step")}
 
 
 class Monitor:
@@ -48,7 +54,7 @@ class Monitor:
         watched: the target, with a validation split; or `None`.
         every: epochs between probes; the last epoch has one.
         epochs: of the round.
-        batch: images at a time.
+        steps: of an epoch.
 
     Attributes:
         headline: of the probe.
@@ -61,10 +67,10 @@ class Monitor:
         watched: Records | None,
         every: int,
         epochs: int,
-        batch: int,
+        steps: float,
     ):
         self._forward, self._records, self._watched = forward, records, watched
-        self._every, self._epochs, self._batch = every, epochs, batch
+        self._every, self._epochs, self._steps = every, epochs, steps
         self.headline = f"{_PROBE}{watched.task.headline}" if watched else "none"
 
     def __call__(self, epoch: int, stopping: Callable[[], bool]) -> dict[str, float] | None:
@@ -74,12 +80,14 @@ class Monitor:
         Raises:
             Collapsed: all images have the same feature, or features on one line.
         """
-        images = (batch[0] for batch in self._records.split("train", self._batch))
+        images = (batch[0] for batch in self._records.split("train", _BATCH))
         values = self._features(images, stopping)
         if values is None:
             return None
         found = {RANK: effective_rank(values), DEVIATION: deviation(values)}
-        if not (found[RANK] >= _LEAST_RANK and found[DEVIATION] >= _LEAST_DEVIATION):
+        settled = epoch * self._steps >= _SETTLED
+        apart = found[DEVIATION] >= _LEAST_DEVIATION or not settled
+        if not (found[RANK] >= _LEAST_RANK and apart):
             raise Collapsed(
                 f"the features of {self._records.name} have collapsed in epoch {epoch} (effective "
                 f"rank {found[RANK]:.1f}, deviation {found[DEVIATION]:.2g}): lower "
@@ -94,7 +102,7 @@ class Monitor:
 
     def _features(self, batches: Iterator, stopping: Callable[[], bool]) -> np.ndarray | None:
         parts = []
-        for images in islice(batches, -(-WATCHED // self._batch)):
+        for images in islice(batches, WATCHED // _BATCH):
             if stopping():
                 return None
             parts.append(self._forward(images))
@@ -104,7 +112,7 @@ class Monitor:
         labels: list[np.ndarray] = []
 
         def batches() -> Iterator:
-            for images, of_images in self._watched.split("val", self._batch):
+            for images, of_images in self._watched.split("val", _BATCH):
                 labels.append(of_images.numpy())
                 yield images
 

@@ -18,8 +18,8 @@ def effective_rank(values: np.ndarray) -> float:
         From 1 (all on one line; 0 where all are equal) to the lesser of n - 1 and d.
     """
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
     with threadpool_limits(1):  # the same on any number of cores
+        small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
         singular = np.sqrt(np.maximum(np.linalg.eigvalsh(small), 0))
     if not singular.sum() > 0:
         return 0.0

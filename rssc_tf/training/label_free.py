@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pipelines.records import count_kept
 from pipelines.stream import drawn_batches
+from rssc_tf.evaluation.features import define_split
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_encoder
 from rssc_tf.models.precision import dtype_policy
@@ -22,6 +23,7 @@ from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.self_supervised.distillation import Teacher, open_teacher
+from rssc_tf.self_supervised.lesson import RECIPE
 from rssc_tf.self_supervised.monitor import Monitor
 from rssc_tf.self_supervised.vicreg import two_views
 from rssc_tf.self_supervised.views import NUMBERS, STREAM
@@ -54,11 +56,10 @@ class Guide:
     def key(self, probe_every: int) -> dict:
         """What decides the weights beside the settings and the source, for the key of a round:
         JSON-ready."""
-        if not self.watched:
-            return self.provenance
-        # Not the card: draws of the training images share their validation split.
-        shards = [shard.sha256 for shard in self.watched.card.splits["val"].shards]
-        return {**self.provenance, "probe": {"every": probe_every, "val": shards}}
+        found = {**self.provenance, "recipe": RECIPE}
+        if self.watched:
+            found["probe"] = {"every": probe_every, **define_split(self.watched.card, "val")}
+        return found
 
 
 def find_guide(
@@ -66,6 +67,7 @@ def find_guide(
     source: Records,
     distribution: tf.distribute.Strategy,
     target: Records | None = None,
+    exclude: Sequence[str] = (),
 ) -> Guide:
     """Opens what a round without labels needs.
 
@@ -74,6 +76,7 @@ def find_guide(
         source: its records.
         distribution: devices.
         target: those that its weights are for.
+        exclude: ids of images of the source that the round must not see.
 
     Raises:
         SettingError: a batch too small to learn from without labels, or no such teacher.
@@ -85,7 +88,7 @@ def find_guide(
     teacher = None
     if get_regime(config.strategy).teacher:
         with distribution.scope():
-            teacher = open_teacher(config.teacher, source, config.deterministic)
+            teacher = open_teacher(config.teacher, source, exclude, config.deterministic)
     return Guide(watched, teacher)
 
 
@@ -113,10 +116,9 @@ class LabelFreeTraining(Training):
         return Forward(self.encoder, is_compiled(self.distribution))
 
     def scores(self) -> Monitor:
-        config = self.config
-        size = self.batch // self.distribution.num_replicas_in_sync
+        config, steps = self.config, self.steps / self.config.epochs
         return Monitor(
-            *(self.forward, self.records, self.watched, config.probe_every, config.epochs, size)
+            *(self.forward, self.records, self.watched, config.probe_every, config.epochs, steps)
         )
 
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
