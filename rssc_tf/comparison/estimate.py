@@ -107,12 +107,13 @@ class _Measurements:
         """Seconds of the source round of a run."""
         config = with_source_settings(cell.config)
         records = Records(config.target)
-        return self._stage(config, records, records.splits["train"])
+        examples = cell.train_images if cell.own_source else records.splits["train"]
+        return self._stage(config, records, examples)
 
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
         cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
-        looked_at = _looked_at(config, records)
+        looked_at = _looked_at(config, records, examples)
         return cost.start + steps * cost.step + looked_at * cost.image
 
     def _cost(self, config: Settings, records: Records) -> Cost:
@@ -125,10 +126,10 @@ class _Measurements:
         return self._costs[kind]
 
 
-def _looked_at(config: Settings, records: Records) -> int:
-    """How many images a run is evaluated on, after each epoch and in the end."""
+def _looked_at(config: Settings, records: Records, examples: int) -> int:
+    """How many images a run on `examples` ones is evaluated on, after each epoch and in the end."""
     if not get_regime(config.strategy).labels:
-        return config.epochs * min(WATCHED, records.splits["train"])
+        return config.epochs * min(WATCHED, examples)
     after_epochs = config.epochs * records.splits.get("val", 0)
     return after_epochs + config.views * records.splits[records.evaluated]
 
