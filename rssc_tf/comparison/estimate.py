@@ -65,12 +65,16 @@ def print_estimate(grid: Grid, out: Path) -> None:
     rounds = {
         cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
     }
+    costs: dict[str, list[float]] = {}
     for cell in rounds.values():
-        seconds = measured.source_round(cell)
-        total += seconds
+        costs.setdefault(cell.strategy, []).append(measured.source_round(cell))
+    for strategy, seconds in costs.items():
+        total += sum(seconds)
+        what, they = "source round", "it is"
+        if len(seconds) > 1:  # of several targets or, on their own images, draws
+            what, they = f"{len(seconds)} source rounds", "they are"
         console.print(
-            f"source round of {cell.strategy}: {seconds / 60:.1f} minutes, unless it is in the "
-            "cache",
+            f"{what} of {strategy}: {sum(seconds) / 60:.1f} minutes, unless {they} in the cache",
             highlight=False,
         )
     length = f"{total / 3600:.1f} hours" if total > 3600 else f"{total / 60:.1f} minutes"
