@@ -334,9 +334,6 @@ class Settings:
             raise SettingError("strategy", "needs `source`", self.strategy)
         if regime.teacher and not self.teacher:
             raise SettingError("strategy", "needs `teacher`", self.strategy)
-        if regime.source_round and regime.labels and self.source == OWN:
-            what = "is another set where its labels are learnt (of a folder of that name: ./target)"
-            raise SettingError("source", what, self.source)
         OPTIMIZERS[self.optimizer].check_decay(self.weight_decay)
 
     def target_rate(self) -> float:
@@ -362,8 +359,25 @@ class Settings:
 
     @property
     def source_records(self) -> str | None:
-        """The record folder that `source` stands for."""
-        return self.target if self.source == OWN else self.source
+        """The record folder that `source` stands for; errors as of `is_own`."""
+        return self.target if is_own(self.source, self.strategy) else self.source
+
+
+def is_own(source: str | None, strategy: str) -> bool:
+    """Whether `source` stands for the target's own training images.
+
+    It does where no labels are learnt; else it is a folder, as it always was.
+
+    Raises:
+        SettingError: a round that learns labels is to begin, and there is no such folder.
+    """
+    regime = get_regime(strategy)
+    if source != OWN or not regime.source_round:
+        return False
+    if regime.labels and not Path(source).is_dir():
+        what = "is another set where its labels are learnt, and there is no folder of that name"
+        raise SettingError("source", what, source)
+    return not regime.labels
 
 
 def _rate(optimizer: str, random: bool) -> float:

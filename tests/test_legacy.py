@@ -119,6 +119,23 @@ def test_an_old_source_round_is_found_in_the_cache(cli):
     _assert_same_weights("new", "in-domain")
 
 
+def test_an_old_runs_source_may_be_a_folder_called_target(cli):
+    """Which without labels is the name of the target's own images, and was nothing then."""
+    Path("source").rename("target")
+    config = Path("in-domain/config.yaml")
+    config.write_text(config.read_text().replace("source: source\n", "source: target\n"))
+    assert "source: target\n" in config.read_text()
+    before = _metrics("in-domain")
+    _ok(cli, "evaluate", "in-domain")
+    assert _metrics("in-domain")["log_loss"] == pytest.approx(before["log_loss"], abs=1e-5)
+    _ok(cli, "export", "in-domain", "--out", "new-export")
+    Path("in-domain/metrics.json").unlink()
+    words = ("train", "--strategy", "in-domain", "--target", "single", "--source", "target")
+    words += (*IN_DOMAIN[2:], "--epochs", 1, "--out", "in-domain", "--resume")
+    assert "source round: found in" in _ok(cli, *words)[1]
+    assert "source: target\n" in config.read_text()
+
+
 def test_an_old_grid_goes_on_and_is_reported(cli):
     done = pd.read_csv("grid/results.csv")
     models = {path: path.stat().st_mtime_ns for path in Path("grid").rglob("model.keras")}

@@ -50,14 +50,20 @@ def _idle(given: Mapping[str, object], strategies: Iterable[str]) -> Iterator[tu
 
     regimes = [get_regime(name) for name in strategies]
     names = ", ".join(regime.name for regime in regimes)
+    with_source = [regime for regime in regimes if regime.source_round]
     if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
         why = f"{names} begins with random weights. Leave it out, or take a strategy"
         yield "weights", f"{why} that begins with weights"
     if given.get("teacher") and not any(regime.teacher for regime in regimes):
         yield "teacher", f"{names} has no teacher. Leave it out, or take the strategy distil"
-    if given.get("probe_every") and all(regime.labels for regime in regimes):
-        yield "probe_every", f"{names} has no round without labels. Leave it out"
-    if not any(regime.source_round for regime in regimes):
+    if with_source:
+        learn_labels = [regime.labels for regime in with_source]
+        if given.get("probe_every") and all(learn_labels):
+            yield "probe_every", f"{names} has no round without labels. Leave it out"
+        if given.get("exclude_leaks") and not any(learn_labels):
+            why = "without labels, source images that show a test image are always left out"
+            yield "exclude_leaks", f"{why}. Leave the flag out"
+    else:
         of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
         of_source += [name for name in given if name.split("_")[0] == "source"]
         for name in dict.fromkeys(of_source):

@@ -14,13 +14,14 @@ from typing import NamedTuple
 from pipelines.crop import crop_side
 from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.sources import SourceSet, find_source_set
 from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, training_sets
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, definition
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
-from rssc_tf.settings import HEADS, OWN, Settings, resolve, with_source_settings
+from rssc_tf.settings import HEADS, Settings, resolve, with_source_settings
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
@@ -45,6 +46,7 @@ class Cell:
         key: hash of all that defines the run.
         tuning: how the rest of the settings is chosen, if it is.
         tuned: the settings with each of its candidates.
+        own_source: whether its source set is its own training images.
     """
 
     target: str
@@ -61,6 +63,7 @@ class Cell:
     key: str
     tuning: Tuning | None = None
     tuned: tuple[Settings, ...] = ()
+    own_source: bool = False
 
     @property
     def place(self) -> tuple:
@@ -79,7 +82,9 @@ class Cell:
         if get_regime(self.strategy).labels:
             return found
         # Without labels the target's validation split chooses the epoch, for all of its draws.
-        return *found, self.config.teacher, self.config.probe_every, self.target
+        found = (*found, self.config.teacher, self.config.probe_every, self.target)
+        # The records of a draw, which say it too, need not be there yet.
+        return (*found, self.train_images, self.draw) if self.own_source else found
 
     @property
     def shared(self) -> set:
@@ -135,11 +140,6 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         SettingError: `out` was begun otherwise.
     """
     begun = begin(out, grid.draws, grid.tune)
-    source = grid.settings.get("source")
-    source_card = open_records(Path(source)) if source and source != OWN else None
-    regimes = [get_regime(strategy) for strategy in grid.strategies]
-    if source_card and any(regime.source_round and regime.labels for regime in regimes):
-        refuse_unlabelled(source, source_card)
     cells = []
     for records, card in _targets(grid).items():
         sizes = [Size(fraction=fraction) for fraction in grid.fractions]
@@ -149,11 +149,12 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         sets = training_sets(records, card, sizes, draws, out, write)
         if write:
             note_overlaps(sets.values(), out)
-        kinds = [_Kind(*axes) for axes in product(sizes, grid.heads, grid.recipes, grid.strategies)]
+        axes = product(sizes, grid.heads, grid.recipes, grid.strategies)
+        kinds = {kind: _source_set(grid, kind) for kind in map(_Kind._make, axes)}
         cells += [
-            _cell(grid, kind, sets, source_card, seed, begun)
+            _cell(grid, kind, sets, source, seed, begun)
             for seed in range(grid.seeds)
-            for kind in kinds
+            for kind, source in kinds.items()
         ]
     return cells
 
@@ -199,22 +200,25 @@ def _cell(
     grid: Grid,
     kind: _Kind,
     sets: dict[tuple[Size, int], TrainingSet],
-    source: Card | None,
+    source_set: SourceSet,
     seed: int,
     begun: Begun,
 ) -> Cell:
     training, first = sets[kind.size, begun.draw_of(seed)], sets[kind.size, 0]
     name, tried = training.card.name, candidates(grid.tune)
-    source = (source or training.card) if get_regime(kind.strategy).source_round else None
+    source = source_set.card_of(training)
     # The source round has the settings that are not tuned, whatever is chosen; without one they may
     # be such that they go with what is tuned only.
-    own = _config(grid, kind, training, seed, begun, None if source else tried[0])
+    untuned = None if source else tried[0]
+    own = _config(grid, kind, training, seed, begun, untuned)
     key, tuning, tuned = _key([own], training, source), None, ()
     if grid.tune:
         begins = {"source_round": definition(with_source_settings(own))} if source else {}
         trials = tuple(_config(grid, kind, first, 0, begun, values) for values in tried)
         folder = Path(TUNING, name, kind.folder, kind.strategy)
-        tuning = Tuning(_key(trials, first, source, **begins), folder, tuple(tried), trials)
+        made = _key(trials, first, source_set.card_of(first), **begins)
+        base = _config(grid, kind, first, 0, begun, untuned)
+        tuning = Tuning(made, folder, tuple(tried), trials, base)
         tuned = tuple(_config(grid, kind, training, seed, begun, values) for values in tried)
         key = _key(tuned, training, source, tuning=tuning.key, **begins)
     return Cell(
@@ -232,6 +236,7 @@ def _cell(
         key=key,
         tuning=tuning,
         tuned=tuned,
+        own_source=source_set.own,
     )
 
 
@@ -274,6 +279,11 @@ def _settings(grid: Grid, kind: _Kind) -> dict:
     size = kind.size
     by_size = grid.by_fraction.get(size.fraction, {}) | grid.by_shots.get(size.shots, {})
     return grid.settings | by_size | grid.by_strategy.get(kind.strategy, {})
+
+
+def _source_set(grid: Grid, kind: _Kind) -> SourceSet:
+    source = _settings(grid, kind).get("source")
+    return find_source_set(kind.strategy, source, grid.settings.get("source"))
 
 
 def _content(config: Settings) -> str | None:

@@ -65,12 +65,16 @@ def print_estimate(grid: Grid, out: Path) -> None:
     rounds = {
         cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
     }
+    costs: dict[str, list[float]] = {}
     for cell in rounds.values():
-        seconds = measured.source_round(cell)
-        total += seconds
+        costs.setdefault(cell.strategy, []).append(measured.source_round(cell))
+    for strategy, seconds in costs.items():
+        total += sum(seconds)
+        what, they = "source round", "it is"
+        if len(seconds) > 1:  # of several targets or, on their own images, draws
+            what, they = f"{len(seconds)} source rounds", "they are"
         console.print(
-            f"source round of {cell.strategy}: {seconds / 60:.1f} minutes, unless it is in the "
-            "cache",
+            f"{what} of {strategy}: {sum(seconds) / 60:.1f} minutes, unless {they} in the cache",
             highlight=False,
         )
     length = f"{total / 3600:.1f} hours" if total > 3600 else f"{total / 60:.1f} minutes"
@@ -107,12 +111,13 @@ class _Measurements:
         """Seconds of the source round of a run."""
         config = with_source_settings(cell.config)
         records = Records(config.target)
-        return self._stage(config, records, records.splits["train"])
+        examples = cell.train_images if cell.own_source else records.splits["train"]
+        return self._stage(config, records, examples)
 
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
         cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
-        looked_at = _looked_at(config, records)
+        looked_at = _looked_at(config, records, examples)
         return cost.start + steps * cost.step + looked_at * cost.image
 
     def _cost(self, config: Settings, records: Records) -> Cost:
@@ -125,10 +130,10 @@ class _Measurements:
         return self._costs[kind]
 
 
-def _looked_at(config: Settings, records: Records) -> int:
-    """How many images a run is evaluated on, after each epoch and in the end."""
+def _looked_at(config: Settings, records: Records, examples: int) -> int:
+    """How many images a run on `examples` ones is evaluated on, after each epoch and in the end."""
     if not get_regime(config.strategy).labels:
-        return config.epochs * min(WATCHED, records.splits["train"])
+        return config.epochs * min(WATCHED, examples)
     after_epochs = config.epochs * records.splits.get("val", 0)
     return after_epochs + config.views * records.splits[records.evaluated]
 

@@ -128,7 +128,7 @@ def make(cell: Cell, out: Path) -> Made:
     metrics, error = None, ""
     try:
         if cell.tuning:
-            config = cell.tuned[cell.tuning.choose(out, cell.config)]
+            config = cell.tuned[cell.tuning.choose(out)]
             started = time.monotonic()
         metrics = run_regime(config, out / cell.folder, source_round=cell.config)
     except Diverged as diverged:

@@ -111,12 +111,14 @@ class Tuning:
         folder: below the comparison's.
         candidates: what is tried.
         trials: the settings of the training of each, in full length.
+        base: the settings, resolved, whose source round all trials start from.
     """
 
     key: str
     folder: Path
     candidates: tuple[Values, ...]
     trials: tuple[Settings, ...]
+    base: Settings
 
     def read(self, out: Path) -> dict:
         """What is known so far: `tried`, and, at the end, `chosen`, the number of a candidate.
@@ -133,12 +135,9 @@ class Tuning:
             )
         return found
 
-    def choose(self, out: Path, source_round: Settings) -> int:
-        """Makes the trials that are missing, and returns the number of the best candidate.
-
-        Args:
-            out: folder of the comparison.
-            source_round: settings of the source round, which is the same for all trials.
+    def choose(self, out: Path) -> int:
+        """Makes the trials that are missing in `out`, a comparison's folder, and returns the number
+        of the best candidate.
 
         Raises:
             NotFinite: the loss of every candidate diverges.
@@ -147,25 +146,23 @@ class Tuning:
             found = self.read(out)
             if "chosen" not in found:
                 (out / self.folder).mkdir(parents=True, exist_ok=True)
-                found["chosen"] = self._halve(out, found, source_round)
+                found["chosen"] = self._halve(out, found)
                 self._write(out, found)
             return found["chosen"]
 
-    def _halve(self, out: Path, found: dict, source_round: Settings) -> int:
+    def _halve(self, out: Path, found: dict) -> int:
         left = list(range(len(self.candidates)))
         for count, share in rounds(len(left)):
             ranks = {}
             for number in left[:count]:
-                trial = self._trial(out, found, number, share, source_round)
+                trial = self._trial(out, found, number, share)
                 ranks[number] = _rank(trial)
             left = sorted(ranks, key=ranks.get, reverse=True)
         if ranks[left[0]] == _FAILED:
             raise NotFinite(f"{out / self.folder}: the loss of every candidate diverges")
         return left[0]
 
-    def _trial(
-        self, out: Path, found: dict, number: int, share: float, source_round: Settings
-    ) -> dict:
+    def _trial(self, out: Path, found: dict, number: int, share: float) -> dict:
         """Trains a candidate for a share of its epochs, unless it is noted in `found`."""
         epochs = epochs_of(self.trials[number].epochs, share)
         folder = out / self.folder / f"{number}-epochs{epochs}"
@@ -176,7 +173,7 @@ class Tuning:
             print(f"--- tuning: {in_words(values)}, {epochs} epochs", flush=True)
             settings = replace(self.trials[number], epochs=epochs)
             trial = {"candidate": number, "values": values, "epochs": epochs}
-            trial |= _validated(settings, folder, source_round)
+            trial |= _validated(settings, folder, self.base)
             found["tried"].append(trial)
             self._write(out, found)
         shutil.rmtree(folder, ignore_errors=True)  # only its score is of use
@@ -197,7 +194,7 @@ def _rank(trial: dict) -> tuple[float, float]:
     return trial["score"], -trial["log_loss"]
 
 
-def _validated(settings: Settings, folder: Path, source_round: Settings) -> dict:
+def _validated(settings: Settings, folder: Path, base: Settings) -> dict:
     """Trains, and evaluates on the validation split; no score where the loss diverges."""
     from rssc_tf.training.stages import run_regime
 
@@ -205,7 +202,7 @@ def _validated(settings: Settings, folder: Path, source_round: Settings) -> dict
     metrics = read_metrics(folder, f"remove {folder}")
     if metrics is None:
         try:
-            metrics = run_regime(settings, folder, source_round=source_round, split="val")
+            metrics = run_regime(settings, folder, source_round=base, split="val")
         except NotFinite:
             metrics = {"headline": "", "": None, "log_loss": None}
     seconds = round(time.monotonic() - started, 1)

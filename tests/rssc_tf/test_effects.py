@@ -28,6 +28,11 @@ REFUSED = {
     "source rate": ((*SCRATCH, "--source-learning-rate", "0.1"), "--source-learning-rate has no"),
     "source seed": ((*SCRATCH, "--source-seed", "0"), "--source-seed has no effect"),
     "leaks": ((*SCRATCH, "--exclude-leaks"), "--exclude-leaks has no effect"),
+    "leaks without labels": (
+        ("train", "--strategy", "in-domain-ssl", "--source", "target", *SCRATCH[3:])
+        + ("--exclude-leaks",),
+        "--exclude-leaks has no effect: without labels",
+    ),
     "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
     "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
     "C of knn": ((*PROBE, "--method", "knn", "--c", "1"), "--c is for the logistic regression"),
@@ -63,10 +68,14 @@ def test_a_comparison_may_have_what_one_of_its_regimes_uses():
     check_regimes({"weights": "x.h5"}, ["scratch", "imagenet"])
     check_regimes({"source": "records", "source_epochs": 3}, ["scratch", "dap"])
     check_regimes({"source_seed": None, "exclude_leaks": False}, ["scratch"])
+    check_regimes({"exclude_leaks": True, "probe_every": 2}, ["scratch", "dap", "distil"])
     with pytest.raises(SettingError, match="`weights` has no effect"):
         check_regimes({"weights": "x.h5"}, ["scratch", "in-domain"])
     with pytest.warns(UserWarning, match="`weights` has no effect: scratch begins with random"):
         check_regimes({"weights": "x.h5"}, ["scratch"], refuse=False)
+    with pytest.warns(UserWarning, match="has no round on a source set") as warned:
+        check_regimes({"probe_every": 2, "exclude_leaks": True}, ["scratch"], refuse=False)
+    assert len(warned) == 2
 
 
 def test_settings_of_a_file_may_be_of_another_regime(trained, records, cli, tmp_path):
