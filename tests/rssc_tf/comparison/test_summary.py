@@ -75,10 +75,11 @@ def test_a_loss_is_called_one(draw_comparison):
 
 
 def test_every_subset_of_strategies_has_a_verdict(draw_comparison):
-    study = read_study(draw_comparison(ALL, seeds=2))
+    without_labels = {"in-domain-ssl": 1.5, "dap-unlabelled": 3.0, "distil": 2.5}
+    study = read_study(draw_comparison(ALL | without_labels, seeds=2))
     group = study.targets[0].main
     every = dict(group.runs)
-    for size in range(1, len(ALL) + 1):
+    for size in (1, 2, 3, 4, len(REGIMES)):  # a verdict speaks of three at most
         for subset in combinations(REGIMES, size):
             group.runs = {name: every[name] for name in subset}
             (sentence,) = verdict(study)
