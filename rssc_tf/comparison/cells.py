@@ -150,7 +150,7 @@ def plan(grid: Grid, out: Path, write: bool = True) -> list[Cell]:
         if write:
             note_overlaps(sets.values(), out)
         axes = product(sizes, grid.heads, grid.recipes, grid.strategies)
-        kinds = {kind: _source_set(grid, kind) for kind in map(_Kind._make, axes)}
+        kinds = {kind: _source_set(grid, kind) for kind in (_Kind(*one) for one in axes)}
         cells += [
             _cell(grid, kind, sets, source, seed, begun)
             for seed in range(grid.seeds)
