@@ -14,8 +14,9 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 # `cli` the command line.
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
-    *("tasks", "optimization", "regimes", "fields", "settings", "keys", "weights", "records"),
-    *("evaluation", "runs", "probing", "self_supervised", "training", "exporting", "predict"),
+    *("tasks", "optimization", "regimes", "fields", "settings", "rounds", "keys", "weights"),
+    *("records", "evaluation", "runs", "probing", "self_supervised", "training", "exporting"),
+    "predict",
     *(
         "comparison",
         "ranking",

@@ -21,7 +21,8 @@ from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, definition
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
-from rssc_tf.settings import HEADS, Settings, resolve, with_source_settings
+from rssc_tf.rounds import resolve, with_source_settings
+from rssc_tf.settings import HEADS, Settings
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for

@@ -13,9 +13,10 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import epochs_of, rounds
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
+from rssc_tf.rounds import with_source_settings
 from rssc_tf.runs import read_metrics
 from rssc_tf.self_supervised.monitor import WATCHED
-from rssc_tf.settings import Settings, step_kind, with_source_settings
+from rssc_tf.settings import Settings, step_kind
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.label_free import build_label_free, find_guide

@@ -27,12 +27,11 @@ from rssc_tf.keys import definition
 from rssc_tf.models.classifier import build_classifier, head_initializer
 from rssc_tf.models.input_size import at_side
 from rssc_tf.models.precision import dtype_policy
-from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings
 from rssc_tf.training.average import WeightAverage
-from rssc_tf.training.base import Assembly, Training
-from rssc_tf.training.distribution import device_batches, global_batch
+from rssc_tf.training.base import Assembly, Training, optimizer_of
+from rssc_tf.training.distribution import global_batch
 from rssc_tf.training.step import is_compiled, training_step
 from rssc_tf.training.validation import Validation
 from rssc_tf.weights.initial import Initial, initialise
@@ -110,22 +109,8 @@ class SupervisedTraining(Training):
     def scores(self) -> Validation:
         return Validation(self)
 
-    def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
-        def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return training_batches(
-                self.records.path,
-                self.records.card,
-                context.get_per_replica_batch_size(self.batch),
-                seed=self.config.seed,
-                start=step * self.batch,
-                threads=self.config.workers,
-                shard=(context.input_pipeline_id, context.num_input_pipelines),
-                exclude=self.exclude,
-                cache=cache or self.config.cache,
-                augment=self.config.augment,
-            )
-
-        return device_batches(self.distribution, pipeline)
+    def stream(self, *what, **how) -> tf.data.Dataset:
+        return training_batches(*what, **how, augment=self.config.augment)
 
 
 def initial_backbone(
@@ -225,14 +210,7 @@ def _assemble(
             frozen=config.head == "linear",
             seed=config.seed,
         )
-        schedule = SCHEDULES[config.schedule](rate, steps)
-        optimizer = build_optimizer(
-            config.optimizer,
-            schedule,
-            model.trainable_variables,
-            weight_decay=config.weight_decay,
-            precision=config.precision,
-        )
+        schedule, optimizer = optimizer_of(config, rate, steps, model)
         momentum = config.ema_momentum
         average = WeightAverage(model, momentum) if momentum else None
     step_of = partial(

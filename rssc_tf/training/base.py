@@ -10,9 +10,11 @@ import keras
 import tensorflow as tf
 
 from rssc_tf.evaluation.prediction import Forward
+from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.settings import Settings
 from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.distribution import device_batches
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,6 @@ class Training(ABC):
         """One optimizer step on the next of `batches`."""
         return self.assembly.step(inputs)
 
-    @abstractmethod
     def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
         """Endless batches for `take_step`, on the devices, from that of a step.
 
@@ -118,6 +119,47 @@ class Training(ABC):
             cache: in place of the setting.
         """
 
+        def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return self.stream(
+                self.records.path,
+                self.records.card,
+                context.get_per_replica_batch_size(self.batch),
+                seed=self.config.seed,
+                start=step * self.batch,
+                threads=self.config.workers,
+                shard=(context.input_pipeline_id, context.num_input_pipelines),
+                exclude=self.exclude,
+                cache=cache or self.config.cache,
+            )
+
+        return device_batches(self.distribution, pipeline)
+
+    @abstractmethod
+    def stream(self, *what, **how) -> tf.data.Dataset:
+        """The batches of one input pipeline; arguments as of `pipelines.stream`."""
+
     @abstractmethod
     def scores(self) -> Scores:
         """What is looked at after each epoch."""
+
+
+def optimizer_of(
+    config: Settings, rate: float, steps: int, model: keras.Model
+) -> tuple[keras.optimizers.schedules.LearningRateSchedule, keras.optimizers.Optimizer]:
+    """What the settings move a model's weights with, and its schedule; in the scope of the model.
+
+    Args:
+        config: settings.
+        rate: peak of the schedule.
+        steps: of the stage.
+        model: built.
+    """
+    schedule = SCHEDULES[config.schedule](rate, steps)
+    optimizer = build_optimizer(
+        config.optimizer,
+        schedule,
+        model.trainable_variables,
+        weight_decay=config.weight_decay,
+        precision=config.precision,
+    )
+    return schedule, optimizer

@@ -6,7 +6,7 @@ device.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,6 @@ from rssc_tf.evaluation.features import define_split
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.models.classifier import build_encoder
 from rssc_tf.models.precision import dtype_policy
-from rssc_tf.optimization.table import SCHEDULES, build_optimizer
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.self_supervised.distillation import Teacher, open_teacher
@@ -29,8 +28,8 @@ from rssc_tf.self_supervised.vicreg import two_views
 from rssc_tf.self_supervised.views import NUMBERS, STREAM
 from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import set_seed
-from rssc_tf.training.base import Assembly, Training
-from rssc_tf.training.distribution import device_batches, global_batch
+from rssc_tf.training.base import Assembly, Training, optimizer_of
+from rssc_tf.training.distribution import global_batch
 from rssc_tf.training.step import is_compiled, optimizer_step
 from rssc_tf.weights.initial import Initial
 from tfrecords_tools.common.errors import SettingError
@@ -121,23 +120,8 @@ class LabelFreeTraining(Training):
             *(self.forward, self.records, self.watched, config.probe_every, config.epochs, steps)
         )
 
-    def batches(self, step: int = 0, cache: str | None = None) -> Iterator:
-        def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return drawn_batches(
-                self.records.path,
-                self.records.card,
-                context.get_per_replica_batch_size(self.batch),
-                numbers=self.views * NUMBERS,
-                stream=STREAM,
-                seed=self.config.seed,
-                start=step * self.batch,
-                threads=self.config.workers,
-                shard=(context.input_pipeline_id, context.num_input_pipelines),
-                exclude=self.exclude,
-                cache=cache or self.config.cache,
-            )
-
-        return device_batches(self.distribution, pipeline)
+    def stream(self, *what, **how) -> tf.data.Dataset:
+        return drawn_batches(*what, **how, numbers=self.views * NUMBERS, stream=STREAM)
 
 
 def build_label_free(
@@ -162,14 +146,7 @@ def build_label_free(
         learn = guide.teacher.lesson if guide.teacher else two_views
         lesson = learn(encoder, config.seed, distribution.num_replicas_in_sync)
         network = lesson.network
-        schedule = SCHEDULES[config.schedule](config.learning_rate, steps)
-        optimizer = build_optimizer(
-            config.optimizer,
-            schedule,
-            network.trainable_variables,
-            weight_decay=config.weight_decay,
-            precision=config.precision,
-        )
+        schedule, optimizer = optimizer_of(config, config.learning_rate, steps, network)
     step = optimizer_step(network, optimizer, distribution, lesson.share, look=lesson.look)
     assembly = Assembly(network, optimizer, schedule, step, None)
     return LabelFreeTraining(

@@ -25,9 +25,10 @@ from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
+from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
 from rssc_tf.self_supervised.monitor import kept_row
-from rssc_tf.settings import Settings, resolve, save_config, with_source_settings
+from rssc_tf.settings import Settings, save_config
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster

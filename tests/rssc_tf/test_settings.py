@@ -15,13 +15,12 @@ from rssc_tf.fields import NOTHING, WEIGHTS, declared, markdown_table
 from rssc_tf.keys import changed_setting, definition
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.regimes import REGIMES
+from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.settings import (
     Settings,
     checkpoint_interval,
     load_config,
-    resolve,
     save_config,
-    with_source_settings,
 )
 from tests.test_legacy import GRID, IN_DOMAIN, LEGACY, SMALL
 from tfrecords_tools.common.errors import RsscError

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from rssc_tf.models.compiled import Compiled
 from rssc_tf.records import Records
-from rssc_tf.settings import Settings, resolve, with_source_settings
+from rssc_tf.rounds import resolve, with_source_settings
+from rssc_tf.settings import Settings
 from rssc_tf.training import label_free, step
 from rssc_tf.training.assembly import initial_backbone
 from rssc_tf.training.distribution import get_distribution
