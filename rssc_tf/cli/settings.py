@@ -8,6 +8,7 @@ from typing import Annotated, get_type_hints
 import typer
 
 from rssc_tf.fields import declared, flag
+from rssc_tf.optimization.recipes import set_by_recipes
 from rssc_tf.settings import Settings, all_of_recipe
 
 
@@ -57,8 +58,8 @@ def _option(one: Field) -> inspect.Parameter:
     facts, kind, default = declared(one), get_type_hints(Settings)[one.name], one.default
     if default is MISSING:  # required, but perhaps in --config
         kind, default = kind | None, None
-    # A switch that is off has no `--no-` form.
-    names = (flag(one),) if default is False else ()
+    # A switch that is off has a `--no-` form only where a recipe may have put it on.
+    names = (flag(one),) if default is False and one.name not in set_by_recipes() else ()
     option = typer.Option(*names, help=facts.text, rich_help_panel=facts.panel)
     return inspect.Parameter(
         one.name,

@@ -53,3 +53,8 @@ def get_recipe(name: str) -> Recipe:
     if not isinstance(name, str) or name not in RECIPES:  # a YAML file can hold anything
         raise SettingError("recipe", f"is one of {', '.join(RECIPES)}", str(name)[:80])
     return RECIPES[name]
+
+
+def set_by_recipes() -> set[str]:
+    """The fields of `Settings` that one of the recipes has a value for."""
+    return {name for recipe in RECIPES.values() for name in recipe.settings}

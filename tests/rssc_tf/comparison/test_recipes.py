@@ -20,7 +20,8 @@ def words(records, trained) -> list[str]:
 @pytest.fixture(scope="module")
 def comparison(words, tmp_path_factory):
     out = tmp_path_factory.mktemp("recipes") / "comparison"
-    assert main([*words, "--seeds", "2", "--out", str(out), "--label-smoothing", "0.2"]) == 0
+    given = ["--label-smoothing", "0.2", "--no-freeze-statistics"]
+    assert main([*words, "--seeds", "2", "--out", str(out), *given]) == 0
     return out
 
 
@@ -34,6 +35,7 @@ def test_each_recipe_is_a_run_of_its_settings(comparison):
         assert settings["optimizer"] == {"paper": "adam", "strong": "adamw"}[row["recipe"]]
         assert settings["head_first"] == (row["recipe"] == "strong")
         assert settings["label_smoothing"] == 0.2  # what is given holds for all
+        assert not settings["freeze_statistics"]
         assert ("-strong-" in row["run"]) == (row["recipe"] == "strong")
 
 
