@@ -136,7 +136,7 @@ def open_encoder(
         known["row"] = source.row.name
     encoder = _encoder(name, file, known if file or word else None, views, build)
     if image_size is None:
-        say_size(encoder.definition["image_size"], crop)
+        say_size(encoder.definition["image_size"], crop, name)
     return encoder
 
 
