@@ -1,8 +1,8 @@
-"""The private ground of Keras and TensorFlow that the project stands on; for Python's and
-rasterio's see `tfrecords_tools.common.compat`.
+"""The private ground of Keras and TensorFlow that the project stands on.
 
-Each name is here because no public one does the same; its docstring says what for. A test fails
-when a name is gone, and when a public one has come that makes it needless.
+For Python's and rasterio's see `tfrecords_tools.common.compat`. Each name is here because no public
+one does the same; its docstring says what for. A test fails when a name is gone, and when a public
+one has come that makes it needless.
 """
 
 

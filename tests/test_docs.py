@@ -276,6 +276,15 @@ def _said() -> list[str]:
     return [as_flags(text) for text in texts]
 
 
+def test_the_first_line_of_a_module_says_what_it_is():
+    """CONTRIBUTING sends newcomers to these lines, which they read alone."""
+    for package in ("rssc_tf", "pipelines", "tfrecords_tools"):
+        for file in (ROOT / package).rglob("*.py"):
+            first = file.read_text(encoding="utf-8").split("\n", 1)[0]
+            assert first.startswith('"""'), file
+            assert first.removesuffix('"""').endswith((".", "?")), f"{file}: {first}"
+
+
 def test_the_errors_are_those_of_the_program():
     pieces = [*_said(), ": No space left on device"]  # the last is the system's
     lines = [

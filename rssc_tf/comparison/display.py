@@ -1,5 +1,7 @@
-"""What is seen of several runs at a time: a line a finished run, and on a terminal what each that
-is under way has said last."""
+"""What is seen of several runs at a time.
+
+A line a finished run, and on a terminal what each that is under way has said last.
+"""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
-"""Errors of a training that has come to nothing; apart from what raises them, which needs
-TensorFlow."""
+"""Errors of a training that has come to nothing.
+
+Apart from what raises them, which needs TensorFlow.
+"""
 
 from tfrecords_tools.common.errors import RsscError
 

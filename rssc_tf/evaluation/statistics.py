@@ -1,5 +1,4 @@
-"""How sure is a score? Intervals over test images, draws of training images and seeds, and
-McNemar's test.
+"""How sure is a score? Intervals over test images, draws and seeds; McNemar's test.
 
 A comparison has three sources of chance: which images happened to be in the test split, shared by
 all runs; which images happened to be labelled for training, a draw; and which seed a run happened

@@ -1,6 +1,9 @@
-"""TensorFlow's operations that compute: they touch no file, no network, no Python, no variable but
-to read it. In groups: mathematics, networks, shapes, linear algebra, random numbers of a seed,
-images, strings, control flow and lists, variables, datasets in memory."""
+"""TensorFlow's operations that compute: what a graph may do that is loaded from elsewhere.
+
+They touch no file, no network, no Python, no variable but to read it. In groups: mathematics,
+networks, shapes, linear algebra, random numbers of a seed, images, strings, control flow and lists,
+variables, datasets in memory.
+"""
 
 
 def _names(text: str) -> frozenset[str]:

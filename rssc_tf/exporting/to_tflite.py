@@ -1,5 +1,7 @@
-"""TensorFlow Lite: one flatbuffer for phones and small devices. Converter and runtime are
-TensorFlow's own."""
+"""TensorFlow Lite: one flatbuffer for phones and small devices.
+
+Converter and runtime are TensorFlow's own.
+"""
 
 import warnings
 from collections.abc import Callable

@@ -1,5 +1,8 @@
-"""The frozen networks of encoders, built. Apart from `encoder`, because TensorFlow takes seconds to
-import, which features that are in the cache do without."""
+"""The frozen networks of encoders, built.
+
+Apart from `encoder`, because TensorFlow takes seconds to import, which features that are in the
+cache do without.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -135,7 +135,7 @@ def _run_stages(
             leaks = leaked_ids(source, target, config.exclude_leaks or not regime.labels)
         excluded, guide = leaks if config.exclude_leaks else [], None
         if not regime.labels:
-            excluded = left_out(source, leaks)  # unasked: any images may be the source
+            excluded = leaks = left_out(source, leaks)  # unasked: any images may be the source
             guide = find_guide(source_config, source, cluster.distribution, target, excluded)
 
     # --- the stages ---

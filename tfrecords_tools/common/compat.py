@@ -1,5 +1,7 @@
-"""The private ground of Python and rasterio that the project stands on; for Keras's and
-TensorFlow's see `rssc_tf.compat`."""
+"""The private ground of Python and rasterio that the project stands on.
+
+For Keras's and TensorFlow's see `rssc_tf.compat`.
+"""
 
 import pickle
 

@@ -1,5 +1,4 @@
-"""Folders of images -> which folder is the class, which the split; a question where both readings
-make sense.
+"""Folders of images -> which folder is the class, which the split; a question if both could be.
 
 Works on names alone: every function takes the folders that hold images, as tuples of their parts
 below the root.

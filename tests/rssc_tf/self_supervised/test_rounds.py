@@ -99,6 +99,8 @@ def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp
         == json.loads((folder / "metrics.json").read_text())["card_sha256"]
     )
     assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["source"] == str(records)
+    source = json.loads((tmp_path / "a" / "stages.json").read_text())[1]
+    assert (source["leaks_found"], source["leaks_excluded"]) == (0, 0)
     assert cli("convert", scenes, "--unlabelled", "--out", tmp_path / "source")[0] == 0
     words = (*words, "--target", records, "--source", tmp_path / "source")
     code, _, err = cli(*words, "--out", tmp_path / "b")
