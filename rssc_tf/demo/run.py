@@ -1,6 +1,7 @@
 """The study in five minutes, on scenes that this project draws itself."""
 
 import importlib.util
+import os
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ LABEL_FREE = ("in-domain-ssl", "dap-unlabelled")
 _LONGER = {"source_epochs": 20, "source_batch_size": 64}
 SEEDS = 3
 RECIPE = "strong"
+_JOBS = min(2, os.cpu_count() or 1)  # so small a run is half one thread's work: tracing, tables
 
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
@@ -127,7 +129,7 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
         settings=settings,
         by_strategy={name: _LONGER for name in LABEL_FREE if name in strategies},
     )
-    compare(grid, comparison, command="rssc-tf demo")
+    compare(grid, comparison, jobs=_JOBS, command="rssc-tf demo")
     verdict = write_report(comparison)
     found = read_study(comparison).targets[0].main
     best = next(iter(found.runs[found.best].values())).folder
