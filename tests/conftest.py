@@ -145,6 +145,40 @@ def _tiny_backbone():
 
 
 @pytest.fixture(scope="session")
+def shared_assemblies():
+    """From here on the session's trainings share assemblies, as those of a comparison do."""
+    from rssc_tf.training import assembly
+
+    with assembly.shared_assemblies():
+        yield
+
+
+@pytest.fixture
+def quick_trainings(shared_assemblies, request, monkeypatch):
+    """Trainings without what takes half of the time of so small ones: they share assemblies, but
+    not with `unshared`; and none draws pictures, but the runs of wider fixtures, and with
+    `pictures`."""
+    from rssc_tf.evaluation import evaluate
+    from rssc_tf.training import assembly, stages
+
+    if "unshared" in request.fixturenames:
+        monkeypatch.setattr(assembly, "_kept", None)
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
+        monkeypatch.setattr(evaluate, "draw", lambda *_: None)
+
+
+@pytest.fixture
+def unshared():
+    """Every training is put together anew, as in a process of its own."""
+
+
+@pytest.fixture
+def pictures():
+    """Runs have their pictures."""
+
+
+@pytest.fixture(scope="session")
 def trained(records, tmp_path_factory) -> Path:
     """A finished run: the tiny backbone from scratch on `records`, two epochs."""
     from rssc_tf.cli import main

@@ -52,7 +52,7 @@ FORBIDDEN = {
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _forget(unshared):
     """What was compiled is large."""
     yield
     keras.utils.clear_session()
