@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests import tiny
+from tests import lanes, tiny
 from tests.browser import find_browser
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does
@@ -19,6 +19,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does
 ROOT = Path(__file__).parent.parent
 CLASSES = ("farmland", "forest", "parking", "river")
 LABELS = ("green", "dark", "noisy")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lanes.place)
 
 
 @pytest.fixture(scope="session", autouse=True)
