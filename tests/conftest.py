@@ -34,6 +34,14 @@ def _own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _not_waiting_for_the_disk():
+    """A power cut may take the suite's files: a training waits for the disk fifteen times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real photographs and weights, or a skip."""
