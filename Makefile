@@ -1,8 +1,9 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two processes: most of a test's time is one thread that traces graphs. A file's tests stay together.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two processes: most of a test's time is one thread that traces graphs. A file's tests stay together,
+# and the files keep their order (tests/lanes.py).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint constraints clean
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests import tiny
+from tests import lanes, tiny
 from tests.browser import find_browser
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does
@@ -21,12 +21,24 @@ CLASSES = ("farmland", "forest", "parking", "river")
 LABELS = ("green", "dark", "noisy")
 
 
+def pytest_collection_modifyitems(items):
+    items.sort(key=lanes.place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """No test, and no fixture of the session, reads or fills the user's cache; all share one, as
     runs on one machine do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RSSC_TF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_waiting_for_the_disk():
+    """A power cut may take the suite's files: a training waits for the disk fifteen times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -142,6 +154,40 @@ def elsewhere():
 def _tiny_backbone():
     tiny.register()
     gc.freeze()  # the libraries stay: half a million objects that no collection has to look at
+
+
+@pytest.fixture(scope="session")
+def shared_assemblies():
+    """From here on the session's trainings share assemblies, as those of a comparison do."""
+    from rssc_tf.training import assembly
+
+    with assembly.shared_assemblies():
+        yield
+
+
+@pytest.fixture
+def quick_trainings(shared_assemblies, request, monkeypatch):
+    """Trainings without what takes half of the time of so small ones: they share assemblies, but
+    not with `unshared`; and none draws pictures, but the runs of wider fixtures, and with
+    `pictures`."""
+    from rssc_tf.evaluation import evaluate
+    from rssc_tf.training import assembly, stages
+
+    if "unshared" in request.fixturenames:
+        monkeypatch.setattr(assembly, "_kept", None)
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
+        monkeypatch.setattr(evaluate, "draw", lambda *_: None)
+
+
+@pytest.fixture
+def unshared():
+    """Every training is put together anew, as in a process of its own."""
+
+
+@pytest.fixture
+def pictures():
+    """Runs have their pictures."""
 
 
 @pytest.fixture(scope="session")

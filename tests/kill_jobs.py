@@ -272,7 +272,7 @@ class Conversion(Job):
     name = "convert"
     moments = (
         Moment("start", lambda folder: True, spread=4.0),
-        Moment("images", lambda folder: any(folder.glob(f"{_RECORDS}/train-0*")), spread=0.5),
+        Moment("images", lambda folder: any(folder.glob(f"{_RECORDS}/train-0*")), spread=1.0),
         Moment("finishing", lambda folder: any(folder.glob(f"{_RECORDS}/*.tfrecord")), spread=0.05),
     )
 

@@ -24,6 +24,8 @@ from tfrecords_tools.records.card import read_card
 from tfrecords_tools.sources import catalogue_data
 from tfrecords_tools.sources.catalogue import Dataset
 
+pytestmark = pytest.mark.usefixtures("quick_trainings")
+
 
 def test_a_dataset_is_a_row(cli, scenes, tmp_path, monkeypatch):
     new = Dataset(

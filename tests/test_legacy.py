@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_trainings")
+
 LEGACY = Path(__file__).parent / "legacy" / "0.1"
 SMALL = ("--backbone", "tiny", "--image-size", 32, "--batch-size", 4)
 IN_DOMAIN = ("--source", "source", "--source-epochs", 1, *SMALL)

@@ -15,6 +15,8 @@ from rssc_tf.registration import MODULES
 from tests.conftest import ROOT
 from tests.lanes import slow
 
+pytestmark = pytest.mark.usefixtures("quick_trainings")
+
 
 def _fresh(code: str) -> str:
     """Runs code in a process of its own; returns what it prints."""

@@ -182,10 +182,10 @@ def shared_assemblies() -> Iterator[None]:
     """Trainings of one shape that are built in the block, one after the other, share an assembly.
 
     The last few shapes are kept. A training that is built takes the model of an earlier one over:
-    that must be done with.
+    that must be done with. A block within a block shares with that.
     """
     global _kept
-    before, _kept = _kept, {}
+    before, _kept = _kept, {} if _kept is None else _kept
     try:
         yield
     finally:

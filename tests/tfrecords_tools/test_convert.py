@@ -8,6 +8,7 @@ import pytest
 
 from rssc_tf.cli import main
 from tfrecords_tools.auditing.leaks import read_examples
+from tfrecords_tools.common import parallel
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
 from tfrecords_tools.records.card import open_records
@@ -57,6 +58,16 @@ def test_folds_csv_makes_the_same_records(root, tmp_path):
     first = _convert(root, tmp_path / "one")
     second = convert(root, tmp_path / "two", split_files=[tmp_path / "one" / "folds.csv"])
     assert second.splits == first.splits
+
+
+def test_the_number_of_processes_changes_nothing(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_ALONE", 0)
+    for workers in (1, 2):
+        _convert(root, tmp_path / str(workers), workers=workers, name="x")
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "12"
+    )
+    assert one == two
 
 
 @pytest.mark.parametrize(

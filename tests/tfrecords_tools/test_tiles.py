@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.rssc_tf.scene_map.conftest import write_raster
 from tfrecords_tools.auditing.leaks import find_leaks, read_examples
+from tfrecords_tools.common import parallel
 from tfrecords_tools.convert import convert
 from tfrecords_tools.imaging.rule import parse_range
 from tfrecords_tools.records.card import open_records
@@ -96,7 +97,8 @@ def test_tiles_are_what_files_of_their_own_would_be(scene, tmp_path):
     assert rules[0] == rules[1]
 
 
-def test_several_scenes_share_a_range_and_keep_their_names(scene, cli, tmp_path):
+def test_several_scenes_share_a_range_and_keep_their_names(scene, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_ALONE", 0)  # tiles go to other processes
     folder = tmp_path / "more" / "deep"
     folder.mkdir(parents=True)
     dark = write_raster(folder / scene.name, smooth(1, 4, 90, 90, 300))

@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 _CHUNK = 16  # items a task: large enough to hide the queue, small enough to keep workers even
 _AHEAD = 4  # tasks a worker that are under way at once
+_ALONE = 0.25  # seconds of work that are done here first: other processes take as long to start
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _KEPT_BYTES = 32 << 20  # the most that glibc takes
 
@@ -32,24 +34,28 @@ def map_chunks(
         function: from a list of items to the list of their results; importable, for it runs in
             other processes. What its module imports, every worker imports.
         items: read as they are needed.
-        workers: processes; all cores by default. With 1 there is no other process.
+        workers: processes; all cores by default. With 1, and for little work, there is no other
+            process.
 
     Raises:
         RsscError: a worker was killed.
     """
     workers = workers or os.cpu_count() or 1
-    items = iter(items)
-    chunks = iter(lambda: list(islice(items, _CHUNK)), [])
-    first = next(chunks, [])
-    if workers == 1 or len(first) < _CHUNK:  # a single chunk is done before a process starts
-        yield from function(first) if first else ()
-        for chunk in chunks:
-            yield from function(chunk)
+    items, left = iter(items), _ALONE
+    for item in items:
+        begun = time.monotonic()
+        found = function([item])
+        left -= time.monotonic() - begun
+        yield from found
+        if workers > 1 and left <= 0:
+            break
+    else:
         return
+    chunks = iter(lambda: list(islice(items, _CHUNK)), [])
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        under_way: deque = deque([pool.submit(function, first)])
+        under_way: deque = deque()
         try:
             for chunk in chunks:
                 under_way.append(pool.submit(function, chunk))

@@ -11,7 +11,6 @@ import yaml
 from rssc_tf.cli import main
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.evaluation import evaluate
 from rssc_tf.keys import PROCEDURE, definition
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError, SettingError
@@ -128,7 +127,6 @@ def test_draws_share_what_is_tuned_on_the_first(records, tmp_path):
 
 @pytest.mark.slow
 def test_what_is_tuned_starts_from_the_first_draws_round(records, cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "draw", lambda *_: None)
     monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     words = ("compare", "--strategies", "in-domain-ssl", "--target", records, "--source", "target")

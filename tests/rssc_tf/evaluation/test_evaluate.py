@@ -87,7 +87,9 @@ def test_a_run_is_calibrated_on_its_validation_split(trained, records):
         assert np.asarray(picture.convert("L")).std() > 10
 
 
-def test_other_records_get_the_runs_calibration_and_never_change_it(run, scenes, cli, tmp_path):
+def test_other_records_get_the_runs_calibration_and_never_change_it(
+    run, scenes, cli, tmp_path, pictures
+):
     other = tmp_path / "other"
     assert cli("convert", scenes, "--out", other, "--seed", 5, "--train-fraction", 0.5)[0] == 0
     before = (run / "calibration.json").read_bytes()
@@ -112,7 +114,7 @@ def test_other_records_get_the_runs_calibration_and_never_change_it(run, scenes,
     assert val["log_loss_uncalibrated"] == pytest.approx(calibration["log_loss_before"], abs=1e-5)
 
 
-def test_without_a_validation_split_there_is_no_temperature(scenes, cli, tmp_path):
+def test_without_a_validation_split_there_is_no_temperature(scenes, cli, tmp_path, pictures):
     records, run = tmp_path / "records", tmp_path / "run"
     words = ("convert", scenes, "--out", records, "--train-fraction", 0.5, "--val-fraction", 0)
     assert cli(*words)[0] == 0

@@ -17,15 +17,15 @@ from tests.lanes import slow
 from tfrecords_tools.common.errors import DataError, RsscError
 
 MODELS = keras_hub.models
-_DINO = {"patch_size": 8, "num_layers": 2, "hidden_dim": 16, "num_heads": 2}
+_DINO = {"patch_size": 8, "num_layers": 1, "hidden_dim": 16, "num_heads": 2}
 _DINO |= {"intermediate_dim": 32, "image_shape": (48, 48, 3)}
 _V2 = {**_DINO, "position_embedding_shape": (48, 48, 3)}
 KINDS = {
-    "vit": lambda: MODELS.ViTBackbone((48, 48, 3), 8, 2, 2, 16, 32),
+    "vit": lambda: MODELS.ViTBackbone((48, 48, 3), 8, 1, 2, 16, 32),
     "vit without class token": lambda: MODELS.ViTBackbone(
-        (48, 48, 3), 8, 2, 2, 16, 32, use_class_token=False
+        (48, 48, 3), 8, 1, 2, 16, 32, use_class_token=False
     ),
-    "deit": lambda: MODELS.DeiTBackbone((48, 48, 3), 8, 2, 2, 16, 32),
+    "deit": lambda: MODELS.DeiTBackbone((48, 48, 3), 8, 1, 2, 16, 32),
     "dinov2": lambda: MODELS.DINOV2Backbone(**_V2),
     "dinov2 with registers": lambda: MODELS.DINOV2Backbone(**_V2, num_register_tokens=4),
     "dinov3": lambda: MODELS.DINOV3Backbone(**_DINO),

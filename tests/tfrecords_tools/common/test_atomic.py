@@ -20,6 +20,15 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    stored = []
+    monkeypatch.setattr(os, "fsync", lambda number: stored.append(os.fstat(number)))
+    with new_file(tmp_path / "out") as aside:
+        aside.write_text("xyz")
+    (found,) = stored
+    assert (found.st_size, found.st_ino) == (3, (tmp_path / "out").stat().st_ino)
+
+
 @pytest.mark.parametrize("error", [RsscError("x"), KeyboardInterrupt(), ValueError("x")])
 def test_a_failure_leaves_nothing(tmp_path, error):
     with pytest.raises(type(error)), new_folder(tmp_path / "out") as aside:

@@ -11,6 +11,7 @@ import pytest
 from pipelines.records import explain_damage
 from pipelines.stream import evaluation_batches, training_batches
 from rssc_tf.cli import main
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import open_records, read_card
@@ -162,9 +163,10 @@ def _named(kind: str) -> str:
 
 # In the others every record that the card promises can be read.
 WHILE_READING = [kind for kind in SHARDS if kind.startswith(("bit", "cut", "empty", "missing"))]
+QUICK = ("bit flip in the data", "bit flip in a length", "cut inside a record", "empty", "missing")
 
 
-@pytest.mark.parametrize("kind", WHILE_READING)
+@pytest.mark.parametrize("kind", [kind if kind in QUICK else slow(kind) for kind in WHILE_READING])
 def test_damage_while_reading_names_the_shard(kind, damaged):
     """What happens to a shard after the check: a disk that fails in the second epoch."""
     card = open_records(damaged)
