@@ -1,8 +1,9 @@
 """PyTorch checkpoints as NumPy arrays, without PyTorch and without running what is in them.
 
 A checkpoint is a pickle, and a pickle can call any function. This reader knows the few names
-that tensors are made of and answers every other name with a refusal. What a name it knows
-stands for is defined here, afresh for each file: no code outside this module is ever called.
+that tensors, and what trainings save beside them, are made of, and answers every other name with a
+refusal. What a name stands for is defined in `torch_names`, afresh for each file: no code outside
+these two modules is ever called.
 
 Formats: the zip archive (PyTorch 1.6 and later) and the stream of pickles before it, as
 `torch/serialization.py` writes them.
@@ -14,15 +15,14 @@ import os
 import re
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from rssc_tf.weights.files import refuse_piece
+from rssc_tf.weights.torch_names import DTYPES, Storage, Tensor, as_count, as_text, known_names
 from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import MIB, open_regular
@@ -34,7 +34,6 @@ _MOST_PICKLE = 64 * MIB  # of the names and shapes; the largest released models 
 _MOST_NAMES = 10**6  # of tensors, each way to one counted
 _MOST_LETTERS = 64 * MIB  # of all these names, and of their ends below each object
 _DEEPEST = 200
-_MOST_SIDES = 32
 # Bytes of tensors that are no plain piece of their storage, and so are copied: so many times the
 # file's, or this much.
 _MOST_COPIES, _ALWAYS = 4, 256 * MIB
@@ -46,49 +45,6 @@ _NARROW = ("torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor")
 _STATES = re.compile(
     r"(optim|optimizer|lr_sched|lr_scheduler|scheduler|scaler|amp)s?(_states?)?(_dict)?"
 )
-
-_DTYPES = {
-    "DoubleStorage": np.float64,
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": ml_dtypes.bfloat16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}
-
-# The study saved whole modules. Of these classes only the parameters are kept; none is imported.
-_MODULES = {
-    "__main__": ["ResNetBackbone"],
-    "torch.nn.modules.activation": ["ReLU", "ReLU6"],
-    "torch.nn.modules.batchnorm": ["BatchNorm2d"],
-    "torch.nn.modules.container": ["Sequential"],
-    "torch.nn.modules.conv": ["Conv2d"],
-    "torch.nn.modules.dropout": ["Dropout"],
-    "torch.nn.modules.linear": ["Identity", "Linear"],
-    "torch.nn.modules.pooling": ["AdaptiveAvgPool2d", "MaxPool2d"],
-    "torch.nn.parallel.data_parallel": ["DataParallel"],
-    "torchvision.models.resnet": ["BasicBlock", "Bottleneck", "ResNet"],
-}
-
-
-class _Storage(NamedTuple):
-    dtype: type
-    key: str
-    count: int
-    offset: int = 0
-
-
-class _Tensor(NamedTuple):
-    """A tensor before its numbers are read: the older format stores them after the pickle."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
 
 
 def read_torch(path: Path) -> dict[str, np.ndarray]:
@@ -147,13 +103,13 @@ def without_states(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in tensors.items() if not is_state(name)}
 
 
-def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
+def _open_zip(archive: zipfile.ZipFile) -> tuple[Any, Callable[[Storage], np.ndarray]]:
     names = set(archive.namelist())
     folder = next(n for n in sorted(names, key=len) if n.rpartition("/")[2] == "data.pkl")
     folder = folder.removesuffix("data.pkl")
     big = f"{folder}byteorder" in names and _member(archive, f"{folder}byteorder", 99) == b"big"
 
-    def read(storage: _Storage) -> np.ndarray:
+    def read(storage: Storage) -> np.ndarray:
         dtype = np.dtype(storage.dtype)
         size = storage.count * dtype.itemsize
         data = _member(archive, f"{folder}data/{storage.key}", size)
@@ -173,7 +129,7 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return read_member(archive, name, most)
 
 
-def _open_stream(file, size: int) -> tuple[Any, Callable[[_Storage], np.ndarray]]:
+def _open_stream(file, size: int) -> tuple[Any, Callable[[Storage], np.ndarray]]:
     pickles = min(size, _MOST_PICKLE)
 
     def load() -> Any:
@@ -198,7 +154,7 @@ def _open_stream(file, size: int) -> tuple[Any, Callable[[_Storage], np.ndarray]
     if file.tell() > size:
         raise EOFError
 
-    def read(storage: _Storage) -> np.ndarray:
+    def read(storage: Storage) -> np.ndarray:
         width = np.dtype(storage.dtype).itemsize
         (start, length), first = places[storage.key], storage.offset * width
         size = storage.count * width
@@ -217,7 +173,7 @@ class _Unpickler(DataUnpickler):
     """An unpickler for which nothing exists but tensors, dicts and inert stand-ins."""
 
     def __init__(self, file, size: int):
-        super().__init__(file, size, _known_names())
+        super().__init__(file, size, known_names())
         self.storages: dict[str, tuple[type, int]] = {}
 
     def persistent_load(self, pid: tuple) -> Any:
@@ -227,66 +183,18 @@ class _Unpickler(DataUnpickler):
         if kind != "storage":
             raise Refused("a persistent object that is no storage")
         key, _, count, *view = rest
-        dtype = _DTYPES[_text(target)]
-        self.storages[_text(key)] = (dtype, _count(count))
+        dtype = DTYPES[as_text(target)]
+        self.storages[as_text(key)] = (dtype, as_count(count))
         if view and view[0] is not None:
             _, offset, count = view[0]
-            return _Storage(dtype, key, _count(count), _count(offset))
-        return _Storage(dtype, key, count)
+            return Storage(dtype, key, as_count(count), as_count(offset))
+        return Storage(dtype, key, count)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int:
-        raise ValueError("a number that is none")
-    return value
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError("a name that is none")
-    return value
-
-
-def _known_names() -> dict[tuple[str, str], Any]:
-    """What each allowed name stands for; new objects every time, as a pickle may change them."""
-
-    class Module:
-        """Keeps the attributes of a pickled module, those that its pickle shares too."""
-
-        attributes: Mapping = {}
-
-        def __setstate__(self, state):
-            self.attributes = state if isinstance(state, Mapping) else {}
-
-    def tensor(storage, offset, shape, strides, *_):
-        if not isinstance(storage, _Storage):
-            raise ValueError("a tensor without a storage")
-        sides, steps = tuple(map(_count, shape)), tuple(map(_count, strides))
-        if len(sides) != len(steps) or len(sides) > _MOST_SIDES:
-            raise ValueError("a tensor with a shape that is none")
-        return _Tensor(storage, _count(offset), sides, steps)
-
-    known = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("builtins", "set"): set,
-        ("__builtin__", "set"): set,
-        ("torch._utils", "_rebuild_tensor"): tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): tensor,
-        ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-        ("torch.nn.parameter", "Parameter"): lambda data, *_: data,
-        ("torch", "Size"): lambda sizes: tuple(map(_count, sizes)),
-        ("torch", "device"): lambda *_: None,
-    }
-    known |= {("torch", storage): storage for storage in _DTYPES}
-    known |= {("torch", dtype): dtype for dtype in ("float16", "bfloat16", "float32", "float64")}
-    known |= {(module, name): Module for module, names in _MODULES.items() for name in names}
-    return known
-
-
-def _arrays(root: Any, read: Callable[[_Storage], np.ndarray], size: int) -> dict[str, np.ndarray]:
+def _arrays(root: Any, read: Callable[[Storage], np.ndarray], size: int) -> dict[str, np.ndarray]:
     """Every tensor below `root` by its dotted name; one that has several names is made once."""
     storages: dict[tuple, np.ndarray] = {}
-    made: dict[_Tensor, np.ndarray] = {}
+    made: dict[Tensor, np.ndarray] = {}
     found = {}
     left = max(_MOST_COPIES * size, _ALWAYS)
     for name, tensor in _tensors(root):
@@ -307,17 +215,17 @@ def _arrays(root: Any, read: Callable[[_Storage], np.ndarray], size: int) -> dic
     return found
 
 
-def _tensors(root: Any) -> list[tuple[str, _Tensor]]:
+def _tensors(root: Any) -> list[tuple[str, Tensor]]:
     """Every tensor below `root` under its dotted name. Sets hold none; attributes of modules do.
 
     What stands in several places is looked through once.
     """
-    done: dict[int, list[tuple[str, _Tensor]]] = {}
+    done: dict[int, list[tuple[str, Tensor]]] = {}
     names = letters = 0
 
-    def visit(item: Any, depth: int) -> list[tuple[str, _Tensor]]:
+    def visit(item: Any, depth: int) -> list[tuple[str, Tensor]]:
         nonlocal names, letters
-        if isinstance(item, _Tensor):
+        if isinstance(item, Tensor):
             return [("", item)]
         if id(item) in done:
             return done[id(item)]
@@ -348,7 +256,7 @@ def _parts(item: Any) -> Iterable[tuple[str, Any]]:
     return (("", attributes.get(part, {})) for part in ("_parameters", "_buffers", "_modules"))
 
 
-def _array(tensor: _Tensor, data: np.ndarray) -> np.ndarray:
+def _array(tensor: Tensor, data: np.ndarray) -> np.ndarray:
     if not math.prod(tensor.shape):
         return np.zeros(tensor.shape, data.dtype)
     # Strides come from the file: without this check a tensor could show any memory.

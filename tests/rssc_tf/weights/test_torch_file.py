@@ -1,5 +1,6 @@
 """Reading PyTorch files: the same arrays as PyTorch reads, and nothing executed."""
 
+import argparse
 import importlib.util
 import io
 import os
@@ -9,6 +10,9 @@ import sys
 import time
 import types
 import zipfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,9 +150,9 @@ def test_a_file_cannot_change_what_the_next_one_sees(tmp_path):
     file.write_bytes(archive(payload))
     with pytest.raises(RsscError):
         read_torch(file)
-    from rssc_tf.weights.torch_file import _known_names
+    from rssc_tf.weights.torch_names import known_names
 
-    known = _known_names()[("torch._utils", "_rebuild_tensor_v2")]
+    known = known_names()[("torch._utils", "_rebuild_tensor_v2")]
     assert not hasattr(known, "marka") and not hasattr(known, "mark")
 
 
@@ -260,6 +264,97 @@ def _with_tensor(around: bytes) -> bytes:
     tensor = whole[start:end].partition(b"w")[2]
     tensor = tensor[2:]  # the memo of the name
     return b"\x80\x02" + tensor + around
+
+
+def _made(monkeypatch, module: str, name: str, base=object, **attributes):
+    """An object of a class of a library that is not installed."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        package = ".".join(parts[:count])
+        if package not in sys.modules:
+            monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    made = type(name, (base,), {"__module__": module, "__qualname__": name})()
+    monkeypatch.setattr(sys.modules[module], name, type(made), raising=False)
+    made.__dict__.update(attributes)
+    if base is dict:
+        made["lr"] = 0.1
+    return made
+
+
+def _omegaconf(monkeypatch):
+    facts = {"ref_type": Any, "object_type": dict, "key_type": int}
+    cache = defaultdict(dict)
+    about = _made(monkeypatch, "omegaconf.base", "ContainerMetadata", **facts, resolver_cache=cache)
+    node = _made(monkeypatch, "omegaconf.nodes", "AnyNode", _val=0.1)
+    content = {"_metadata": about, "_content": {"lr": node}}
+    return _made(monkeypatch, "omegaconf.dictconfig", "DictConfig", **content)
+
+
+# What trainings save beside their model.
+BESIDE = {
+    "arguments": lambda _: argparse.Namespace(lr=0.1, out=Path("out"), device="cuda"),
+    "float64": lambda _: np.float64(71.3),
+    "int64": lambda _: np.int64(3),
+    "bool": lambda _: np.bool_(True),
+    "yacs": lambda patch: _made(patch, "yacs.config", "CfgNode", dict),
+    "omegaconf": _omegaconf,
+    **{
+        module: lambda patch, module=module: _made(patch, module, "AttributeDict", dict)
+        for module in ("pytorch_lightning.utilities.parsing", "lightning.fabric.utilities.data")
+    },
+}
+
+
+@FORMATS
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_trainings_save_beside_the_model_is_passed_over(tmp_path, monkeypatch, kind, zipped):
+    torch = pytest.importorskip("torch")
+    file = tmp_path / "w.pth"
+    content = {"model": {"w": torch.ones(2)}, "beside": BESIDE[kind](monkeypatch), "epoch": 3}
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    arrays = read_torch(file)
+    assert list(arrays) == ["model.w"]
+    np.testing.assert_array_equal(arrays["model.w"], [1, 1])
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_refuses_a_call_in_the_arguments_of_a_training(tmp_path, protocol):
+    marker = tmp_path / "marker"
+    for beside in (
+        argparse.Namespace(lr=Call(os.system, f"touch {marker}")),
+        Call(argparse.FileType("w"), str(marker)),
+        Call(np.load, str(marker)),
+        Call(Path.touch, marker),
+    ):
+        file = tmp_path / "evil.pth"
+        file.write_bytes(archive(pickle.dumps({"args": beside}, protocol=protocol)))
+        with pytest.raises(RsscError, match="refused: it asks for"):
+            read_torch(file)
+        assert not marker.exists()
+
+
+def test_what_stands_for_arguments_and_scores_calls_nothing(tmp_path):
+    """Forged: none of it reaches argparse, NumPy, a codec or a file."""
+    marker = tmp_path / "marker"
+    text = b"X" + struct.pack("<I", len(str(marker))) + str(marker).encode()
+    file = tmp_path / "evil.pth"
+    for payload in (
+        b"c_codecs\nencode\n" + text + b"X\x03\x00\x00\x00zip\x86R",
+        b"cnumpy\ndtype\nX\x01\x00\x00\x00O\x85R",
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\x01\x00\x00\x00O\x85R" + text + b"\x86R",
+        b"cbuiltins\nlist\n" + text + b"\x85R",
+    ):
+        file.write_bytes(archive(_with_tensor(payload + b"\x86."), [("0", bytes(24))]))
+        assert list(read_torch(file)) == ["0"]  # the tensor alone
+    for payload, reason in (
+        (b"cargparse\nNamespace\n}X\x01\x00\x00\x00aK\x01sb", "a changed type"),
+        (b"cargparse\nNamespace\n(" + text + b"t\x81", "made with arguments"),
+        (b"\x8c\x08argparse\x8c\x12Namespace.__init__\x93", "Namespace.__init__"),
+    ):
+        file.write_bytes(archive(_with_tensor(payload + b"\x86."), [("0", bytes(24))]))
+        with pytest.raises(RsscError, match=reason):
+            read_torch(file)
+    assert not marker.exists()
 
 
 def test_shared_tensors(tmp_path):
