@@ -1,6 +1,6 @@
 """The pre-training regimes of the study, as data: what they are, and how a report speaks of them.
 
-A regime is a row of `REGIMES`; nothing else lists them. `ADDED` and `REFERENCES` say which of them
+A regime is a row of `REGIMES`; nothing else lists them. `REFERENCES` and `CLAIMS` say which of them
 a comparison holds against each other. `strategy` is the setting, and the column of a table, that
 names one.
 """
@@ -214,14 +214,29 @@ ADDED = (
     ),
 )
 
-# What the labels of the source set matter: a report makes the first of these too.
+# What the labels of the source set matter: a report makes all of these that its runs can answer.
 WITHOUT_LABELS = (
-    Claim("dap-unlabelled", "imagenet", "adapting it on {source} without labels adds {}"),
+    Claim(
+        "dap-unlabelled",
+        "imagenet",
+        "adapting ImageNet weights on {source} without labels adds {}",
+        again="adapting it on {source} without labels adds {}",
+    ),
+    Claim(
+        "dap",
+        "dap-unlabelled",
+        "the labels of {source} add {} to ImageNet weights adapted on it",
+        again="the labels of {source} add {}",
+    ),
     Claim("in-domain-ssl", "in-domain", "learning {source} without its labels adds {}"),
-    Claim("dap", "dap-unlabelled", "the labels of {source} add {}"),
     Claim("distil", "in-domain", "a teacher instead of the labels of {source} adds {}"),
-    Claim("in-domain-ssl", "imagenet", "pre-training on {source} without labels instead adds {}"),
+    Claim(
+        "in-domain-ssl",
+        "imagenet",
+        "pre-training on {source} without labels instead of ImageNet adds {}",
+    ),
 )
+CLAIMS = ADDED + WITHOUT_LABELS
 
 
 def get_regime(name: str) -> Regime:

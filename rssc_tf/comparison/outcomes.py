@@ -161,10 +161,9 @@ class Group:
         """The metric that counts."""
         return self.task.headline
 
-    @property
-    def source(self) -> str:
-        """What the source set is called."""
-        stages = (stage for run in self.all_runs() for stage in run.stages)
+    def source_of(self, strategy: str) -> str:
+        """What the source set of a regime is called."""
+        stages = (stage for run in self.runs[strategy].values() for stage in run.stages)
         names = (stage.get("records") for stage in stages if stage.get("stage") == "source")
         return next((str(name) for name in names if name), "the source set")
 

@@ -9,7 +9,7 @@ from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.statistics import Estimate
-from rssc_tf.regimes import REFERENCES
+from rssc_tf.regimes import CLAIMS, REFERENCES
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import write_csv
 
@@ -24,17 +24,20 @@ def comparisons(group: Group) -> list[tuple[str, str]]:
     """Pairs `(strategy, against)` of a group that have a seed in common.
 
     Each regime against scratch and against ImageNet; where neither is there, each against the
-    first.
+    first. Then the other pairs of `CLAIMS`.
     """
     present = group.strategies
     references = [name for name in REFERENCES if name in present] or present[:1]
-    return [
+    pairs = [
         (strategy, against)
         for against in references
         for strategy in present
         if strategy not in references[: references.index(against) + 1]
-        and group.pairs(strategy, against)
     ]
+    claimed = [(claim.regime, claim.against) for claim in CLAIMS]
+    pairs = [pair for pair in pairs if pair[::-1] not in claimed]
+    pairs += [pair for pair in claimed if {*pair} <= {*present}]
+    return [pair for pair in dict.fromkeys(pairs) if group.pairs(*pair)]
 
 
 def summarise(study: Study) -> pd.DataFrame:

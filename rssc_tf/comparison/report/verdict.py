@@ -52,11 +52,11 @@ def _of_target(target: Target, named: bool) -> list[str]:
 
 
 def _claims(group: Group) -> list[str]:
-    """At most three clauses: what pre-training is worth, what can be added to it, and what without
+    """What pre-training is worth, what can be added to it, and all that is known of doing without
     labels."""
     claims, made = [], None
     worth = [Claim(row.name, REFERENCES[0], row.worth) for row in REGIMES.values() if row.worth]
-    for table in (worth, ADDED, WITHOUT_LABELS):
+    for table in (worth, ADDED, *((claim,) for claim in WITHOUT_LABELS)):
         for claim in table:
             text = claim.again if claim.again and claim.against == made else claim.text
             clause = _clause(group, claim.regime, claim.against, text, first=not claims)
@@ -77,7 +77,7 @@ def _clause(group: Group, strategy: str, against: str, text: str, first: bool = 
     if found is None or found.low != found.low:
         return None
     value = _gain(found, metric_name(group.metric) if first and not group.task.exclusive else "")
-    places = {"source": group.source, "regime": strategy, "against": against}
+    places = {"source": group.source_of(strategy), "regime": strategy, "against": against}
     return text.format(value, **places) + _doubt(found)
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from rssc_tf.evaluation.metrics import score
+from rssc_tf.regimes import get_regime
 from rssc_tf.tasks import task_of
 from tfrecords_tools.records.card import CARD_NAME, Card, Shard, Split
 
@@ -106,8 +107,10 @@ def _write_run(folder, card, ids, labels, logits, place, target) -> dict:
     stages = [
         {"stage": "initial", "pretraining": "imagenet", "origin": "drawn", "sha256": "1" * 64}
     ]
-    if place["strategy"] in ("in-domain", "dap", "dap-ssl"):
-        found = {"records": "world", "folder": "cache/world", "leaks_found": 3, "leaks_excluded": 2}
+    regime = get_regime(place["strategy"])
+    if regime.source_round:
+        name = "world" if regime.labels else "plain"
+        found = {"records": name, "folder": "cache/world", "leaks_found": 3, "leaks_excluded": 2}
         stages.append({"stage": "source", **found})
     (folder / "stages.json").write_text(json.dumps(stages))
     (folder / "environment.json").write_text(json.dumps({"keras": "3.15", "cpu_count": 2}))

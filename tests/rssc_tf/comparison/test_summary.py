@@ -11,7 +11,7 @@ import pytest
 from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
-from rssc_tf.regimes import REGIMES
+from rssc_tf.regimes import REGIMES, WITHOUT_LABELS
 from tests.rssc_tf.comparison.conftest import draw_card
 from tfrecords_tools.common.errors import RsscError
 
@@ -66,6 +66,34 @@ def test_verdict_of_the_usual_case(draw_comparison):
         sentence,
     )
     assert "worth +" in sentence
+
+
+def test_what_the_labels_of_a_source_matter(draw_comparison):
+    """Each claim that can be made is, of the source of its own regime, and has its row."""
+    without = {"in-domain-ssl": 1.5, "dap-unlabelled": 3.0, "distil": 2.5}
+    study = read_study(draw_comparison(ALL | without, seeds=2))
+    (sentence,) = verdict(study)
+    for words in (
+        "adapting ImageNet weights on plain without labels adds",
+        "the labels of world add",
+        "learning plain without its labels adds",
+        "a teacher instead of the labels of plain adds",
+        "pre-training on plain without labels instead of ImageNet adds",
+    ):
+        assert re.search(rf"; {words} {CLAIM}", sentence), sentence
+    found = differences(study)
+    pairs = list(zip(found["strategy"], found["against"], strict=True))
+    assert {(claim.regime, claim.against) for claim in WITHOUT_LABELS} < {*pairs}
+    assert len(pairs) == len({*pairs}) * found["metric"].nunique()
+
+
+def test_a_claim_that_stands_alone_has_its_antecedent(draw_comparison):
+    study = read_study(draw_comparison({"imagenet": 3, "dap-unlabelled": 3.0}))
+    assert "images, adapting ImageNet weights on plain without labels adds " in verdict(study)[0]
+    group = study.targets[0].main
+    study = read_study(draw_comparison({"dap": 3, "dap-unlabelled": 3.0}, name="labels"))
+    assert " to ImageNet weights adapted on it" in verdict(study)[0]
+    assert comparisons(study.targets[0].main) == [("dap", "dap-unlabelled")] != comparisons(group)
 
 
 def test_a_loss_is_called_one(draw_comparison):
