@@ -18,6 +18,10 @@ from tfrecords_tools.common.regular_files import open_regular, read_regular
 Content = TypeVar("Content")
 
 
+class CannotKeep(DataError):
+    """The cache cannot be written."""
+
+
 def cache_folder() -> Path:
     """`$RSSC_TF_CACHE`, or `~/.cache/rssc-tf` where that is unset or empty. Not created here."""
     configured = os.environ.get("RSSC_TF_CACHE")
@@ -47,7 +51,7 @@ def keep(file: Path, write: Callable[[Path], None]) -> None:
     """Keeps what `write` writes to the path that it is given.
 
     Raises:
-        DataError: the cache cannot be written.
+        CannotKeep: the cache cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +62,7 @@ def keep(file: Path, write: Callable[[Path], None]) -> None:
     except (OSError, DataError) as error:
         reason = getattr(error, "strerror", None) or error
         text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
-        raise DataError(f"{text} (RSSC_TF_CACHE names another folder)") from error
+        raise CannotKeep(f"{text} (RSSC_TF_CACHE names another folder)") from error
 
 
 def say_damaged(file: Path, error: Exception) -> None:

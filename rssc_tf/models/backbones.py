@@ -128,19 +128,29 @@ def _hub(preset: str) -> Backbone:
         return model
 
     def converter():
+        """`None`: the preset is of a backbone alone, as its `save_to_preset` writes it."""
         hub = keras_hub(f"`backbone='hub:{preset}'`")
-        return hub.layers.ImageConverter.from_preset(preset)
+        try:
+            return hub.layers.ImageConverter.from_preset(preset)
+        except FileNotFoundError:
+            return None
 
     def normalization() -> Normalization:
         from rssc_tf.models.normalization import Normalization
 
         found = converter()
+        if found is None:
+            raise RsscError(
+                f"hub:{preset} has no image_converter.json, which says how its images are "
+                "normalised: save its keras_hub.layers.ImageConverter there with save_to_preset, "
+                "or, for train and probe, give `normalization`"
+            )
         scale = 1.0 if found.scale is None else found.scale
         return Normalization(scale, 0.0 if found.offset is None else found.offset)
 
     def image_size() -> int | None:
         try:
-            size = converter().image_size
+            size = getattr(converter(), "image_size", None)
         except ValueError:  # it has none, or there is no preset, as `build` will say
             return None
         return None if size is None else max(size)

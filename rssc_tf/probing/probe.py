@@ -90,9 +90,7 @@ def probe(
     tested = next((name for name in ("test", "val") if name in card.splits), None)
     if tested is None:
         raise DataError(f"{folder} has neither a test nor a val split: convert with fractions")
-    present = np.count_nonzero(card.splits["train"].class_counts)
-    if present < 2 and records.task.exclusive:
-        raise DataError(f"{folder}: all training images are of one class, a probe needs two")
+    refuse_one_class(records)
     examples = card.splits["train"].examples
     if k is not None and k > examples:
         raise SettingError("k", f"is at most the {examples} training images", k)
@@ -123,6 +121,13 @@ def probe(
         probabilities = probabilities.astype(np.float32)
         probes.append(Probe(name, *choice, tested, metrics, test.ids, test.labels, probabilities))
     return probes
+
+
+def refuse_one_class(records: Records) -> None:
+    """Raises `DataError` where all training images are of one class: nothing can be fitted."""
+    present = np.count_nonzero(records.card.splits["train"].class_counts)
+    if present < 2 and records.task.exclusive:
+        raise DataError(f"{records.path}: all training images are of one class, a probe needs two")
 
 
 def check_settings(method: str, protocol: str, c: float | None, k: int | None, seed: int) -> None:

@@ -75,7 +75,7 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
         texts: each a candidate, or several with commas between them.
 
     Raises:
-        SettingError: none, too many, or one twice.
+        SettingError: none, too many, one twice, or a half of `BACKBONE=WEIGHTS`.
     """
     given = [
         part.strip()
@@ -96,6 +96,8 @@ def _candidate(text: str) -> Candidate:
     backbone, equals, weights = text.partition("=")
     if not equals or "://" in backbone or os.path.exists(text):
         return Candidate(text, text)
+    if not backbone or not weights:
+        raise SettingError("weights", "are BACKBONE=WEIGHTS, with both", text)
     return Candidate(text, weights, backbone)
 
 

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.crop import crop_side
+from rssc_tf.cache import CannotKeep
 from rssc_tf.models.view_count import check_views
 from rssc_tf.probing.choice import PROBES
 from rssc_tf.probing.features import Features, feature_file, kept_features
-from rssc_tf.probing.probe import METHODS
+from rssc_tf.probing.probe import METHODS, refuse_one_class
 from rssc_tf.ranking.candidates import Candidate, read_candidates
 from rssc_tf.ranking.cost import Cost, kept_cost
 from rssc_tf.ranking.outcome import Entry, Ranking, entry_of, failed_entry, placed
 from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags
-from tfrecords_tools.records.card import refuse_unlabelled
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags, reason_of
+from tfrecords_tools.records.card import BadRecords, refuse_unlabelled
 
 
 def rank(
@@ -59,7 +60,8 @@ def rank(
 
     Raises:
         SettingError: a setting out of range.
-        DataError: bad records, more shots than a class has images, or no candidate can be loaded.
+        DataError: bad records, training images of one class only, more shots than a class has
+            images, no candidate can be loaded, or the cache cannot be written.
     """
     records = records if isinstance(records, Records) else Records(records)
     candidates = read_candidates(weights)
@@ -71,6 +73,7 @@ def rank(
     check_views(views)
     refuse_unlabelled(records.path, records.card)
     splits = _splits(records)
+    refuse_one_class(records)
     sizes = sizes_of(records.card, shots, labels)
     methods = tuple(PROBES) if method == "both" else (method,)
 
@@ -81,9 +84,12 @@ def rank(
         print(f"[{number}/{len(candidates)}] {candidate.name}", file=sys.stderr)
         try:
             *made, found = _prepare(candidate, records, splits, views, seed, deterministic)
-        except RsscError as error:
-            failed.append(failed_entry(candidate, str(error)))
-            print(f"  left out: {as_flags(str(error))}", file=sys.stderr)
+        except (BadRecords, CannotKeep):  # no fault of the candidate's
+            raise
+        except Exception as error:  # libraries have their own for what cannot be loaded or run
+            reason = str(error) if isinstance(error, RsscError) else reason_of(error)
+            failed.append(failed_entry(candidate, reason))
+            print(f"  left out: {as_flags(reason)}", file=sys.stderr)
             continue
         prepared[candidate], train = made, train or found
         gc.collect()  # a network has cycles, and the next one may be large

@@ -3,6 +3,7 @@
 import functools
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, reason_of
 from tfrecords_tools.common.names import printable
 
 
@@ -105,7 +106,7 @@ def import_file(
     }
     say_licence(entry.name if entry else str(path), metadata["licence"])
     mode = normalization or metadata["normalization"]
-    layer = Normalization.from_mode(mode) if mode else read.assumed
+    layer = Normalization.from_mode(mode) if mode else read.assumed()
     if not mode:
         mode = mode_of(layer)
         warnings.warn(
@@ -129,7 +130,7 @@ class _Read(NamedTuple):
     model: keras.Model
     metadata: dict  # Only what the file itself says.
     dropped: list[str]
-    assumed: Normalization  # Where nothing says how images were normalised ...
+    assumed: Callable[[], Normalization]  # Where nothing says how images were normalised ...
     convention: str  # ... and whose habit that is.
 
 
@@ -145,12 +146,6 @@ def build(backbone: Backbone, padding: str | None = None) -> keras.Model:
             "the network, or take a `backbone` that is built in"
         ) from error
     return symmetric_padding(model) if padding == "symmetric" else model
-
-
-def reason_of(error: Exception) -> str:
-    """A library's error in a few words of one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
 
 
 # Kinds of files that hold tensors as PyTorch calls them, and their readers.
@@ -177,7 +172,7 @@ def _from_tensors(
     if entry is None and heads >= {"prototypes", "projection_head"}:
         # SwAV's own heads; its authors published several checkpoints, all trained alike.
         metadata |= {"pretraining": "ssl", "normalization": by_name("swav/resnet50").normalization}
-    assumed = Normalization.from_mode(matched.layout.normalization)
+    assumed = functools.partial(Normalization.from_mode, matched.layout.normalization)
     return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
 
 
@@ -227,8 +222,7 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
             "origin": f"{path.name}, as the study's scripts save a model",
         }
     metadata = {**metadata, "backbone": name, "padding": padding}
-    assumed = None if metadata.get("normalization") else backbone.normalization()
-    return _Read(model, metadata, dropped, assumed, backbone.origin)
+    return _Read(model, metadata, dropped, backbone.normalization, backbone.origin)
 
 
 def _is_ours(path: Path) -> bool:

@@ -11,11 +11,11 @@ from rssc_tf.models.backbones import HERE, Backbone, get_backbone, keras_hub, pr
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import CannotFetch
-from rssc_tf.weights.importer import Imported, build, import_file, mode_of, reason_of
+from rssc_tf.weights.importer import Imported, build, import_file, mode_of
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.source import Source, find_source
 from rssc_tf.weights.table import TABLE, default_for
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, reason_of
 
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
 
@@ -159,6 +159,7 @@ def _download(
             # Keras warns that MobileNetV2 has no fixed size, as it should not.
             warnings.filterwarnings("ignore", message=".*input_shape.*")
             model = _of_library(backbone, row)
+            own = None if normalization else backbone.normalization()
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
@@ -168,7 +169,7 @@ def _download(
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-    layer = Normalization.from_mode(normalization) if normalization else backbone.normalization()
+    layer = own or Normalization.from_mode(normalization)
     metadata = {
         "backbone": backbone.name,
         "pretraining": row.pretraining if row else None,

@@ -11,7 +11,7 @@ from rssc_tf.models.backbones import get_backbone
 from rssc_tf.weights.files import check_file, keras_layers, read_metadata, sha256_of
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256, default_for
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, reason_of
 
 _LIMITS = 8, 10**4  # of the setting `image_size`
 
@@ -49,13 +49,13 @@ def trained_size(backbone: str, pretraining: str, weights: str | Path | None = N
 
 
 def say_size(size: int, crop: int, whose: str = "") -> None:
-    """One line on standard error where a default size is not the crop: which, and its cost.
+    """One line on standard error where a default size is above the crop: which, and its cost.
 
     Args:
         size, crop: sides in pixels.
         whose: what is seen at that size, where others are not.
     """
-    if size != crop:
+    if size > crop:
         whose, work = f"{whose}: " if whose else "", (size / crop) ** 2
         print(
             f"{whose}images are seen at {size} px, the size of the weights: about {work:.1f} times "
@@ -88,8 +88,6 @@ def _size_of_backbone(name: str) -> int | None:
     except RsscError:
         raise
     except Exception as error:  # KerasHub has many for a preset that is not there
-        from rssc_tf.weights.importer import reason_of
-
         raise DataError(
             f"the size of {name} cannot be read ({reason_of(error)}): check the preset's name and "
             "the network, or give `image_size`"

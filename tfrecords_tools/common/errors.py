@@ -55,6 +55,12 @@ class MissingExtra(RsscError, ImportError):
         super().__init__(f'{what} needs an extra: pip install "rssc-tf[{extra}]"{lacking}')
 
 
+def reason_of(error: Exception) -> str:
+    """A library's error in a few words of one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
+
+
 def as_flags(message: str) -> str:
     """A message with its parameters as the command line has them.
 

@@ -24,6 +24,10 @@ SPLITS = ("train", "val", "test")
 SINGLE, MULTI, UNLABELLED = TASKS = ("single-label", "multi-label", "unlabelled")
 
 
+class BadRecords(DataError):
+    """What records hold cannot be read, or is no longer what it was."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """One TFRecord file: its name, number of examples, bytes, and sha256."""
@@ -130,13 +134,17 @@ def _hash(content: dict) -> str:
 
 
 def refuse_replaced(records: Path, card: Card) -> None:
-    """For whoever reads records for long: raises `DataError` if others lie there by now.
+    """For whoever reads records for long: raises `BadRecords` if others lie there by now.
 
     `convert` with `overwrite=True` replaces a folder under the hands of its readers; with the same
     counts nothing else would tell, and images of one split would turn up in another.
     """
-    if read_card(records).sha256 != card.sha256:
-        raise DataError(f"{records} was replaced while it was read: start again")
+    try:
+        replaced = read_card(records).sha256 != card.sha256
+    except RsscError as error:
+        raise BadRecords(str(error)) from error
+    if replaced:
+        raise BadRecords(f"{records} was replaced while it was read: start again")
 
 
 def refuse_unlabelled(records: Path, card: Card) -> None:
@@ -283,9 +291,9 @@ def open_records(records: Path) -> Card:
 
 
 def refuse_damage(problems: list[str], records: Path) -> None:
-    """Raises `RsscError` with the first of `problems`, if there is one."""
+    """Raises `BadRecords` with the first of `problems`, if there is one."""
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RsscError(
+        raise BadRecords(
             f"{problems[0]}{more}: run rssc-tf verify {records}, then convert the images again"
         )

@@ -44,6 +44,12 @@ def test_how_many(text):
         read_candidates([text])
 
 
+@pytest.mark.parametrize("text", ["tiny=", "a,tiny=,b", "=random"])
+def test_half_a_pair_is_refused(text):
+    with pytest.raises(SettingError, match="are BACKBONE=WEIGHTS, with both"):
+        read_candidates([text])
+
+
 def test_a_list_may_be_longer_than_a_path_can_be():
     text = ",".join(f"hub:{letter * 250}=ssl" for letter in "abcdefghijklmnopqrst")
     found = read_candidates([text])

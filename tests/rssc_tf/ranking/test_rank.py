@@ -3,20 +3,24 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import rssc_tf
+from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.probing.encoder import open_encoder
 from rssc_tf.probing.probe import probe
 from rssc_tf.records import Records
 from tests.conftest import ROOT
 from tests.rssc_tf.comparison.test_report import Page, look
+from tfrecords_tools.common.errors import DataError
 
 TINY = "tiny=random,tiny_without_dropout=random"
 TIMES = ("seconds", "feature_seconds", "images_per_second")
@@ -236,3 +240,86 @@ def test_what_is_cached_needs_no_tensorflow(words, records, cli, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1] == printed.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def without_converter(tmp_path_factory):
+    """A preset as `save_to_preset` of a backbone leaves it."""
+    hub = pytest.importorskip("keras_hub")
+    folder = tmp_path_factory.mktemp("presets") / "vit"
+    hub.models.ViTBackbone((28, 28, 3), 14, 1, 2, 16, 32).save_to_preset(str(folder))
+    return f"hub:{folder}"
+
+
+@pytest.mark.parametrize("command", ["rank", "probe", "train"])
+def test_a_preset_without_a_converter_is_one_line(
+    command, without_converter, cli, records, tmp_path
+):
+    words = {
+        "rank": ("--weights", f"{without_converter}=imagenet,tiny=random", "--shots", "1"),
+        "probe": ("imagenet", "--backbone", without_converter),
+        "train": ("--strategy", "imagenet", "--backbone", without_converter),
+    }[command]
+    out = tmp_path / "out"
+    code, _, err = cli(command, *words, "--target", records, "--out", out)
+    said = [line for line in err.splitlines() if "image_converter.json" in line]
+    assert len(said) == 1 and without_converter in said[0] and "Traceback" not in err
+    assert code == (0 if command == "rank" else 1)
+    if command == "rank":
+        assert [row.get("place") for row in _content(out)["candidates"]] == [1, None]
+    elif command == "probe":
+        words = (*words, "--normalization", "unit", "--target", records, "--out", out)
+        assert cli(command, *words, "--image-size", 28, "--method", "knn")[0] == 0
+
+
+def test_what_a_library_raises_is_a_row(cli, records, tmp_path, monkeypatch):
+    def build(pretrained: bool):
+        backbone = BACKBONES["tiny"].build(pretrained)
+        monkeypatch.setattr(backbone, "get_weights", lambda: 1 / 0)
+        return backbone
+
+    monkeypatch.setitem(BACKBONES, "gone", replace(BACKBONES["tiny"], name="gone", build=build))
+    words = ("--target", records, "--weights", "gone=random,tiny=random", "--shots", "1")
+    code, _, err = cli("rank", *words, "--out", tmp_path / "out")
+    assert code == 0, err
+    rows = _content(tmp_path / "out")["candidates"]
+    assert rows[1]["error"] == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_damaged_records_are_no_fault_of_the_candidates(cached, cli, records, tmp_path):
+    target = shutil.copytree(records, tmp_path / "records")
+    words = ("rank", "--target", target, "--shots", "1", "--draws", "2")
+    if cached:
+        assert cli(*words, "--weights", "tiny=random", "--out", tmp_path / "one")[0] == 0
+    shard = next(target.glob("*train*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    weights = "tiny=random,tiny_explosive=random"
+    seed = () if cached else ("--seed", 77)  # whose features nobody has
+    code, _, err = cli(*words, *seed, "--weights", weights, "--out", tmp_path / "two")
+    assert code == 1
+    assert f"run rssc-tf verify {target}" in err.splitlines()[-1]
+    assert "none of the weights" not in err and "left out" not in err
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault_of_the_candidates(
+    cli, records, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "file" / "cache"))
+    words = ("--target", records, "--weights", TINY, "--out", tmp_path / "out")
+    code, _, err = cli("rank", *words)
+    assert code == 1
+    assert "RSSC_TF_CACHE names another folder" in err.splitlines()[-1]
+    assert "none of the weights" not in err and "left out" not in err
+
+
+def test_one_class_is_refused_as_by_probe(records):
+    card = Records(records).card
+    one = replace(card.splits["train"], class_counts=(20, 0, 0, 0))
+    target = Records(records, replace(card, splits=card.splits | {"train": one}))
+    with pytest.raises(DataError, match="all training images are of one class, a probe needs two"):
+        rssc_tf.rank(target, ["tiny=random"])
