@@ -205,6 +205,20 @@ def choose(
     return {ids[row] for row in rows}
 
 
+def images_at(card: Card, fraction: float) -> int:
+    """How many training images the subset of a fraction has.
+
+    Raises:
+        RsscError: the training split has not as many, or a class has none.
+    """
+    train = card.splits["train"]
+    if is_whole(card, fraction):
+        return train.examples
+    counts = _counts(card, fraction)
+    available = [train.examples] if card.multi_label else train.class_counts
+    return sum(map(min, counts, available))
+
+
 def _counts(card: Card, fraction: float) -> list[int]:
     """How many training images a fraction is: of each class, or, multi-label, of all."""
     is_whole(card, fraction)  # for its errors

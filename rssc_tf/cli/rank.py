@@ -66,7 +66,7 @@ def command(
         Option(min=1, help="Processes that fit the probes; all cores by default."),
     ] = None,
 ) -> None:
-    from rssc_tf.ranking.going_on import comparisons_of
+    from rssc_tf.ranking.going_on import going_on
     from rssc_tf.ranking.page import write_ranking
     from rssc_tf.ranking.rank import rank
     from rssc_tf.ranking.text import caveats, table_of, verdict
@@ -99,7 +99,8 @@ def command(
         name = entry.candidate.name  # with which a message may begin
         print(f"-   {name}: {as_flags(entry.error).removeprefix(f'{name}: ')}")
     print("*", *verdict(ranking), *caveats(ranking))
-    for line in comparisons_of(ranking):
+    further = going_on(ranking)
+    for line in (*further.remarks, *further.lines):
         print(line)
     print(f"report: {out}/report.html")
 

@@ -10,6 +10,7 @@ Features that are there need no TensorFlow; what computes them imports it.
 import hashlib
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from rssc_tf.records import Records
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, refuse_replaced
 
@@ -133,9 +135,12 @@ def found_or_kept(
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
+    begun = time.perf_counter()
     found = make()
+    seconds = time.perf_counter() - begun
     refuse_replaced(records.path, records.card)
-    try:
+    try:  # the time first: where features are, it is
+        keep(_seconds_file(file), lambda aside: aside.write_text(json.dumps(seconds)))
         keep(file, lambda aside: np.savez(aside, **found._asdict()))
         print(f"features of {split}: kept in {file}", file=sys.stderr)
     except DataError as error:
@@ -161,6 +166,23 @@ def feature_file(definition: dict, card: Card, split: str) -> Path:
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     backbone = definition["backbone"].replace(":", "-")
     return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
+
+
+def seconds_of(file: Path) -> float | None:
+    """How long it took to compute the features of a file in the cache; `None` where that is not
+    known."""
+    return find(_seconds_file(file), _read_seconds)
+
+
+def _seconds_file(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.seconds.json")
+
+
+def _read_seconds(file: Path) -> float:
+    seconds = read_json(file)
+    if not isinstance(seconds, float) or not seconds >= 0:
+        raise DataError("it is no time")
+    return seconds
 
 
 def read_features(file: Path, examples: int) -> Features:

@@ -45,8 +45,8 @@ class Encoder:
         build: makes it, see `model`.
         name: for people and folder names: `imagenet-mobilenet_v2`, a run's or a file's name.
         definition: JSON-ready dict, equal for equal features of equal images: `backbone`,
-            `image_size`, `precision`, `weights_sha256` (of normalisation, padding and values),
-            and `views` where there are several.
+            `image_size` (that the network sees), `precision`, `weights_sha256` (of normalisation,
+            padding and values), and `views` where there are several.
         views: 1, or 8: features are the mean over an image's symmetries.
     """
 
@@ -64,6 +64,8 @@ class Encoder:
     def weights(self) -> list:
         """The variables of the backbone."""
         return self.model.get_layer("backbone").variables
+
+    applied_views = 1  # of an image, that `apply` looks at
 
     def apply(self) -> Callable:
         """A function of uint8 images `(n, crop, crop, 3)` to their features, one view each."""
@@ -135,7 +137,7 @@ def open_encoder(
     if source and source.row:  # which says what the file does not
         known["row"] = source.row.name
     encoder = _encoder(name, file, known if file or word else None, views, build)
-    if image_size is None:
+    if image_size is None and weights != "random":  # which have no size of their own
         say_size(encoder.definition["image_size"], crop, name)
     return encoder
 

@@ -4,11 +4,18 @@ from pathlib import Path
 from typing import Protocol
 
 from rssc_tf.evaluation import features
-from rssc_tf.evaluation.features import Features, extract_features
+from rssc_tf.evaluation.features import Features, extract_features, seconds_of
 from rssc_tf.records import Records
 from tfrecords_tools.records.card import Card
 
-__all__ = ["Extractor", "Features", "extract_features", "feature_file", "kept_features"]
+__all__ = [
+    "Extractor",
+    "Features",
+    "extract_features",
+    "feature_file",
+    "kept_features",
+    "seconds_of",
+]
 
 
 class Extractor(Protocol):

@@ -48,7 +48,7 @@ def build_network(
         size = image_size or default_size(crop, of, pretraining, None if word else weights)
         # The head is not used; one class is the smallest.
         classifier = build_classifier(model, layer, 1, size, frozen=True)
-    return classifier, definition_of(classifier, of, size, precision)
+    return classifier, definition_of(classifier, of, precision)
 
 
 def _own_weights(backbone: str, word: str, normalization: str | None):
@@ -63,14 +63,15 @@ def _own_weights(backbone: str, word: str, normalization: str | None):
 def network_of_run(folder: Path, facts: dict) -> tuple[keras.Model, dict]:
     """The model of a run, and its definition; `facts` are what it says of itself."""
     model = load_run(folder, features=True).model
-    return model, definition_of(model, **facts)
+    return model, definition_of(model, facts["backbone"], facts["precision"])
 
 
-def definition_of(model: keras.Model, backbone: str, image_size: int, precision: str) -> dict:
-    """What names the features of a classifier."""
+def definition_of(model: keras.Model, backbone: str, precision: str) -> dict:
+    """What names the features of a classifier. `image_size` is what it sees: a patch may not divide
+    what was asked for."""
     return {
         "backbone": backbone,
-        "image_size": image_size,
+        "image_size": model.get_layer("resize").size,
         "precision": precision,
         "weights_sha256": weights_sha256(model),
     }

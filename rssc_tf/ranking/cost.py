@@ -1,4 +1,4 @@
-"""What a backbone costs on this machine: its size, its speed, the time that its features took."""
+"""What a backbone costs on this machine: its size and its speed."""
 
 import hashlib
 import json
@@ -31,31 +31,25 @@ class Cost:
     megabytes: of its weights as they are in memory, 10^6 bytes.
     images_per_second: that go through it for inference, one view each, batches of 32; the best
         batch of a second of them.
-    seconds: that the features of all splits took; `None` where they were there before.
     """
 
     parameters: int
     megabytes: float
     images_per_second: float
-    seconds: float | None
 
 
-def kept_cost(encoder: "Encoder | ExportEncoder", crop: int, seconds: float | None) -> Cost:
+def kept_cost(encoder: "Encoder | ExportEncoder", crop: int) -> Cost:
     """What a backbone costs on this machine, measured once.
 
     Args:
         encoder: of a candidate.
         crop: side of the images that it is shown, in pixels.
-        seconds: that its features took just now; `None` where they were there.
     """
     file = _file(encoder, crop)
     found = find(file, _read)
-    if found is not None and seconds is None:
+    if found is not None:
         return found
-    if found is None:
-        cost = Cost(*_size(encoder), _speed(encoder, crop), seconds)
-    else:
-        cost = Cost(**{**asdict(found), "seconds": seconds})
+    cost = Cost(*_size(encoder), _speed(encoder, crop))
     keep(file, lambda aside: aside.write_text(json.dumps(asdict(cost)), encoding="utf-8"))
     return cost
 
@@ -73,12 +67,12 @@ def _speed(encoder: "Encoder | ExportEncoder", crop: int) -> float:
         begun = time.perf_counter()
         np.asarray(apply(images))
         times.append(time.perf_counter() - begun)
-    return _BATCH / min(times)
+    return _BATCH * encoder.applied_views / min(times)
 
 
 def _file(encoder: "Encoder | ExportEncoder", crop: int) -> Path:
     machine = [platform.node(), platform.machine(), os.cpu_count()]
-    facts = [encoder.definition, crop, machine, _devices(), __version__]
+    facts = [encoder.definition, encoder.applied_views, crop, machine, _devices(), __version__]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return cache_folder() / "costs" / f"{key}.json"
 

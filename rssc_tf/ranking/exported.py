@@ -26,10 +26,12 @@ class ExportEncoder:
 
     Attributes:
         folder: of the export, or of the SavedModel in it.
-        views: 8 for the mean over an image's symmetries, 1.
+        views: 8 for the mean over an image's symmetries, 1. An export that looks at eight by itself
+            has no other features.
 
     Raises:
-        DataError: no export there, it does more than computing, or gives no features.
+        DataError: no export there, it does more than computing, gives no features, or none of one
+            view.
     """
 
     folder: Path
@@ -39,6 +41,11 @@ class ExportEncoder:
         check_views(self.views)
         if "features" not in self._images.structured_outputs:
             raise DataError(f"{self.folder} gives no features: export its run again")
+        if self.views < self.applied_views:
+            raise DataError(
+                f"{self.folder} looks at eight views of an image and gives no features of one: "
+                "rank with `views=8`, or export its run with `views=1`"
+            )
 
     @property
     def name(self) -> str:
@@ -60,6 +67,11 @@ class ExportEncoder:
     def weights(self) -> list:
         """The variables of the export."""
         return list(self._images.graph.variables)
+
+    @property
+    def applied_views(self) -> int:
+        """As of `Encoder`: 8 of an export that turns images by itself."""
+        return 8 if EIGHT_VIEWS in self._model.signatures else 1
 
     def apply(self) -> Callable:
         """As of `Encoder`."""
@@ -87,7 +99,7 @@ class ExportEncoder:
 
     def _views_of(self, image: np.ndarray) -> list[np.ndarray]:
         """Batches of the views of an image: uint8 `(n, height, width, 3)`."""
-        if self.views == 1 or EIGHT_VIEWS in self._model.signatures:
+        if self.views == self.applied_views:
             return [image[None]]
         return [
             np.stack([one, one[::-1], one[:, ::-1], one[::-1, ::-1]])

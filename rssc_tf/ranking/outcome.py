@@ -33,10 +33,11 @@ class Entry:
         error: why it could not be loaded; else empty, and then:
         definition: of its encoder.
         cost: of its backbone.
-        seconds: that features and probes took together; `None` where the former is not known.
+        feature_seconds: that the features of all splits took when they were computed; `None` where
+            it is not known.
         outcomes: for every size, in order, what came of every draw.
         place: from 1.
-        behind: difference of the first and it; `None` for the first.
+        behind: difference of the first and it, at `Ranking.level`; `None` for the first.
         may_be_best: whether it cannot be told from the first.
     """
 
@@ -44,11 +45,17 @@ class Entry:
     error: str = ""
     definition: dict | None = None
     cost: Cost | None = None
-    seconds: float | None = None
+    feature_seconds: float | None = None
     outcomes: Sequence[Sequence[Outcome]] = ()
     place: int = 0
     behind: Estimate | None = None
     may_be_best: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """That features and probes took when they were made, of these each in its process."""
+        probes = sum(outcome.seconds for of_size in self.outcomes for outcome in of_size)
+        return None if self.feature_seconds is None else self.feature_seconds + probes
 
     def values(self, size: int, method: str, metric: str) -> np.ndarray:
         """Of the draws of a size, float `(draws, 1 + replicates)`."""
@@ -76,6 +83,11 @@ class Ranking:
     sets: Sequence[TrainingSets]
     entries: tuple[Entry, ...]
     how: dict
+
+    @property
+    def level(self) -> float:
+        """Of the intervals of `Entry.behind`: Bonferroni's."""
+        return level_of(len(self.placed))
 
     @property
     def metric(self) -> str:
@@ -137,9 +149,9 @@ class Ranking:
         if entry.error:
             return {**row, "error": entry.error}
         row |= {"place": entry.place, "may_be_best": entry.may_be_best}
-        row["behind"] = entry.behind and _plain(entry.behind)
+        row["behind"] = entry.behind and {**_plain(entry.behind), "level": self.level}
         row |= {"encoder": entry.definition, **asdict(entry.cost)}
-        row |= {"seconds": entry.seconds, "feature_seconds": entry.cost.seconds}
+        row |= {"seconds": entry.seconds, "feature_seconds": entry.feature_seconds}
         row["scores"] = [
             {
                 **self.sets[size].size._asdict(),
@@ -161,18 +173,9 @@ def _plain(found: Estimate) -> dict:
     return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
-def entry_of(
-    candidate: Candidate, definition: dict, cost: Cost, outcomes: Sequence[Sequence[Outcome]]
-) -> Entry:
-    """A candidate with what came of it, without a place."""
-    probes = sum(outcome.seconds for of_size in outcomes for outcome in of_size)
-    seconds = None if cost.seconds is None else cost.seconds + probes
-    return Entry(candidate, "", definition, cost, seconds, outcomes)
-
-
-def failed_entry(candidate: Candidate, error: str) -> Entry:
-    """A candidate that could not be loaded."""
-    return Entry(candidate, error)
+def level_of(candidates: int) -> float:
+    """The level at which each is compared with the first, so that all are at 95% together."""
+    return 1 - (1 - LEVEL) / max(1, candidates - 1)
 
 
 def placed(
@@ -193,7 +196,7 @@ def placed(
 
     ordered = sorted(entries, key=lambda entry: -values(entry)[:, 0].mean())
     first, images = ordered[0], records.splits[split]
-    level = 1 - (1 - LEVEL) / max(1, len(ordered) - 1)
+    level = level_of(len(ordered))
     rows = [replace(first, place=1, may_be_best=True)]
     for place, entry in enumerate(ordered[1:], 2):
         behind = _estimate(values(first) - values(entry), sets[size], images, level)

@@ -16,9 +16,18 @@ from rssc_tf.comparison.report.charts import (
 from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import capitalised, interval, metric_name, score
 from rssc_tf.environment import versions
-from rssc_tf.ranking.going_on import comparisons_of
+from rssc_tf.ranking.going_on import going_on
 from rssc_tf.ranking.outcome import Entry, Ranking
-from rssc_tf.ranking.text import behind_of, caveats, costs_of, method_name, size_names, verdict
+from rssc_tf.ranking.text import (
+    behind_of,
+    caveats,
+    costs_of,
+    draws_in_words,
+    level,
+    method_name,
+    size_names,
+    verdict,
+)
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import as_flags
 from tfrecords_tools.common.html_pages import write_page
@@ -75,12 +84,14 @@ def write_ranking(ranking: Ranking, out: Path, command: str = "", overwrite: boo
             caveats=caveats(ranking),
             metric=capitalised(metric_name(ranking.metric)),
             method_name=method_name,
+            draws=draws_in_words(ranking),
+            level=level(ranking),
             charts=_charts(ranking, shown),
             places=_places(ranking, shown),
             costs=_costs(ranking, shown),
             every=_every(ranking, shown),
             failed=_failed(ranking),
-            comparisons=comparisons_of(ranking),
+            going_on=going_on(ranking),
             command=command.replace(" --", " \\\n    --"),
             versions=", ".join(f"{name} {one}" for name, one in versions().items() if one),
         )
@@ -143,7 +154,8 @@ def _places(ranking: Ranking, shown: tuple[Entry, ...]) -> Table:
         mark = Cell(interval_mark(one, limits, style), {"class": "plot"})
         row = [_named(entry, shown), value, interval(one, score), mark, behind_of(entry)]
         rows.append(row + [score(ranking.score(entry, last, other).value) for other in others])
-    head = ["Weights", method, "95% interval", interval_axis(limits), "Points behind"]
+    head = ["Weights", method, "95% interval", interval_axis(limits)]
+    head.append(f"Points behind, {level(ranking)}")
     return Table([*head, *map(method_name, others)], rows, "numbers")
 
 

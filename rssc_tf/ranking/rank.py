@@ -6,19 +6,19 @@ made, under all that they depend on, and what is there is not made again.
 
 import gc
 import sys
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.crop import crop_side
 from rssc_tf.cache import CannotKeep
 from rssc_tf.models.view_count import check_views
 from rssc_tf.probing.choice import PROBES
-from rssc_tf.probing.features import Features, feature_file, kept_features
+from rssc_tf.probing.features import Features, feature_file, kept_features, seconds_of
 from rssc_tf.probing.probe import METHODS, refuse_one_class
 from rssc_tf.ranking.candidates import Candidate, read_candidates
-from rssc_tf.ranking.cost import Cost, kept_cost
-from rssc_tf.ranking.outcome import Entry, Ranking, entry_of, failed_entry, placed
+from rssc_tf.ranking.cost import kept_cost
+from rssc_tf.ranking.outcome import Entry, Ranking, placed
 from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
@@ -77,7 +77,7 @@ def rank(
     sizes = sizes_of(records.card, shots, labels)
     methods = tuple(PROBES) if method == "both" else (method,)
 
-    prepared: dict[Candidate, tuple] = {}
+    prepared: list[tuple[Entry, dict[str, Split]]] = []
     failed: list[Entry] = []
     train: Features | None = None
     for number, candidate in enumerate(candidates, 1):
@@ -88,10 +88,11 @@ def rank(
             raise
         except Exception as error:  # libraries have their own for what cannot be loaded or run
             reason = str(error) if isinstance(error, RsscError) else reason_of(error)
-            failed.append(failed_entry(candidate, reason))
+            failed.append(Entry(candidate, reason))
             print(f"  left out: {as_flags(reason)}", file=sys.stderr)
             continue
-        prepared[candidate], train = made, train or found
+        prepared.append(made)
+        train = train or found
         gc.collect()  # a network has cycles, and the next one may be large
     if train is None:
         reasons = "; ".join(f"{entry.candidate.name}: {entry.error}" for entry in failed)
@@ -122,22 +123,23 @@ def _prepare(
     views: int,
     seed: int,
     deterministic: bool,
-) -> tuple[dict, Cost, dict[str, Split], Features]:
-    """The definition of a candidate, its cost, where its features are, and those of train."""
+) -> tuple[Entry, dict[str, Split], Features]:
+    """A candidate without its outcomes, where its features are, and those of train."""
     encoder = candidate.open(records, views, seed, deterministic)
     card, files, train = records.card, {}, None
-    there = all(feature_file(encoder, card, split).is_file() for split in splits)
-    begun = time.perf_counter()
     for split in splits:
         found = kept_features(encoder, records, split)
         train = train or found
         files[split] = Split(feature_file(encoder, card, split), card.splits[split].examples)
-    seconds = None if there else time.perf_counter() - begun
-    return encoder.definition, kept_cost(encoder, crop_side(card.side), seconds), files, train
+    cost = kept_cost(encoder, crop_side(card.side))
+    times = [seconds_of(split.file) for split in files.values()]
+    seconds = None if None in times else sum(times)
+    entry = Entry(candidate, "", encoder.definition, cost, seconds)
+    return entry, files, train
 
 
 def _probe(
-    prepared: dict[Candidate, tuple],
+    prepared: Sequence[tuple[Entry, dict[str, Split]]],
     sets: Sequence[TrainingSets],
     records: Records,
     splits: Sequence[str],
@@ -156,12 +158,12 @@ def _probe(
             methods=methods,
             seed=seed,
         )
-        for _, _, files in prepared.values()
+        for _, files in prepared
         for one in sets
         for rows in one.draws
     ]
     made = outcomes_of(jobs, workers)
     return [
-        entry_of(candidate, definition, cost, [[next(made) for _ in one.draws] for one in sets])
-        for candidate, (definition, cost, _) in prepared.items()
+        replace(entry, outcomes=[[next(made) for _ in one.draws] for one in sets])
+        for entry, _ in prepared
     ]

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rssc_tf.comparison.report.wording import interval, metric_name, points, score
+from rssc_tf.evaluation.statistics import LEVEL
 from rssc_tf.ranking.outcome import Entry, Ranking
 
 
@@ -25,7 +26,8 @@ def verdict(ranking: Ranking) -> list[str]:
     behind = [entry for entry in others if not entry.may_be_best]
     if behind:
         nearest, more = behind[0], len(behind) - 1
-        gap = f"{behind_of(nearest).replace(' ', ' points ', 1)}"
+        gap = behind_of(nearest).replace(" ", " points ", 1)
+        gap += f" ({level(ranking)} interval)" if ranking.level != LEVEL else ""
         also = f", and {more} more" if more else ""
         sentences.append(f"Behind it: {nearest.candidate.name} by {gap}{also}.")
     return sentences
@@ -53,6 +55,20 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def level(ranking: Ranking) -> str:
+    """The level of the intervals of points behind: `98.33%`."""
+    return f"{100 * ranking.level:.4g}%"
+
+
+def draws_in_words(ranking: Ranking) -> str:
+    """How many draws the scores are means of; sizes of which there is but one are named."""
+    counts = {str(one.size): len(one.draws) for one in ranking.sets}
+    most = max(counts.values())
+    alone = [size for size, count in counts.items() if count < most]
+    words = f"{most} draws" if most > 1 else "one draw"
+    return f"{words} ({', '.join(alone)}: one)" if alone else words
+
+
 def method_name(method: str) -> str:
     """A method as people write it."""
     return {"knn": "kNN"}.get(method, method)
@@ -68,12 +84,13 @@ def table_of(ranking: Ranking) -> Table:
     method, *others = ranking.methods
     last, metric = len(ranking.sets) - 1, metric_name(ranking.metric)
     title = (
-        f"{metric} of {method_name(method)} probes in percent, mean of {ranking.how['draws']} draws"
+        f"{metric} of {method_name(method)} probes in percent, mean of {draws_in_words(ranking)}"
     )
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
     table.add_column("")
     table.add_column("weights", overflow="fold", min_width=20)
-    for title in (*size_names(ranking), "95% interval", "behind", *map(method_name, others)):
+    behind = f"behind, {level(ranking)}"
+    for title in (*size_names(ranking), "95% interval", behind, *map(method_name, others)):
         table.add_column(title, justify="right")
     for title in ("par. M", "MB", "img/s", "s"):
         table.add_column(title, justify="right", no_wrap=True)

@@ -2,9 +2,10 @@
 
 A draw is an order of the images, and a training set of a given size is the first of it: so the
 small set of a draw is part of its larger ones. Draws are one permutation begun at places that are
-as far apart as they can be, in whatever number (van der Corput's 0, 1/2, 1/4, 3/4, 1/8, ...): sets
-of different draws have no image in common as long as the split has enough for that, and are then as
-independent as sets that were labelled anew. The seed, the draw and the ids decide, nothing else.
+spread out, in whatever number (van der Corput's 0, 1/2, 1/4, 3/4, 1/8, ...), so that a further draw
+changes none. Sets of k images of a class have none in common where the class has 2k for two draws,
+4k for three or four, 8k for five to eight, and so on; they are then as independent as sets that
+were labelled anew. The seed, the draw and the ids decide, nothing else.
 """
 
 from collections.abc import Sequence, Set

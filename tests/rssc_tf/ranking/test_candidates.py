@@ -1,14 +1,18 @@
 """What is written for a candidate, and the comparisons that go on with the first."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.ranking.candidates import read_candidates
-from rssc_tf.ranking.going_on import comparisons_of
+from rssc_tf.ranking.going_on import going_on
 from rssc_tf.ranking.training_sets import Size
+from rssc_tf.weights.files import save_weights
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.subset import images_at
 
 
 def test_what_is_written(tmp_path):
@@ -63,39 +67,118 @@ def test_an_export_is_known_by_its_files(tmp_path):
     assert found.is_export
 
 
-class _Records(SimpleNamespace):
-    def __len__(self) -> int:
-        return 1400
+def _card(train=(200, 200), test=(500, 500), multi_label=False, side=64) -> SimpleNamespace:
+    splits = {
+        name: SimpleNamespace(class_counts=counts, examples=sum(counts))
+        for name, counts in (("train", train), ("test", test))
+    }
+    classes = tuple("abcdefgh"[: len(train)])
+    return SimpleNamespace(
+        name="mine", classes=classes, splits=splits, multi_label=multi_label, side=side
+    )
 
 
-def _ranking(*texts: str) -> SimpleNamespace:
+def _ranking(*texts: str, labels=280, card=None, sizes=None) -> SimpleNamespace:
     placed = [
-        SimpleNamespace(candidate=one, definition={"backbone": one.backbone})
+        SimpleNamespace(
+            candidate=one,
+            definition={
+                "backbone": one.backbone or "tiny",
+                "image_size": (sizes or {}).get(one.text, 64),
+            },
+        )
         for one in read_candidates(texts)
     ]
     return SimpleNamespace(
         placed=placed,
-        records=_Records(path=Path("my records")),
-        sets=[SimpleNamespace(size=Size(shots=5)), SimpleNamespace(size=Size(labels=280))],
+        split="test",
+        records=SimpleNamespace(path=Path("my records"), card=card or _card()),
+        sets=[SimpleNamespace(size=Size(shots=5)), SimpleNamespace(size=Size(labels=labels))],
         how={"draws": 3},
     )
 
 
 def test_the_comparisons_that_go_on():
     """One for each backbone: random weights stand beside others of the same one."""
-    ranking = _ranking("b=imagenet", "a=random", "b=random", "c=imagenet")
+    found = going_on(_ranking("b=imagenet", "a=random", "b=random", "c=imagenet"))
     first = "rssc-tf compare --target 'my records' --strategies"
     rest = "--shots 5 --fractions 0.2 --seeds 3 --out comparison"
-    assert comparisons_of(ranking) == [
-        f"{first} imagenet,scratch --backbone b {rest}-1",
-        f"{first} scratch --backbone a {rest}-2",
+    how = "--recipes strong --epochs 20 --batch-size 16"
+    assert found.lines == [
+        f"{first} imagenet,scratch --backbone b {rest}-1 {how}",
+        f"{first} scratch --backbone a {rest}-2 {how}",
     ]
+    assert found.remarks == []
 
 
 def test_a_comparison_has_one_choice_of_weights():
     """Random weights stand beside any, but do not make others go together."""
     named, default = "r=imagenet-v2/resnet50", "r=ssl"
     for order in ((named, "r=random", default), ("r=random", named, default)):
-        one, other = comparisons_of(_ranking(*order))
+        one, other = going_on(_ranking(*order)).lines
         assert "scratch" in one and "--weights imagenet-v2/resnet50" in one
         assert "--strategies ssl " in other and "--weights" not in other
+
+
+def _run(folder: Path, pretraining: str | None) -> str:
+    folder.mkdir()
+    if pretraining:
+        stages = [{"stage": "initial", "pretraining": pretraining}]
+        (folder / "stages.json").write_text(json.dumps(stages), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_regime_is_what_weights_say_of_themselves(tmp_path):
+    adapted = _run(tmp_path / "adapted", "imagenet")
+    alone, old = _run(tmp_path / "alone", "random"), _run(tmp_path / "old", None)
+    file = tmp_path / "file.weights.h5"
+    metadata = {"backbone": "tiny", "pretraining": "ssl"}
+    save_weights(file, BACKBONES["tiny"].build(False), metadata)
+    own = tmp_path / "own.weights.h5"
+    save_weights(own, BACKBONES["tiny"].build(False), {**metadata, "pretraining": None})
+    aerial = tmp_path / "aerial.weights.h5"
+    save_weights(aerial, BACKBONES["tiny"].build(False), {**metadata, "pretraining": "in-domain"})
+    given = (alone, old, str(own), str(aerial), adapted, str(file), "b=random")
+    sizes = {adapted: 32}
+    found = going_on(_ranking(*given, sizes=sizes))
+    assert [line.split(" --shots")[0].split("records' ")[1] for line in found.lines] == [
+        f"--strategies imagenet --backbone tiny --weights {adapted} --image-size 32",
+        f"--strategies ssl --backbone tiny --weights {file}",
+        "--strategies scratch --backbone b",
+    ]
+    one, two, three, four, five = found.remarks
+    assert one.startswith("alone began with random weights, so that no line has it")
+    assert two.startswith("old does not say what it was trained on")
+    assert three.startswith("own does not say") and f"--weights {own}" in three
+    assert four.startswith("aerial has in-domain weights, so that no line has it")
+    assert five.startswith("adapted stands for imagenet: a run that began with such weights")
+
+
+UNBALANCED = _card((40, 40, 40, 3), (40, 40, 40, 3))
+
+
+@pytest.mark.parametrize(
+    ("card", "labels", "fraction", "images"),
+    [
+        (UNBALANCED, 20, "0.09", 22),  # at less a class has none
+        (UNBALANCED, 4, "0.09", 22),
+        (UNBALANCED, 123, "0.5", 123),
+        (UNBALANCED, 60, "0.244", 61),
+        (_card((7, 7, 7), (70, 70, 70)), 10, "0.04", 9),
+        (_card((30, 30, 30), (3000, 3000, 3000), multi_label=True), 77, "0.0085", 77),
+    ],
+)
+def test_a_number_of_labels_is_a_fraction_that_compare_takes(card, labels, fraction, images):
+    found = going_on(_ranking("b=random", labels=labels, card=card))
+    (line,) = found.lines
+    text = line.partition("--fractions ")[2].partition(" ")[0]
+    assert (text, images_at(card, float(text))) == (fraction, images)
+    said = [f"--fractions {text} is {images} training images" in one for one in found.remarks]
+    assert said == ([] if images == labels else [True])
+
+
+def test_without_a_test_split_there_is_no_comparison():
+    ranking = _ranking("b=random")
+    ranking.split = "val"
+    found = going_on(ranking)
+    assert found.lines == [] and "needs a test split" in found.remarks[0]

@@ -7,7 +7,7 @@ import numpy as np
 from rssc_tf.evaluation.statistics import accuracy, bootstrap, estimate
 from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.cost import Cost
-from rssc_tf.ranking.outcome import entry_of, placed
+from rssc_tf.ranking.outcome import Entry, placed
 from rssc_tf.ranking.probes import Outcome
 from rssc_tf.ranking.training_sets import Size, TrainingSets
 from rssc_tf.tasks import SINGLE_LABEL
@@ -31,11 +31,11 @@ def _outcomes(rng, advantage: float, images: np.ndarray) -> list[Outcome]:
 def _ranking(rng, advantages):
     images = rng.normal(1, 1, IMAGES)
     entries = [
-        entry_of(
+        Entry(
             Candidate(str(number), str(number), name=str(number)),
-            {},
-            Cost(1, 1.0, 1.0, None),
-            [_outcomes(rng, advantage, images)],
+            definition={},
+            cost=Cost(1, 1.0, 1.0),
+            outcomes=[_outcomes(rng, advantage, images)],
         )
         for number, advantage in enumerate(advantages)
     ]
@@ -63,8 +63,8 @@ def test_what_is_clearly_behind_is_not():
 def test_equal_candidates_are_not_told_apart():
     rng = np.random.default_rng(2)
     one = _outcomes(rng, 0, np.ones(IMAGES))
-    cost = Cost(1, 1.0, 1.0, None)
-    entries = [entry_of(Candidate(name, name, name=name), {}, cost, [one]) for name in "ab"]
+    cost = Cost(1, 1.0, 1.0)
+    entries = [Entry(Candidate(name, name, name=name), "", {}, cost, 1.0, [one]) for name in "ab"]
     found = placed(RECORDS, "test", True, ("linear",), SETS, entries, [], {})
     assert [entry.may_be_best for entry in found.placed] == [True, True]
 

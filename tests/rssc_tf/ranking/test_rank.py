@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,11 +18,15 @@ import pytest
 import rssc_tf
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.probing.encoder import open_encoder
+from rssc_tf.probing.features import feature_file, kept_features, seconds_of
 from rssc_tf.probing.probe import probe
+from rssc_tf.ranking import cost
+from rssc_tf.ranking.text import draws_in_words
 from rssc_tf.records import Records
 from tests.conftest import ROOT
 from tests.rssc_tf.comparison.test_report import Page, look
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.subset import write_subset
 
 TINY = "tiny=random,tiny_without_dropout=random"
 TIMES = ("seconds", "feature_seconds", "images_per_second")
@@ -31,9 +37,9 @@ def _content(out) -> dict:
 
 
 def _without_times(content: dict) -> dict:
+    """Of times only that they are there, which is so after a kill too."""
     for row in content["candidates"]:
-        for name in TIMES:
-            row.pop(name, None)
+        row |= {name: row[name] > 0 for name in TIMES}
     return content
 
 
@@ -75,6 +81,8 @@ def test_a_ranking(ranked, records, trained, exported):
     assert ranks == sorted(ranks, reverse=True)
     assert placed[0]["may_be_best"] and placed[0]["behind"] is None
     assert {row["weights"] for row in placed if row["may_be_best"]} == set(content["may_be_best"])
+    for row in placed[1:]:
+        assert row["behind"]["level"] == pytest.approx(1 - 0.05 / 3)
     for row in placed:
         assert row["parameters"] > 1000 and row["images_per_second"] > 0
         for one in row["scores"]:
@@ -94,6 +102,7 @@ def test_the_page_is_whole(ranked):
     text = " ".join(" ".join(page.text).split())
     assert "is first, with" in text and "no such file" in text
     assert "rssc-tf compare --target" in text
+    assert "those of points behind are 98.33% intervals" in text and "; 3 draws of the" in text
     assert html.count("<polyline") == 8  # four candidates, two methods
     assert not re.search(r"url\(|@import|<script|javascript:", html)
 
@@ -116,7 +125,8 @@ def test_the_same_words_again(ranked, records, cli, tmp_path):
     assert "kept in" not in err
     before = {row["name"]: row for row in _content(ranked)["candidates"]}
     for row in json.loads(printed)["candidates"]:
-        assert row["scores"] == before[row["name"]]["scores"]
+        for name in ("scores", *TIMES):
+            assert row[name] == before[row["name"]][name]
 
 
 def test_all_labels_are_what_a_probe_has(records, tmp_path):
@@ -124,6 +134,7 @@ def test_all_labels_are_what_a_probe_has(records, tmp_path):
     target = Records(records)
     ranking = rssc_tf.rank(target, ["tiny=random"], labels=[20], draws=2)
     assert [len(one.draws) for one in ranking.sets] == [1]
+    assert draws_in_words(ranking) == "one draw"
     encoder = open_encoder("random", target, backbone="tiny")
     for found in probe(encoder, target):
         score = ranking.score(ranking.placed[0], 0, found.method)
@@ -323,3 +334,91 @@ def test_one_class_is_refused_as_by_probe(records):
     target = Records(records, replace(card, splits=card.splits | {"train": one}))
     with pytest.raises(DataError, match="all training images are of one class, a probe needs two"):
         rssc_tf.rank(target, ["tiny=random"])
+
+
+@pytest.fixture(scope="module")
+def eight(trained, tmp_path_factory):
+    """The export of a run in eight views."""
+    from rssc_tf.cli import main
+
+    folder = tmp_path_factory.mktemp("eight")
+    run = shutil.copytree(trained, folder / "run")
+    assert main(["evaluate", str(run), "--views", "8"]) == 0
+    assert main(["export", str(run), "--views", "8", "--out", str(folder / "export")]) == 0
+    return folder / "export"
+
+
+def test_an_export_gives_the_views_that_are_asked_for_or_none(
+    eight, exported, records, cli, tmp_path
+):
+    words = ("rank", "--target", records, "--weights", f"{exported},{eight}", "--shots", "2")
+    code, _, err = cli(*words, "--views", 1, "--out", tmp_path / "one")
+    assert code == 0, err
+    first, second = _content(tmp_path / "one")["candidates"]
+    assert first["place"] == 1
+    assert second["error"] == (
+        f"{eight} looks at eight views of an image and gives no features of one: rank with "
+        "`views=8`, or export its run with `views=1`"
+    )
+    # With eight, an export of one view is shown each of them.
+    assert cli(*words, "--out", tmp_path / "eight")[0] == 0
+    rows = _content(tmp_path / "eight")["candidates"]
+    for one, other in zip(*(row["scores"] for row in rows), strict=True):
+        assert one["value"] == pytest.approx(other["value"], abs=0.05)
+
+
+@pytest.mark.parametrize("views", [1, 8])
+def test_the_speed_is_that_of_single_views(views, monkeypatch):
+    encoder = SimpleNamespace(apply=lambda: lambda images: images, applied_views=views)
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=count(step=2.0).__next__))
+    assert cost._speed(encoder, 8) == 32 * views / 2
+
+
+def test_what_a_patch_does_not_divide_is_what_is_seen(without_converter, records):
+    with pytest.warns(UserWarning, match="seen at 42 px"):
+        found = open_encoder(
+            "imagenet",
+            Records(records),
+            backbone=without_converter,
+            image_size=40,
+            normalization="unit",
+        )
+    assert found.definition["image_size"] == 42
+
+
+def test_seconds_are_those_of_all_splits_whenever_they_were_made(records):
+    """A split that another command, or a run that was stopped, has left is counted."""
+    target = Records(records)
+    encoder = open_encoder("random", target, backbone="tiny", seed=91)
+    kept_features(encoder, target, "train")
+    (first,) = rssc_tf.rank(target, ["tiny=random"], shots=[1], draws=1, seed=91).placed
+    files = [feature_file(encoder, target.card, split) for split in ("train", "val", "test")]
+    times = [seconds_of(file) for file in files]
+    assert all(times) and first.feature_seconds == pytest.approx(sum(times))
+    (again,) = rssc_tf.rank(target, ["tiny=random"], shots=[1], draws=1, seed=91).placed
+    assert (again.seconds, again.feature_seconds) == (first.seconds, first.feature_seconds)
+    for file in files:  # as older versions left them
+        file.with_name(f"{file.stem}.seconds.json").unlink()
+    (other,) = rssc_tf.rank(target, ["tiny=random"], shots=[1], draws=1, seed=91).placed
+    assert (other.seconds, other.feature_seconds) == (None, None)
+
+
+def test_the_printed_fraction_is_the_training_set_that_it_says(scenes, cli, tmp_path):
+    folder = shutil.copytree(scenes, tmp_path / "unbalanced")
+    for image in sorted((folder / "river").iterdir())[4:]:
+        image.unlink()
+    target = tmp_path / "records"
+    assert cli("convert", folder, "--out", target, "--train-fraction", 0.5)[0] == 0
+    words = ("rank", "--target", target, "--weights", "tiny=random", "--draws", 2)
+    code, printed, err = cli(*words, "--labels", "4,9", "--out", tmp_path / "out")
+    assert code == 0, err
+    lines = [line for line in printed.splitlines() if line.startswith("rssc-tf compare")]
+    (fractions,) = (line.partition("--fractions ")[2].split()[0] for line in lines)
+    said = {}
+    for fraction in fractions.split(","):
+        card = write_subset(target, tmp_path / fraction, float(fraction))
+        said[fraction] = card.splits["train"].examples
+        assert min(card.splits["train"].class_counts) >= 1
+    told = re.findall(r"--fractions (\S+) is (\d+) training images", printed)
+    assert told and dict(told).items() <= {key: str(one) for key, one in said.items()}.items()
+    assert {"4", "9"} >= {str(one) for key, one in said.items() if key not in dict(told)}
