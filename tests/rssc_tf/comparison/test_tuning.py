@@ -66,7 +66,9 @@ def test_every_regime_has_the_same_trials_and_its_own_choice(compared):
 
 
 @pytest.mark.parametrize(
-    "tuned", [("label_smoothing",), slow(("label_smoothing", "schedule"))], ids=len
+    "tuned",
+    [("label_smoothing",), slow(("label_smoothing", "schedule")), slow(("recipe",))],
+    ids=" ".join,
 )
 def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
     from rssc_tf.training import stages
@@ -81,6 +83,7 @@ def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "evaluate_run", evaluate_run)
     words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
     values = {"label_smoothing": "0,0.1", "schedule": "paper,cosine"}
+    values["recipe"] = "paper,strong"
     flags = [word for name in tuned for word in ("--tune", f"{name}={values[name]}")]
     flags += ["--fractions", "0.2", "--epochs", 1, "--out", tmp_path / "out"]
     code, _, errors = cli(*words, *flags)
