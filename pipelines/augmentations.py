@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING
 from tfrecords_tools.common.errors import SettingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import tensorflow as tf
+
+    from tfrecords_tools.records.card import Card
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,31 @@ def chosen(augment: str) -> list[Augmentation]:
     if len(windows) > 1:
         raise SettingError("augment", f"is only one of {' and '.join(windows)}", augment)
     return rows
+
+
+def check_mixture(augment: str, records: Path, card: Card, split: str = "train") -> None:
+    """Refuses to mix images that are all of one class: a blend of them would teach nothing.
+
+    Args:
+        augment: as of `chosen`.
+        records: their folder, for the message.
+        card: its card.
+        split: the one that is trained on.
+
+    Raises:
+        SettingError: images are to be mixed, and there are fewer than two classes, or, where an
+            image has one class, the split has images of one only.
+    """
+    if not any(row.mix for row in chosen(augment)):
+        return
+    present = list(card.classes)
+    if not card.multi_label:
+        counts = card.splits[split].class_counts if split in card.splits else ()
+        present = [name for name, count in zip(present, counts, strict=False) if count]
+    if len(present) < 2:
+        has = f"only {present[0]!r}" if present else "no labels"
+        what = f"mixes classes, and the split {split!r} of {records} has {has}"
+        raise SettingError("augment", what, augment)
 
 
 def only_symmetries(augment: str) -> bool:

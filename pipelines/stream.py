@@ -13,13 +13,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipelines.augment import draw
-from pipelines.augmentations import NONE, STUDY
+from pipelines.augmentations import NONE, STUDY, check_mixture
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.crop import crop_side
 from pipelines.images import cut, decode_whole, evaluation_view
 from pipelines.records import count_kept, in_epoch_order, read, read_epoch, shard_paths
-from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.records.schema import parse_many
 
@@ -75,9 +74,7 @@ def training_batches(
         SettingError: there is no such augmentation, or nothing to mix: one class or none.
     """
     crop, augmenter = crop_side(card.side), Augmenter(augment, seed)
-    if augmenter.mixes and len(card.classes) < 2:
-        what = f"only {card.classes[0]!r}" if card.classes else "no labels"
-        raise SettingError("augment", f"mixes classes, and {records} has {what}", augment)
+    check_mixture(augment, records, card, split)
 
     def prepare_batch(images, draws, targets):
         images = augmenter.apply(images, draws)

@@ -154,6 +154,7 @@ class Settings:
         check=get_recipe,
         affects=NOTHING,  # what it stands for does
         of_grid=True,
+        tunable=True,
     )
     epochs: int = setting(
         100, help="Of the target round.", panel=TRAINING, at_least=1, at_most=10**5, tunable=True

@@ -266,9 +266,9 @@ def _config(
     values: Values | None = None,
 ) -> Settings:
     """The settings of a run, resolved; `values` are those of a candidate."""
-    settings = _settings(grid, kind) | (values or {})
+    settings = {"recipe": kind.recipe} | _settings(grid, kind) | (values or {})
     settings |= {"strategy": kind.strategy, "target": training.records, "head": kind.head}
-    config = Settings(**settings, recipe=kind.recipe, seed=seed, source_seed=0)
+    config = Settings(**settings, seed=seed, source_seed=0)
     size = config.image_size or crop_side(training.card.side)
     if not config.image_size and not begun.at_crop:
         regime = get_regime(kind.strategy)

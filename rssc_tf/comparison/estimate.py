@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.tuning import epochs_of, rounds
+from rssc_tf.comparison.tuning import epochs_of, in_words, rounds
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import with_source_settings
@@ -50,19 +50,27 @@ def print_estimate(grid: Grid, out: Path) -> None:
         rows.setdefault(where, []).append(cell)
     names = ("target", "trained", "size", "strategy", "images", "runs", "to do", "minutes")
     table, total = Table(*names), 0.0
+    counted: dict[str, dict[str, None]] = {}  # a candidate in words to the regimes timed with it
     for where, members in rows.items():
         counts = [cell.train_images for cell in members]
         missing = [cell for cell in members if cell.key not in done]
-        seconds = sum(measured.run(cell) for cell in missing)
-        tuning = members[0].tuning
-        if tuning and missing and "chosen" not in tuning.read(out):
-            seconds += measured.tuning(members[0])
+        number, seconds = None, 0.0
+        if missing and (tuning := members[0].tuning):
+            number, why = tuning.read(out).get("chosen"), "as chosen"
+            if number is None:
+                number, why = measured.longest(members[0]), "the longest, as none is chosen yet"
+                seconds = measured.tuning(members[0])
+            words = f"{in_words(tuning.candidates[number])} ({why})"
+            counted.setdefault(words, {})[members[0].strategy] = None
+        seconds += sum(measured.run(cell, number) for cell in missing)
         total += seconds
         cost = f"{seconds / 60:.1f}"
         images = f"{min(counts)}-{max(counts)}" if len(set(counts)) > 1 else str(counts[0])
         table.add_row(*where, images, str(len(members)), str(len(missing)), cost)
     console = Console()
     console.print(table)
+    for words, strategies in counted.items():
+        console.print(f"{', '.join(strategies)}: timed with {words}", highlight=False)
     rounds = {
         cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
     }
@@ -93,20 +101,25 @@ class _Measurements:
         self._costs: dict[tuple, Cost] = {}
         self.seconds = 0.0
 
-    def run(self, cell: Cell) -> float:
-        """Seconds of a run, without its source round."""
-        return self._stage(cell.config, Records(cell.config.target), cell.train_images)
+    def run(self, cell: Cell, candidate: int | None = None) -> float:
+        """Seconds of a run, without its source round; where settings are tuned with those of a
+        candidate, given by its number."""
+        config = cell.config if candidate is None else cell.tuned[candidate]
+        return self._stage(config, Records(config.target), cell.train_images)
+
+    def longest(self, cell: Cell) -> int:
+        """The number of the candidate with which a run is the longest."""
+        return max(range(len(cell.tuned)), key=lambda number: self.run(cell, number))
 
     def tuning(self, cell: Cell) -> float:
-        """Seconds of all trials of the settings that are tuned."""
+        """Seconds of all trials of the settings that are tuned, if the longest are the better."""
         records = Records(cell.config.target)
-        return sum(
-            self._stage(
-                replace(one, epochs=epochs_of(one.epochs, share)), records, cell.train_images
-            )
-            for count, share in rounds(len(cell.tuned))
-            for one in cell.tuned[:count]
-        )
+        seconds = 0.0
+        for count, share in rounds(len(cell.tuned)):
+            trials = (replace(one, epochs=epochs_of(one.epochs, share)) for one in cell.tuned)
+            costs = [self._stage(trial, records, cell.train_images) for trial in trials]
+            seconds += sum(sorted(costs, reverse=True)[:count])
+        return seconds
 
     def source_round(self, cell: Cell) -> float:
         """Seconds of the source round of a run."""

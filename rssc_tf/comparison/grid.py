@@ -81,6 +81,9 @@ class Grid:
             if number not in self.shots:
                 raise DataError(f"there are settings for {number} shots, not in the grid")
         object.__setattr__(self, "tune", parse_tune(self.tune))
+        if "recipe" in self.tune and self.recipes != (PAPER,):
+            what = "is an axis of the grid, or what `tune` chooses: leave one of the two out"
+            raise SettingError("recipes", what, ",".join(self.recipes))
         known = {setting.name for setting in fields(Settings)} - set(decided_by_grid())
         overrides = [
             *(*self.by_strategy.values(), *self.by_fraction.values(), *self.by_shots.values()),

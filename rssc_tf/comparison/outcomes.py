@@ -134,8 +134,8 @@ class Group:
 
     @property
     def draws(self) -> int:
-        """How many draws of the training images the runs have."""
-        return len({run.draw for run in self.all_runs()})
+        """How many draws of the training images the runs have; of the very same ones, one."""
+        return len(set(self._drawn(list(self.all_runs()))))
 
     def tuning_folder(self, strategy: str) -> Path:
         """Where what was tuned for a regime is kept, below the comparison's folder."""
@@ -188,6 +188,25 @@ class Group:
         pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
         return self._gain(pairs, metric)
 
+    def mean_gain_over(self, other: "Group") -> Estimate | None:
+        """`gain_over`, as the mean over the strategies that both have; `None` where there is none
+        of which a seed is common to all."""
+        names = [name for name in self.strategies if name in other.runs]
+        runs = [group.runs[name] for group in (self, other) for name in names]
+        seeds = [seed for seed in runs[0] if all(seed in one for one in runs)] if runs else []
+        if not seeds:
+            return None
+        row, ours = intervals(self.task)[self.metric], [runs[0][seed] for seed in seeds]
+        gains = [
+            [
+                self.runs[name][seed].scores(row) - other.runs[name][seed].scores(row)
+                for seed in seeds
+            ]
+            for name in names
+        ]
+        values = np.mean(gains, axis=0)
+        return _within(self._estimate(values, len(ours[0].labels), ours), -1, 1)
+
     def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
         """Difference in F1 of every class; `None` where the test split has none of it."""
         pairs, metric = self.pairs(strategy, against), statistics.class_f1
@@ -238,12 +257,20 @@ class Group:
 
     def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
         """`statistics.estimate` of values that belong to these runs."""
-        draws, shares = np.array([run.draw for run in runs]), self.overlap
-        if shares is None or len(shares) <= draws.max():
-            return estimate(values, images, draws)
-        draws = shares.argmax(axis=1)[draws]  # draws of the very same images are one
-        drawn = np.unique(draws)
-        return estimate(values, images, draws, overlap=shares[np.ix_(drawn, drawn)])
+        draws, overlap = self._drawn(runs), None
+        if self._knows(runs):
+            drawn = np.unique(draws)
+            overlap = self.overlap[np.ix_(drawn, drawn)]
+        return estimate(values, images, draws, overlap=overlap)
+
+    def _drawn(self, runs: list[Outcome]) -> np.ndarray:
+        """int `(runs,)`: the first draw of the very same training images as a run's."""
+        draws = np.array([run.draw for run in runs])
+        return self.overlap.argmax(axis=1)[draws] if self._knows(runs) else draws
+
+    def _knows(self, runs: list[Outcome]) -> bool:
+        """Whether it is known what the draws of these runs have in common."""
+        return self.overlap is not None and len(self.overlap) > max(run.draw for run in runs)
 
 
 def _within(found: Estimate, low: float, high: float) -> Estimate:
@@ -278,9 +305,54 @@ class Target:
         return [groups for groups in alike.values() if len(groups) > 1]
 
     @property
+    def main_way(self) -> str:
+        """The way that is shown in detail: that with the highest score, as the mean over all sizes
+        and regimes that all ways have; the first of equals.
+
+        One regime at one size does not choose, because the luck of its runs would.
+        """
+        of_ways = [
+            {
+                (group.fraction, group.shots, strategy): group
+                for group in self.of_way(way)
+                for strategy in group.strategies
+            }
+            for way in self.ways
+        ]
+        common = set.intersection(*(set(groups) for groups in of_ways))
+        if len(of_ways) < 2 or not common:
+            return self.ways[0]
+        means = [
+            np.mean([groups[place].score(place[-1]).value for place in sorted(common)])
+            for groups in of_ways
+        ]
+        return self.ways[int(np.argmax(means))]
+
+    @property
     def main(self) -> Group:
-        """The group that is shown in detail: fine-tuned, with the most images."""
-        return self.of_way(self.ways[0])[-1]
+        """The group that is shown in detail: of `main_way`, with the most images."""
+        return self.of_way(self.main_way)[-1]
+
+    def trained(self, group: Group) -> str:
+        """How a group is trained, of what differs between the groups: `recipe strong`; empty where
+        there is one way."""
+        parts = []
+        for axis in ("head", "recipe"):
+            if len({getattr(one, axis) for one in self.groups}) > 1:
+                parts.append(f"{axis} {getattr(group, axis)}")
+        return ", ".join(parts)
+
+    def next_to(self, group: Group) -> list[tuple[str, Group]]:
+        """Groups of the same size that differ from this one in head or recipe alone, each with
+        which of the two."""
+        found = []
+        for other in self.groups:
+            axes = [
+                axis for axis in ("head", "recipe") if getattr(other, axis) != getattr(group, axis)
+            ]
+            if len(axes) == 1 and other.size == group.size:
+                found.append((axes[0], other))
+        return found
 
 
 @dataclass

@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 
 from rssc_tf.evaluation.not_finite import NotFinite
-from rssc_tf.fields import names_where, parse_text
+from rssc_tf.fields import declared, names_where, parse_text
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings
 from tfrecords_tools.common.atomic import new_file
@@ -92,9 +92,16 @@ def epochs_of(epochs: int, share: float) -> int:
 
 
 def at_edge(tune: Mapping[str, tuple], chosen: Values) -> list[str]:
-    """The settings whose best value is the least or the greatest that was tried."""
-    numbers = {name: values for name, values in tune.items() if not isinstance(values[0], str)}
-    return [name for name, tried in numbers.items() if chosen[name] in (min(tried), max(tried))]
+    """The settings whose best value is the least or the greatest that was tried, where the setting
+    can have others beyond it: there are no weight decays below 0."""
+    declarations = {one.name: declared(one) for one in fields(Settings)}
+    return [
+        name
+        for name, tried in tune.items()
+        if not isinstance(tried[0], str)
+        and chosen[name] in (min(tried), max(tried))
+        and chosen[name] not in (declarations[name].at_least, declarations[name].at_most)
+    ]
 
 
 def in_words(values: Values) -> str:

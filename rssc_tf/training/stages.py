@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pipelines.augmentations import check_mixture
 from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
@@ -87,9 +88,11 @@ def run_regime(
     regime = get_regime(config.strategy)
     target = _open(config.target)
     refuse_unlabelled(target.path, target.card)
+    check_mixture(config.augment, target.path, target.card)
     source = _open(config.source_records) if regime.source_round else None
     if source is not None and regime.labels:
         refuse_unlabelled(source.path, source.card)
+        check_mixture(config.augment, source.path, source.card)
         if source.task != target.task:
             raise RsscError(
                 f"source {config.source} is {source.card.task}, target {config.target} is "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rssc_tf.comparison.outcomes import Group, Study, Target
 from rssc_tf.comparison.report.outlook import outlook
 from rssc_tf.comparison.report.tuned import edges
-from rssc_tf.comparison.report.verdict import shown, verdict
+from rssc_tf.comparison.report.verdict import images_of, shown, verdict
 from rssc_tf.comparison.report.wording import interval, metric_name, parts_in_words, score
 
 
@@ -23,7 +23,9 @@ def answers(study: Study) -> list[Answer]:
     which, more, notes = [], [], []
     for target in study.targets:
         named = f"On {target.name}, with" if len(study.targets) > 1 else "With"
-        which += [f"{named} {_images(group)}: {_ranking(group)}." for group in shown(target)]
+        which += [
+            f"{named} {images_of(target, group)}: {_ranking(group)}." for group in shown(target)
+        ]
         where = f"On {target.name}: " if len(study.targets) > 1 else ""
         more.append(where + outlook(target))
         notes += _causes(target, where)
@@ -35,15 +37,20 @@ def answers(study: Study) -> list[Answer]:
 
 
 def limits(study: Study) -> list[str]:
-    """What the intervals leave out, where they are of one draw of the training images, and what
-    should be tuned further."""
+    """What differs beside the regime, what the intervals leave out, where they are of one draw of
+    the training images, and what should be tuned further."""
     several = len(study.targets) > 1
     lines = [
         line
         for target in study.targets
         for line in _limits(target, f"On {target.name}: " if several else "")
     ]
-    return lines + edges(study)
+    sizes = [
+        line
+        for target in study.targets
+        for line in _sizes_seen(target, f"On {target.name}: " if several else "")
+    ]
+    return sizes + lines + edges(study)
 
 
 def _images(group: Group) -> str:
@@ -77,6 +84,25 @@ def _causes(target: Target, where: str) -> list[str]:
         f"{where}The variance of the difference of {group.best} and {group.reference} with "
         f"{_images(group)} is due to {parts_in_words(found.parts)}."
     ]
+
+
+def _sizes_seen(target: Target, where: str) -> list[str]:
+    """A warning where regimes that are compared saw images at different sizes."""
+    lines = []
+    for group in shown(target):
+        seen: dict[int, list[str]] = {}
+        for strategy in group.strategies:
+            run = next(iter(group.runs[strategy].values()))
+            if size := run.settings.get("image_size"):
+                seen.setdefault(size, []).append(strategy)
+        if len(seen) > 1:
+            each = "; ".join(f"{', '.join(seen[size])} at {size} px" for size in sorted(seen))
+            lines.append(
+                f"{where}Regimes saw images at different sizes ({each}), and what differs between "
+                f"them is due to that too: --image-size {max(seen)}, in another --out, gives all "
+                "the same."
+            )
+    return list(dict.fromkeys(lines))
 
 
 def _limits(target: Target, where: str) -> list[str]:

@@ -44,10 +44,13 @@ def outlook(target: Target) -> str:
             f"here {'is one' if sizes == 1 else f'are {sizes}'} (give more of --fractions or "
             "--shots)."
         )
+    trained = f" ({target.trained(group)})" if target.trained(group) else ""
     text = (
-        f"Twice the labels, {found.images:,}, may bring {group.best} {points(found.gain.value)} "
+        f"Twice the labels, {found.images:,}, may bring {group.best}{trained} "
+        f"{points(found.gain.value)} "
         f"points {interval(found.gain, points)}, to {score(found.score.value)}% "
-        f"{interval(found.score, score)}"
+        f"{interval(found.score, score)}, the range of {len(found.functions)} functions and of the "
+        "chance in the points"
     )
     return f"{text}. {_checked(found)}"
 

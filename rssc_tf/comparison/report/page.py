@@ -15,7 +15,7 @@ from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart, swatch
 from rssc_tf.comparison.report.hardest import hardest_images
 from rssc_tf.comparison.report.outlook import forecasts_table
-from rssc_tf.comparison.report.tuned import tuning_table
+from rssc_tf.comparison.report.tuned import budget_of, tuning_table
 from rssc_tf.comparison.report.verdict import ONE_SEED, shown, verdict
 from rssc_tf.comparison.report.wording import capitalised, metric_name, size_name
 from rssc_tf.comparison.summary import comparisons, summarise, write_tables
@@ -88,7 +88,10 @@ def what_was_compared(study: Study) -> str:
         counts.append(f"{number} {several if number > 1 else one}")
     counts.append(f"{len(study.runs)} of {len(study.table)} runs")
     tests = [f"{len(t.ids):,} {t.split} images of {t.name}" for t in study.targets]
-    return f"{', '.join(counts)}; {', '.join(tests)}. Brackets are 95% intervals."
+    return (
+        f"{', '.join(counts)}; {', '.join(tests)}. "
+        "Brackets are 95% intervals, of a forecast a range."
+    )
 
 
 def headlines(study: Study) -> str:
@@ -100,9 +103,9 @@ def headlines(study: Study) -> str:
 
 def where_of(group: Group, target: Target) -> str:
     """What the runs of a group have in common, in words."""
-    way = f", {group.way}" if len(target.ways) > 1 else ""
+    trained = target.trained(group)
     size = size_name(group.fraction, group.shots) + (" a class" if group.shots else " of the set")
-    return f"{group.train_images:,} labelled images ({size}){way}"
+    return f"{group.train_images:,} labelled images ({size})" + (f", {trained}" if trained else "")
 
 
 def without_images(group: Group, classes: tuple[str, ...]) -> list[str]:
@@ -155,7 +158,7 @@ _FUNCTIONS = (
         tables.label_scores_table,
         tables.calibration_table,
     ),
-    *(tables.left_out_table, forecasts_table, tuning_table),
+    *(tables.left_out_table, forecasts_table, tuning_table, budget_of),
     *(provenance.command_of, provenance.records_table),
     *(provenance.sources_table, provenance.weights_table, provenance.settings_table),
     provenance.versions_table,

@@ -21,6 +21,19 @@ def tuning_table(study: Study) -> Table:
     return Table(head, rows, "numbers")
 
 
+def budget_of(study: Study) -> str:
+    """Whether all regimes had as many epochs: `by_strategy` may have given them others."""
+    for _, group, _, found in _tuned(study):
+        if "epochs" in _last(found)[found["chosen"]]["values"]:
+            continue  # then it is the candidates that say them, and these are the same
+        if len({run.settings.get("epochs") for run in group.all_runs()}) > 1:
+            return (
+                "the candidates and the shares of the epochs are the same for every regime, the "
+                "epochs are those that it was given"
+            )
+    return "the budget is the same for every regime"
+
+
 def edges(study: Study) -> list[str]:
     """A warning for each setting whose best value is the least or the greatest that was tried."""
     found: dict[str, list[str]] = {}

@@ -34,8 +34,8 @@ def _has_one_seed(group: Group) -> bool:
 
 
 def shown(target: Target) -> list[Group]:
-    """The groups that the verdict is about: fewest and most images, fine-tuned if any."""
-    groups = target.of_way(target.ways[0])
+    """The groups that the verdict is about: fewest and most images, of the way that is shown."""
+    groups = target.of_way(target.main_way)
     return groups if len(groups) < 2 else [groups[0], groups[-1]]
 
 
@@ -46,9 +46,35 @@ def _of_target(target: Target, named: bool) -> list[str]:
         where = f"On {target.name}, with" if named else "With"
         if target.split != "test":
             where = f"On the {target.split} split of {target.name}, with"
-        images = f"{group.train_images:,} labelled images"
-        sentences.append(f"{where} {images}, {'; '.join(what)}.")
-    return sentences
+        sentences.append(f"{where} {images_of(target, group)}, {'; '.join(what)}.")
+    return sentences + _of_ways(target, named)
+
+
+def images_of(target: Target, group: Group) -> str:
+    """`280 labelled images (recipe strong)`; the latter where others were trained otherwise."""
+    trained = target.trained(group)
+    return f"{group.train_images:,} labelled images" + (f" ({trained})" if trained else "")
+
+
+def _of_ways(target: Target, named: bool) -> list[str]:
+    """What the recipe and the head add that are shown: a sentence for each other one."""
+    clauses: dict[tuple[str, ...], list[str]] = {}
+    for group in shown(target):
+        for axis, other in target.next_to(group):
+            found = group.mean_gain_over(other)
+            if found is None or found.low != found.low:
+                continue
+            ours, theirs = getattr(group, axis), getattr(other, axis)
+            names = [name for name in group.strategies if name in other.runs]
+            mean = f", mean of {len(names)} regimes" if len(names) > 1 else f", {names[0]}"
+            clauses.setdefault((axis, ours, theirs, mean), []).append(
+                f"{_gain(found, '')} with {group.train_images:,} labelled images{_doubt(found)}"
+            )
+    where = f"On {target.name}, the" if named else "The"
+    return [
+        f"{where} {axis} {ours} adds {' and '.join(texts)} over {theirs}{mean}."
+        for (axis, ours, theirs, mean), texts in clauses.items()
+    ]
 
 
 def _claims(group: Group) -> list[str]:

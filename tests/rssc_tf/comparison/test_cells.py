@@ -10,6 +10,7 @@ from rssc_tf.comparison.begun import Begun, begin, note
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.report.answers import limits
 from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
 from rssc_tf.keys import PROCEDURE, definition
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -75,7 +76,10 @@ def test_intervals_know_what_draws_have_in_common(draw_comparison):
     for found, before in zip(estimates(np.full((4, 4), 0.5) + np.eye(4) / 2), unknown, strict=True):
         assert found.value == before.value
         assert found.high - found.low > 1.2 * (before.high - before.low)
+    assert not limits(read_study(out))
     assert [found.draws for found in estimates(np.ones((4, 4)))] == [1, 1]
+    (line,) = limits(read_study(out))
+    assert "the intervals do not cover that" in line
     (out / OVERLAPS).write_text('{"coast": {"f0.2": [1]}}')
     with pytest.raises(DataError, match=f"{OVERLAPS} is damaged: remove it"):
         read_study(out)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
 from rssc_tf.regimes import REGIMES, WITHOUT_LABELS
@@ -119,17 +120,87 @@ def test_every_subset_of_strategies_has_a_verdict(draw_comparison):
                 assert re.search(pattern, sentence)
 
 
-def test_fewest_and_most_images_of_the_fine_tuned_runs(draw_comparison):
-    out = draw_comparison(
-        {"scratch": 1, "imagenet": 3}, fractions=(0.05, 0.2, 0.8), heads=("finetune", "linear")
-    )
+def test_fewest_and_most_images(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3}, fractions=(0.05, 0.2, 0.8))
     study = read_study(out)
     assert [sentence.split(",")[0] for sentence in verdict(study)] == [
         "With 50 labelled images",
         "With 800 labelled images",
     ]
-    assert study.targets[0].main.head == "finetune"
-    assert len(study.targets[0].groups) == 6
+    assert len(study.targets[0].groups) == 3
+
+
+@pytest.fixture
+def draw_recipes(draw_comparison):
+    """A comparison with two recipes, from what is drawn for two heads; see `draw_comparison`."""
+
+    def draw(skills: dict[str, dict[str, float]], **options):
+        parts = [draw_comparison(skill, name=recipe, **options) for recipe, skill in skills.items()]
+        tables = []
+        for part, recipe in zip(parts, skills, strict=True):
+            table = pd.read_csv(part / "results.csv").assign(recipe=recipe)
+            table["run"] = [str(part / run) for run in table["run"]]
+            table["key"] = recipe + table["key"]
+            tables.append(table)
+        pd.concat(tables).to_csv(parts[0] / "results.csv", index=False)
+        return parts[0]
+
+    return draw
+
+
+def test_the_better_recipe_is_shown_and_what_it_adds(draw_recipes):
+    """Better on average, though not for the regime that is best."""
+    skills = {"paper": {"scratch": 0.5, "imagenet": 2}, "strong": {"scratch": 2, "imagenet": 1.9}}
+    study = read_study(draw_recipes(skills, fractions=(0.05, 0.2)))
+    (target,) = study.targets
+    assert target.ways == ["finetune", "finetune, strong"]
+    assert target.main.recipe == "strong"
+    few, most, adds = verdict(study)
+    assert few.startswith("With 50 labelled images (recipe strong), ImageNet")
+    assert most.startswith("With 200 labelled images (recipe strong), ImageNet")
+    assert re.fullmatch(
+        rf"The recipe strong adds {CLAIM} with 50 labelled images( \(.*?\))? and {CLAIM} with 200 "
+        r"labelled images( \(.*?\))? over paper, mean of 2 regimes\.",
+        adds,
+    )
+    paper, strong = target.groups[1], target.main
+    found = strong.mean_gain_over(paper)
+    gains = [strong.gain_over(paper, name).value for name in ("scratch", "imagenet")]
+    assert found.value == pytest.approx(np.mean(gains)) and found.low < found.value < found.high
+    which, _, more = answers(study)
+    assert all("(recipe strong): " in sentence for sentence in which.sentences)
+    assert "Nothing can be said" in more.sentences[0]
+
+
+def test_one_recipe_that_is_better_at_one_place_only_is_not_shown(draw_recipes):
+    skills = {"paper": {"scratch": 2, "imagenet": 2}, "strong": {"scratch": 0.1, "imagenet": 2.3}}
+    study = read_study(draw_recipes(skills))
+    assert study.targets[0].main.recipe == "paper"
+    assert "(recipe paper)" in verdict(study)[0]
+
+
+def test_the_better_head_is_shown_and_named(draw_comparison):
+    heads = ("finetune", "linear")
+    study = read_study(draw_comparison({"scratch": 1, "imagenet": 3}, heads=heads))
+    (target,) = study.targets
+    scores = {
+        group.head: np.mean([group.score(name).value for name in group.strategies])
+        for group in target.groups
+    }
+    best = max(scores, key=scores.get)
+    assert target.main.head == best
+    first, adds = verdict(study)
+    assert f"(head {best})" in first and adds.startswith(f"The head {best} adds ")
+
+
+def test_regimes_that_saw_other_sizes_are_noted(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3, "dap": 3}, draws=3)
+    assert not limits(read_study(out))
+    for file in out.glob("runs/*/*/*/config.yaml"):
+        size = 56 if "scratch" in file.parent.name else 224
+        file.write_text(f"{file.read_text()}image_size: {size}\n")
+    (line,) = limits(read_study(out))
+    assert "(scratch at 56 px; imagenet, dap at 224 px)" in line and "--image-size 224" in line
 
 
 def test_one_seed_is_said_to_be_one(draw_comparison):

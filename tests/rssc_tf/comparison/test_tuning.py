@@ -8,8 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rssc_tf.comparison import estimate
+from rssc_tf.comparison.begun import Begun, note
 from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.estimate import Cost
 from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.report.tuned import budget_of
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
 from tests import tiny
 from tests.kill_jobs import kill_when
@@ -61,7 +66,9 @@ def test_every_regime_has_the_same_trials_and_its_own_choice(compared):
 
 
 @pytest.mark.parametrize(
-    "tuned", [("label_smoothing",), slow(("label_smoothing", "schedule"))], ids=len
+    "tuned",
+    [("label_smoothing",), slow(("label_smoothing", "schedule")), slow(("recipe",))],
+    ids=" ".join,
 )
 def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
     from rssc_tf.training import stages
@@ -76,6 +83,7 @@ def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "evaluate_run", evaluate_run)
     words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
     values = {"label_smoothing": "0,0.1", "schedule": "paper,cosine"}
+    values["recipe"] = "paper,strong"
     flags = [word for name in tuned for word in ("--tune", f"{name}={values[name]}")]
     flags += ["--fractions", "0.2", "--epochs", 1, "--out", tmp_path / "out"]
     code, _, errors = cli(*words, *flags)
@@ -91,6 +99,23 @@ def test_the_report_says_what_was_tried(compared):
     assert "What was tuned" in page and "1e-05" in page
     rates = {_found(compared, name)["chosen"] for name in ("scratch", "in-domain")}
     assert ("at the edge" in page) == (rates != {1})
+
+
+def test_the_page_says_whether_the_budget_was_the_same(draw_comparison):
+    out = draw_comparison({"scratch": 1, "imagenet": 3})
+    trial = {"epochs": 5, "score": 0.5, "log_loss": 1.0, "seconds": 1.0}
+    tried = [{**trial, "candidate": n, "values": {"learning_rate": 10.0**-n}} for n in (3, 4)]
+    for strategy in ("scratch", "imagenet"):
+        folder = out / "tuning/coast/finetune-f0.2" / strategy
+        folder.mkdir(parents=True)
+        found = {"key": "", "tried": tried, "chosen": 3}
+        (folder / "tuning.json").write_text(json.dumps(found))
+    assert budget_of(read_study(out)) == "the budget is the same for every regime"
+    for file in out.glob("runs/*/*/*/config.yaml"):
+        epochs = 60 if "scratch" in file.parent.name else 16
+        file.write_text(f"{file.read_text()}epochs: {epochs}\n")
+    said = budget_of(read_study(out))
+    assert "shares of the epochs are the same" in said and "the epochs are those" in said
 
 
 def test_what_was_begun_is_repeated(compared, words, cli):
@@ -145,6 +170,11 @@ def test_candidates_that_diverge(records, cli, tmp_path):
         (("--tune", "learning-rate=1e-3,fast"), "--learning-rate is a number"),
         (("--tune", "learning-rate=1e-3,-1"), "--learning-rate is above 0"),
         (("--tune", "epochs=1,2"), "tunes epochs, which has a value already"),
+        (("--tune", "recipe=paper,weak"), "--recipe is one of paper, strong. Received: 'weak'"),
+        (
+            ("--tune", "recipe=paper,strong", "--recipes", "paper,strong"),
+            "--recipes is an axis of the grid, or what --tune chooses",
+        ),
     ],
 )
 def test_bad_grids_of_values_are_one_line(words, cli, tmp_path, flags, message):
@@ -198,11 +228,57 @@ def test_what_is_given_may_go_with_what_is_tuned_only(records, tmp_path):
     ]
 
 
+def test_a_recipe_is_a_candidate_with_all_its_settings(records, tmp_path):
+    grid = Grid(
+        (str(records),),
+        ("scratch", "dap"),
+        tune={"recipe": ("paper", "strong"), "learning_rate": (1e-4, 1e-3)},
+        settings={"backbone": "tiny", "source": str(records)},
+    )
+    for cell in plan(grid, tmp_path, write=False):
+        assert [
+            (one.recipe, one.optimizer, one.views, one.learning_rate) for one in cell.tuned
+        ] == [
+            ("paper", "adam", 1, 1e-4),
+            ("strong", "adamw", 8, 1e-4),
+            ("paper", "adam", 1, 1e-3),
+            ("strong", "adamw", 8, 1e-3),
+        ]
+        assert (cell.recipe, cell.config.recipe) == ("paper", "paper")  # of the source round too
+
+
 @pytest.fixture
 def source_without_val(scenes, cli, tmp_path) -> Path:
     out = tmp_path / "records"
     assert cli("convert", scenes, "--out", out, "--val-fraction", 0)[0] == 0
     return out
+
+
+def test_a_dry_run_is_timed_with_what_is_chosen_or_with_the_longest(
+    records, tmp_path, monkeypatch, capsys
+):
+    """20 images in batches of 8, each a second: 60 epochs are 150; to choose by are 30 and 1."""
+    tune, second = {"epochs": (2, 60)}, Cost(start=0, step=1, image=0)
+    monkeypatch.setattr(estimate, "measure", lambda config, records: second)
+    settings = {"backbone": "tiny", "batch_size": 8, "source": str(records)}
+    grid = Grid((str(records),), ("scratch", "dap"), tune=tune, settings=settings)
+    _, dap = plan(grid, tmp_path, write=False)
+    estimate.print_estimate(grid, tmp_path)
+    said = capsys.readouterr().out
+    assert "scratch, dap: timed with epochs=60 (the longest, as none is chosen yet)" in said
+    row = next(line for line in said.splitlines() if "scratch" in line and "│" in line)
+    assert row.split("│")[-2].strip() == f"{(150 + 75 + 3) / 60:.1f}"
+    trial = {"candidate": 0, "values": {"epochs": 2}, "epochs": 1, "score": 1.0, "log_loss": 0.1}
+    found = {"key": dap.tuning.key, "tried": [trial], "chosen": 0}
+    (tmp_path / dap.tuning.folder).mkdir(parents=True)
+    (tmp_path / dap.tuning.folder / "tuning.json").write_text(json.dumps(found))
+    note(tmp_path, "", Begun(tune=tune))
+    estimate.print_estimate(grid, tmp_path)
+    said = capsys.readouterr().out
+    assert "scratch: timed with epochs=60 (the longest" in said
+    assert "dap: timed with epochs=2 (as chosen)" in said
+    row = next(line for line in said.splitlines() if "dap" in line and "│" in line)
+    assert row.split("│")[-2].strip() == f"{5 / 60:.1f}"
 
 
 def test_rounds_cost_about_the_same():
@@ -220,5 +296,8 @@ def test_values_and_their_edges():
     assert parse_tune({"epochs": [5, 10]}) == {"epochs": (5, 10)}
     assert at_edge(tune, {"learning_rate": 1e-3, "schedule": "paper"}) == ["learning_rate"]
     assert at_edge(tune, {"learning_rate": 3e-4, "schedule": "paper"}) == []
+    for name in ("weight_decay", "label_smoothing"):  # there is nothing below 0
+        assert at_edge({name: (0.0, 0.1)}, {name: 0.0}) == []
+        assert at_edge({name: (0.0, 0.1)}, {name: 0.1}) == [name]
     with pytest.raises(SettingError, match="a whole number"):
         parse_tune({"epochs": [5, 10.5]})

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from rssc_tf.training.loop import _collect
 from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.records.card import read_card
+from tfrecords_tools.records.card import CARD_NAME, read_card
 
 TINY = str(Path(tests.tiny.__file__))
 
@@ -257,3 +258,18 @@ def test_records_that_are_replaced_while_a_run_trains(records, scenes, cli, tmp_
     code, _, err = cli("train", "--strategy", "scratch", "--target", mine, *SMALL, "--out", out)
     assert code == 1 and f"{mine} was replaced while it was read" in err.splitlines()[-1], err
     assert not (out / "metrics.json").exists()
+
+
+def test_images_of_one_class_are_not_mixed(records, cli, tmp_path):
+    """The card has four classes, its training split one: told before anything is written."""
+    part, out = tmp_path / "part", tmp_path / "out"
+    shutil.copytree(records, part)
+    card = read_card(part)
+    of_one = replace(card.splits["train"], class_counts=(20, 0, 0, 0))
+    card = replace(card, splits={**card.splits, "train": of_one})
+    (part / CARD_NAME).write_text(card.to_json())
+    flags = ("--strategy", "scratch", "--target", part, "--out", out, *SMALL)
+    code, _, errors = cli("train", *flags, "--augment", "crop,mixup")
+    assert (code, errors.count("\n")) == (1, 1), errors
+    assert f"--augment mixes classes, and the split 'train' of {part} has only 'farmland'" in errors
+    assert not out.exists()
