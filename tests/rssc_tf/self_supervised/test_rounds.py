@@ -228,6 +228,27 @@ def test_a_failed_round_is_tried_again_only_where_it_is_asked_for(
     assert "source round: found in" in train("3", *words)[3]
 
 
+@pytest.mark.slow
+def test_a_failed_round_does_not_end_a_comparison(records, cli, tmp_path, cache, monkeypatch):
+    words = ("compare", "--strategies", "scratch,in-domain-ssl", "--target", records, "--source")
+    words += (records, *SMALL, *ROUND, "--seeds", 2, "--shots", 2, "--out", tmp_path / "out")
+    monkeypatch.setattr(monitor, "_LEAST_RANK", 1000.0)
+    for more in ((), ("--retry-failed",)):
+        code, _, err = cli(*words, *more)
+        assert code == 0, err
+        # The first of the two runs trains the round, the other one ends with its line.
+        assert err.count("in-domain-ssl on scenes: 5 steps") == 1
+        table = pd.read_csv(tmp_path / "out" / "results.csv").groupby("strategy")
+        assert [set(rows["status"]) for _, rows in table] == [{"failed"}, {"done"}]
+        (error,) = set(table.get_group("in-domain-ssl")["error"])
+        assert "have collapsed in epoch 1" in error
+    monkeypatch.undo()
+    monkeypatch.setenv("RSSC_TF_CACHE", str(cache.parent))
+    code, _, err = cli(*words, "--retry-failed")
+    assert code == 0 and "source round: found in" in err
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv")["status"]) == {"done"}
+
+
 def test_other_beginnings_are_refused_before_the_source_round(
     trained, records, scenes, cli, tmp_path, cache
 ):
