@@ -73,6 +73,16 @@ class Run:
         """The metrics of the test split with these views; empty where they were not evaluated."""
         return read_metrics(self.folder, name=f"{self.stem(views)}{METRICS}") or {}
 
+    @property
+    def stages(self) -> list[dict]:
+        """Where the weights came from, as `stages.json` has it; empty where it cannot be read."""
+        try:
+            found = read_json(self.folder / STAGES)
+        except DataError:
+            return []
+        whole = isinstance(found, list) and all(isinstance(stage, dict) for stage in found)
+        return found if whole else []
+
     def stem(self, views: int) -> str:
         """What the names of the files of an evaluation begin with: nothing for the run's views."""
         return "" if views == self.views else f"{in_words(views).replace(' ', '-')}-"

@@ -13,14 +13,18 @@ from pipelines.crop import crop_side
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.torch_step import torch_steps
 from rssc_tf.records import Records
+from rssc_tf.rounds import with_source_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import SupervisedTraining, build_training, initial_backbone
+from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.epoch_end import EpochEnd
+from rssc_tf.training.label_free import LabelFreeTraining, build_label_free, find_guide
 from rssc_tf.training.validation import Validation
 
 _TENSOR, _STREAM = "a tensor in memory", "the stream"
+_LABEL_FREE = "without labels"
 _FORWARD, _VALIDATION, _END = "bare forward passes", "validation", "end of an epoch"
 _IN_FLIGHT = 4  # steps that may be under way; the training loop reads its losses as rarely
 
@@ -33,6 +37,7 @@ def bench_train(
     precisions: Sequence[str],
     rounds: int,
     seconds: float,
+    label_free: bool = False,
 ) -> dict:
     """Times the training step, fed by the stream and by one batch that lies in memory; and where
     the records have a `val` split, the end of an epoch against its bare forward passes.
@@ -48,6 +53,8 @@ def bench_train(
         precisions: dtype policies.
         rounds: how often each variant is timed.
         seconds: length of one timing, at least.
+        label_free: time the step of a round without labels too, of two views each of half as many
+            images; what is counted is views.
 
     Returns:
         JSON-ready: `variants`, and `stall`: for each precision and stream, the share of the step's
@@ -63,6 +70,9 @@ def bench_train(
     for precision in precisions:
         trainings[precision] = _training(records, backbone, image_size, batch_size, precision)
         variants += _variants(precision, trainings[precision], caches)
+        if label_free:
+            training = _label_free(records, backbone, image_size, batch_size // 2, precision)
+            variants += _variants(f"{precision}, {_LABEL_FREE}", training, caches, training.views)
     with tempfile.TemporaryDirectory() as folder:
         for precision, training in trainings.items():
             variants += _epoch_ends(precision, training, Path(folder, precision))
@@ -100,8 +110,27 @@ def _training(
     return build_training(config, records, initial, distribution)
 
 
-def _variants(precision: str, training: SupervisedTraining, caches: list[str]) -> list[Variant]:
-    step, batch = training.take_step, training.batch
+def _label_free(
+    records: Records, backbone: str, image_size: int, batch_size: int, precision: str
+) -> LabelFreeTraining:
+    config = Settings(
+        "in-domain-ssl",
+        str(records.path),
+        source=str(records.path),
+        backbone=backbone,
+        image_size=image_size,
+        source_batch_size=batch_size,
+        precision=precision,
+    )
+    config, distribution = with_source_settings(config), get_distribution("auto")
+    initial = initial_backbone(config, "random", distribution)
+    guide = find_guide(config, records, distribution)
+    return build_label_free(config, records, initial, distribution, (), guide)
+
+
+def _variants(named: str, training: Training, caches: list[str], views: int = 1) -> list[Variant]:
+    """The step on one batch and on each stream, counted in views."""
+    step, batch = training.take_step, training.batch * views
 
     def constant() -> Iterator:
         inputs = next(training.batches(cache="none"))
@@ -110,7 +139,7 @@ def _variants(precision: str, training: SupervisedTraining, caches: list[str]) -
 
     def variant(name: str, start: Callable[[], Iterator]) -> Variant:
         batches = start()  # kept from round to round: a training begins its stream once
-        return Variant(f"{precision}, {name}", lambda: _steps(step, batches, batch))
+        return Variant(f"{named}, {name}", lambda: _steps(step, batches, batch))
 
     streams = [
         variant(f"{_STREAM}, cache {cache}", partial(training.batches, cache=cache))

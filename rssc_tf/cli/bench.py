@@ -44,6 +44,9 @@ def bench_train(
     precision: Annotated[
         list[str] | None, Option(help="float32, mixed_bfloat16 or mixed_float16; several.")
     ] = None,
+    label_free: Annotated[
+        bool, Option("--label-free", help="Without labels too: two views of half as many images.")
+    ] = False,
     rounds: _Rounds = 5,
     seconds: _Seconds = 3.0,
     json_file: _Json = None,
@@ -55,10 +58,13 @@ def bench_train(
     for name in precisions:
         if name not in PRECISIONS:
             raise typer.BadParameter(f"one of {', '.join(PRECISIONS)}", param_hint="--precision")
+    if label_free and batch_size < 4:
+        reason = "at least 4 with --label-free: two views each of two images"
+        raise typer.BadParameter(reason, param_hint="--batch-size")
     import_tensorflow()
     from rssc_tf.bench.train import bench_train
 
-    arguments = (backbone, image_size, batch_size, precisions, rounds, seconds)
+    arguments = (backbone, image_size, batch_size, precisions, rounds, seconds, label_free)
     _show(bench_train(target, *arguments), json_file)
 
 

@@ -3,6 +3,7 @@
 from pipelines.crop import crop_side
 from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.models.view_count import in_words
+from rssc_tf.regimes import SUPERVISED
 from rssc_tf.runs import Run
 from tfrecords_tools.imaging.bombs import MAX_GIF_BYTES
 from tfrecords_tools.imaging.images import MAX_PIXELS
@@ -98,7 +99,7 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 - Classes ({len(card.classes)}): {", ".join(card.classes)}
 - Trained on: {card.name} ({sizes} images), card sha256 `{card.sha256}`
 - Pre-training: {trained}; seed {config["seed"]}
-{usage}
+{_describe_source(run)}{usage}
 {more}
 {_describe_scores(run, views)}
 
@@ -107,6 +108,23 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 Photographs from another sensor, season or region than the training images may be classified worse
 than the test images.
 """
+
+
+def _describe_source(run: Run) -> str:
+    """A line on the source round and what it learnt from; nothing where there was none."""
+    stage = next((stage for stage in run.stages if stage.get("stage") == "source"), None)
+    if stage is None:
+        return ""
+    text = f"- Source round: {stage.get('records')}, {stage.get('objective', SUPERVISED)}"
+    if left_out := stage.get("leaks_excluded"):
+        text += f", without {left_out} images that show a photograph of the test split"
+    if teacher := stage.get("teacher"):
+        text += (
+            f"\n- Teacher of the source round: {run.config.get('teacher')} "
+            f"({teacher.get('backbone')} at {teacher.get('image_size')} px, weights sha256 "
+            f"`{teacher.get('weights_sha256')}`)"
+        )
+    return f"{text}\n"
 
 
 def _describe_scores(run: Run, views: int) -> str:

@@ -19,6 +19,7 @@ from rssc_tf.probing.encoder import WORDS, Encoder, open_encoder
 from rssc_tf.records import Records
 from rssc_tf.self_supervised.lesson import Lesson, from_floats, side_of
 from rssc_tf.self_supervised.projector import project
+from rssc_tf.self_supervised.spectrum import are_equal
 from rssc_tf.self_supervised.views import random_views
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 
@@ -55,6 +56,9 @@ class Teacher:
             student: encoder, as `build_encoder` makes it. Call it in the scope of the strategy.
             seed: of the projection's initial weights.
             replicas: that share a batch.
+
+        Raises:
+            DataError: the teacher does not tell the images apart.
         """
         model = self.encoder.model
         resize, taught = model.get_layer("resize"), student.get_layer("resize")
@@ -79,6 +83,11 @@ class Teacher:
         most = _MEASURED + len(self.exclude)
         found = extract_features(self.encoder.model, self.records, "train", most=most)
         values = found.values[~np.isin(found.ids, self.exclude)]
+        if are_equal(values):
+            raise DataError(
+                f"the teacher {self.encoder.name} has the same features for all images of "
+                f"{self.records.name}, which teach nothing: give another `teacher`"
+            )
         deviation = values.std(axis=0, dtype=np.float64)
         alive = deviation > 1e-6 * deviation.max()
         scale = np.where(alive, 1 / np.where(alive, deviation, 1), 0)

@@ -7,22 +7,41 @@ from pathlib import Path
 import numpy as np
 
 from rssc_tf.evaluation.metrics import display_name, score
-from rssc_tf.evaluation.not_finite import Collapsed
+from rssc_tf.evaluation.not_finite import Collapsed, NotFinite
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.probing.heads import knn
 from rssc_tf.records import Records
 from rssc_tf.self_supervised.spectrum import deviation, effective_rank
+from tfrecords_tools.records.card import Card
 
 WATCHED = 1024  # images of the source, and of the validation split, at most
 _BATCH = 64  # images at a time, whatever the devices: the same images are looked at
-_NEIGHBOURS = 5
+NEIGHBOURS = 5
 _LEAST_RANK, _LEAST_DEVIATION = 1.5, 1e-3
+LEAST_IMAGES = 3  # of the source: two lie on a line, which is a rank of 1
 # Steps before a small deviation means anything: from random weights the moving statistics of
 # BatchNormalization lag behind, layer upon layer, and until they have caught up all features of an
-# inference point one way, however well those of the training step differ.
+# inference point one way, however well those of the training step differ. In the end they must
+# differ, whatever the reason.
 _SETTLED = 200
 _PROBE = "val_knn_"
 RANK, DEVIATION = "effective_rank", "deviation"
+
+
+def neighbours(card: Card) -> int:
+    """How many each image of the validation split is classified by: five at most, and no more than
+    the median image has of its own class, since the others outvote these; 0: there is no probe.
+
+    Args:
+        card: of the target.
+    """
+    if "val" not in card.splits:
+        return 0
+    split = card.splits["val"]
+    counts = np.sort(split.class_counts)
+    typical = counts[np.searchsorted(np.cumsum(counts), counts.sum() / 2)]  # a median image's
+    looked_at = typical * min(1, WATCHED / split.examples)
+    return max(min(NEIGHBOURS, int(looked_at) - 1), 0)
 
 
 def kept_row(history: Path) -> dict:
@@ -51,7 +70,7 @@ class Monitor:
     Args:
         forward: images to features.
         records: of the round.
-        watched: the target, with a validation split; or `None`.
+        watched: the target, with `neighbours` in its validation split; or `None`.
         every: epochs between probes; the last epoch has one.
         epochs: of the round.
         steps: of an epoch.
@@ -79,36 +98,52 @@ class Monitor:
 
         Raises:
             Collapsed: all images have the same feature, or features on one line.
+            NotFinite: a feature is not finite.
         """
         images = (batch[0] for batch in self._records.split("train", _BATCH))
-        values = self._features(images, stopping)
+        values = self._features(images, epoch, stopping)
         if values is None:
             return None
         found = {RANK: effective_rank(values), DEVIATION: deviation(values)}
-        settled = epoch * self._steps >= _SETTLED
-        apart = found[DEVIATION] >= _LEAST_DEVIATION or not settled
-        if not (found[RANK] >= _LEAST_RANK and apart):
-            raise Collapsed(
-                f"the features of {self._records.name} have collapsed in epoch {epoch} (effective "
-                f"rank {found[RANK]:.1f}, deviation {found[DEVIATION]:.2g}): lower "
-                "`source_learning_rate`, or give a larger `source_batch_size` or `source`"
-            )
-        if self._watched and (epoch % self._every == 0 or epoch == self._epochs):
-            score = self._probe(stopping)
+        self._refuse_collapsed(epoch, found)
+        due = epoch % self._every == 0 or epoch == self._epochs
+        if self._watched and due and found[RANK]:  # of rounding a probe would be chance
+            score = self._probe(epoch, stopping)
             if score is None:
                 return None
             found[self.headline] = score
         return found
 
-    def _features(self, batches: Iterator, stopping: Callable[[], bool]) -> np.ndarray | None:
+    def _refuse_collapsed(self, epoch: int, found: dict[str, float]) -> None:
+        steps = round(epoch * self._steps)
+        settled = steps >= _SETTLED or epoch == self._epochs
+        on_a_line = found[RANK] < _LEAST_RANK and (found[RANK] > 0 or settled)
+        if on_a_line or (settled and found[DEVIATION] < _LEAST_DEVIATION):
+            few = steps < _SETTLED and epoch == self._epochs
+            more = f", or more `source_epochs`: {steps} steps are few" if few else ""
+            raise Collapsed(
+                f"the features of {self._records.name} have collapsed in epoch {epoch} (effective "
+                f"rank {found[RANK]:.1f}, deviation {found[DEVIATION]:.2g}): lower "
+                f"`source_learning_rate`, or give a larger `source_batch_size` or `source`{more}"
+            )
+
+    def _features(
+        self, batches: Iterator, epoch: int, stopping: Callable[[], bool]
+    ) -> np.ndarray | None:
         parts = []
         for images in islice(batches, WATCHED // _BATCH):
             if stopping():
                 return None
             parts.append(self._forward(images))
-        return np.concatenate([part.numpy() for part in parts])
+        values = np.concatenate([part.numpy() for part in parts])
+        if not np.isfinite(values).all():
+            raise NotFinite(
+                f"the features of {self._records.name} are not finite in epoch {epoch}: lower "
+                "`source_learning_rate`, or use `precision='float32'`"
+            )
+        return values
 
-    def _probe(self, stopping: Callable[[], bool]) -> float | None:
+    def _probe(self, epoch: int, stopping: Callable[[], bool]) -> float | None:
         labels: list[np.ndarray] = []
 
         def batches() -> Iterator:
@@ -116,11 +151,11 @@ class Monitor:
                 labels.append(of_images.numpy())
                 yield images
 
-        values = self._features(batches(), stopping)
+        values = self._features(batches(), epoch, stopping)
         if values is None:
             return None
         known, task = np.concatenate(labels)[: len(values)], self._watched.task
-        k = min(_NEIGHBOURS, len(values) - 1)
+        k = neighbours(self._watched.card)
         (votes,) = knn(values, known, None, len(self._watched.classes), [k])
         scores = score(votes, known, only=lambda one: one.name == task.headline)
         return float(scores[task.headline])

@@ -3,6 +3,8 @@
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+_ROUNDING = 1e-5  # of the size of features; what float32 leaves of equal ones is about 1e-7
+
 
 def effective_rank(values: np.ndarray) -> float:
     """The exponential of the entropy of the singular values, as shares of their sum.
@@ -12,20 +14,33 @@ def effective_rank(values: np.ndarray) -> float:
     features: the mean of what a ReLU gives is one large direction that says nothing.
 
     Args:
-        values: `(n, d)`.
+        values: `(n, d)`, finite.
 
     Returns:
-        From 1 (all on one line; 0 where all are equal) to the lesser of n - 1 and d.
+        From 1 (all on one line; 0 where all are equal, see `are_equal`) to the lesser of n - 1 and
+        d.
     """
+    if are_equal(values):
+        return 0.0
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     with threadpool_limits(1):  # the same on any number of cores
         small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
         singular = np.sqrt(np.maximum(np.linalg.eigvalsh(small), 0))
-    if not singular.sum() > 0:
-        return 0.0
     shares = singular / singular.sum()
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def are_equal(values: np.ndarray) -> bool:
+    """Whether features differ between images by no more than a float32 network's rounding, which
+    has directions enough but says nothing of an image.
+
+    Args:
+        values: `(n, d)`, finite.
+    """
+    values = values.astype(np.float64)
+    centred = values - values.mean(axis=0)
+    return bool(np.linalg.norm(centred) <= _ROUNDING * np.linalg.norm(values))
 
 
 def deviation(values: np.ndarray) -> float:

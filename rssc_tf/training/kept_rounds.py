@@ -1,15 +1,26 @@
-"""Source rounds in the cache: whole, or trained again."""
+"""Source rounds in the cache: whole, or trained again; or noted as failed.
 
+A round that came to nothing does so again, at the cost of the same hours: its folder keeps the
+reason, and the runs that share it end with that. A run that has seen a failure and is asked for
+once more tries the round again, from its first step; what it finds then is another failure, which
+the next of them sees.
+"""
+
+import json
 import os
+import time
 from pathlib import Path
 
 from rssc_tf.cache import check_seal, say_damaged
+from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
 from rssc_tf.weights.files import check_keras, keras_layers
-from tfrecords_tools.common.atomic import discard
+from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
+from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
+FAILED = "failed.json"  # in the folder of the round, and of the runs that saw it
 _PARTS = ("backbone", "normalization")  # the layers that the target round takes
 
 
@@ -26,6 +37,49 @@ def discard_damaged(folder: Path) -> None:
     except RsscError as error:
         say_damaged(folder, error)
         discard(folder)
+
+
+def note_failure(folder: Path, run: Path, error: Diverged) -> None:
+    """Keeps why a round has come to nothing, and that a run has seen it."""
+    failure = {"error": str(error), "time": time.time_ns()}  # no two are the same
+    for one in (run, folder):
+        _write(one, failure)
+
+
+def refuse_failed(folder: Path, run: Path | None) -> None:
+    """Raises `Diverged` with the reason that is kept of a failed round.
+
+    Args:
+        folder: of the round.
+        run: folder of the run that has seen it now; `None`: of another process.
+    """
+    if failure := _failure(folder):
+        if run:
+            _write(run, failure)
+        raise Diverged(failure["error"])
+
+
+def try_again(folder: Path, run: Path, anyway: bool) -> None:
+    """Removes a failed round if the run has seen this very failure, or `anyway`; and what the run
+    has seen."""
+    failure = _failure(folder)
+    if failure and (anyway or failure == _failure(run)):
+        discard(folder)
+    discard(run / FAILED)
+
+
+def _failure(folder: Path) -> dict | None:
+    """What is noted in a folder; `None` where nothing is, or no note."""
+    try:
+        found = read_json(folder / FAILED)
+    except DataError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("error"), str) else None
+
+
+def _write(folder: Path, failure: dict) -> None:
+    with new_file(folder / FAILED) as aside:
+        aside.write_text(json.dumps(failure, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _check(folder: Path) -> None:

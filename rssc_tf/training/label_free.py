@@ -23,7 +23,7 @@ from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
 from rssc_tf.self_supervised.distillation import Teacher, open_teacher
 from rssc_tf.self_supervised.lesson import RECIPE
-from rssc_tf.self_supervised.monitor import Monitor
+from rssc_tf.self_supervised.monitor import NEIGHBOURS, Monitor, neighbours
 from rssc_tf.self_supervised.vicreg import two_views
 from rssc_tf.self_supervised.views import NUMBERS, STREAM
 from rssc_tf.settings import Settings
@@ -58,6 +58,8 @@ class Guide:
         found = {**self.provenance, "recipe": RECIPE}
         if self.watched:
             found["probe"] = {"every": probe_every, **define_split(self.watched.card, "val")}
+            if (k := neighbours(self.watched.card)) != NEIGHBOURS:
+                found["probe"]["neighbours"] = k
         return found
 
 
@@ -83,7 +85,7 @@ def find_guide(
     """
     if config.batch_size < 2:
         raise SettingError("source_batch_size", "is at least 2 without labels", config.batch_size)
-    watched = target if target and target.splits.get("val", 0) > 1 else None
+    watched = target if target and neighbours(target.card) else None
     teacher = None
     if get_regime(config.strategy).teacher:
         with distribution.scope():

@@ -27,7 +27,13 @@ _FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 _FLUSH, _FLUSH_TOGETHER = 32, 4
 
 
-def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Progress:
+def train(
+    training: Training,
+    folder: Path,
+    cluster: Cluster,
+    title: str,
+    rate: str = "learning_rate",
+) -> Progress:
     """Trains on the `train` split; leaves the best weights in `training.model`.
 
     Best is the epoch that the headline of `training.scores` ranks first, where there is one and
@@ -40,6 +46,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
             is continued.
         cluster: devices and processes.
         title: for the progress bar.
+        rate: the setting that the learning rate of the stage is given by.
 
     Returns:
         The finished `Progress`, with the history.
@@ -84,7 +91,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
 
     def save():
         nonlocal saved_at, saved_step
-        _collect(pending, progress, title)
+        _collect(pending, progress, title, rate)
         if cluster.chief:
             checkpointer.save()
         saved_at, saved_step = time.monotonic(), progress.step
@@ -107,7 +114,7 @@ def train(training: Training, folder: Path, cluster: Cluster, title: str) -> Pro
             ended = len(progress.history) < epoch
             flushed = ended or progress.step % flush == 0
             if flushed:
-                _collect(pending, progress, title)
+                _collect(pending, progress, title, rate)
             if ended and cluster.chief:
                 line = end_epoch(epoch, progress, lambda: bool(interrupts.pending))
                 if line:
@@ -151,15 +158,15 @@ def _check_resumed(progress: Progress, batch: int, folder: Path, cluster: Cluste
     )
 
 
-def _collect(pending: deque, progress: Progress, title: str) -> None:
+def _collect(pending: deque, progress: Progress, title: str, rate: str = "learning_rate") -> None:
     """Reads the losses of the steps that were sent off since the last call."""
     first = progress.step - len(pending) + 1
     for offset, loss in enumerate(pending):
         value = float(loss)
         if not math.isfinite(value):
             raise NotFinite(
-                f"{title}: the loss is {value} at step {first + offset}: lower `learning_rate`, "
-                "or use `precision='float32'`"
+                f"{title}: the loss is {value} at step {first + offset}: lower `{rate}`, or use "
+                "`precision='float32'`"
             )
         progress.losses = [progress.losses[0] + value, progress.losses[1] + 1]
     pending.clear()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.evaluation.features import define_split
 from rssc_tf.records import Records
+from rssc_tf.self_supervised.monitor import LEAST_IMAGES
 from tfrecords_tools.auditing.leaks import find_leaks, read_examples
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
@@ -21,13 +23,16 @@ _MOST_BYTES = 256 * MIB  # of ids: a million images
 def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
     """Ids of source images, of any split, that are also in the target's test split.
 
-    The search reads both sets once; what it found is kept in the cache for the same two cards.
+    The search reads both sets once; what it found is kept in the cache for the same source and
+    test split, which all draws and sizes of a target have in common.
     Warns where such images are among the source's training images and are not `excluded` from
     these: the regime's gain would then be partly a memory of the test.
     """
     if "test" not in target.splits:
         return []
-    key = hashlib.sha256(f"{source.card.sha256} {target.card.sha256}".encode()).hexdigest()[:16]
+    defined = {"source": source.card.sha256, "target": define_split(target.card, "test")}
+    text = json.dumps(defined, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
     found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key}.json"
     leaks = find(found, _read)
     if leaks is None:
@@ -54,7 +59,7 @@ def left_out(source: Records, leaks: list[str]) -> list[str]:
     A target can be its own source, and its whole test split is then among the leaks.
 
     Raises:
-        DataError: no two images are left to be told from each other.
+        DataError: fewer images are left than can be told from each other.
     """
     found = set(leaks)
     if found:
@@ -67,10 +72,11 @@ def left_out(source: Records, leaks: list[str]) -> list[str]:
             file=sys.stderr,
         )
     left = examples - len(found)
-    if left < 2:
+    if left < LEAST_IMAGES:
         raise DataError(
             f"{source.path} has {left} training image{'s' * (left != 1)} to learn from, and "
-            "without labels they are told from each other: give a `source` of many"
+            "without labels they are told from each other: give a `source` of many, at least "
+            f"{LEAST_IMAGES}"
         )
     return sorted(found)
 

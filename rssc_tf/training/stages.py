@@ -19,6 +19,7 @@ from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.files import write_metrics
+from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, changed_setting, definition
@@ -36,7 +37,13 @@ from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
-from rssc_tf.training.kept_rounds import discard_damaged
+from rssc_tf.training.kept_rounds import (
+    FAILED,
+    discard_damaged,
+    note_failure,
+    refuse_failed,
+    try_again,
+)
 from rssc_tf.training.label_free import Guide, build_label_free, find_guide
 from rssc_tf.training.loop import train
 from rssc_tf.training.source_leaks import leaked_ids, left_out
@@ -55,6 +62,8 @@ from tfrecords_tools.records.card import (
     refuse_unlabelled,
 )
 from tfrecords_tools.records.shards import check_shards
+
+_LATER = ("card_sha256",)  # facts of a source round that 0.1 did not note
 
 
 def run_regime(
@@ -145,15 +154,18 @@ def _run_stages(
     if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
         _begin(config, target.card, out, overwrite)
     if source is not None:
-        folder = _source_round(source_config, source, initial, cluster, excluded, guide)
-        initial = _trained_backbone(folder, cluster, config)
-        facts = {"records": source.name, "folder": str(folder)}
+        facts = {"records": source.name, "card_sha256": source.card.sha256}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
         if guide:
             facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
     if cluster.chief:
         _check_stages(out, stages)
+    if source is not None:
+        what = (source_config, source, initial, cluster, excluded, guide)
+        folder = _source_round(*what, out, again=overwrite)
+        initial = _trained_backbone(folder, cluster, config)
+        stages[-1]["folder"] = str(folder)
     training = _train_stage(config, target, initial, out, cluster, stages)
     return training and training.assembly.forward
 
@@ -203,7 +215,8 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
         raise DataError(f"{out / STAGES} is no list of stages: remove it")
     for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
         for name in new:
-            if name != "folder" and old.get(name) != new[name]:
+            known = name in old or name not in _LATER
+            if known and old.get(name) != new[name]:
                 raise RsscError(
                     f"{out} was begun with other weights ({new['stage']}: {name} was "
                     f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
@@ -224,11 +237,18 @@ def _source_round(
     cluster: Cluster,
     excluded: list[str],
     guide: Guide | None,
+    run: Path,
+    again: bool,
 ) -> Path:
     """The folder of a finished source round, found in the cache or made there.
 
     Args:
         guide: of a round without labels.
+        run: folder of the run that it is for.
+        again: make it anew if it has failed.
+
+    Raises:
+        Diverged: it has come to nothing, now or before.
     """
     defined = {"settings": definition(config, (WEIGHTS,)), "procedure": PROCEDURE}
     defined |= {"initial": initial.provenance, "records": records.card.sha256}
@@ -244,17 +264,27 @@ def _source_round(
     with sole_writer(folder, wait=True) if cluster.chief else nullcontext():
         if cluster.chief:
             discard_damaged(folder)
+            try_again(folder, run, again)
         if cluster.from_chief((folder / METRICS).is_file()):
             print(f"source round: found in {folder}", file=sys.stderr)
             return folder
+        if cluster.from_chief((folder / FAILED).is_file()):
+            cluster.see(folder / FAILED)
+            refuse_failed(folder, run if cluster.chief else None)
         if cluster.chief and not (folder / CONFIG).is_file():
             _begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
-        training = _train_stage(config, records, initial, folder, cluster, stages, excluded, guide)
-        if guide:
-            _note_scores(folder, records, cluster)
-        else:
-            _evaluate(training and training.assembly.forward, config, records, folder, cluster)
+        what = (folder, cluster, stages, excluded, guide)
+        try:
+            training = _train_stage(config, records, initial, *what, rate="source_learning_rate")
+            if guide:
+                _note_scores(folder, records, cluster)
+            else:
+                _evaluate(training and training.assembly.forward, config, records, folder, cluster)
+        except Diverged as error:
+            if cluster.chief:
+                note_failure(folder, run, error)
+            raise Diverged(str(error)) from error  # no failure of the settings that are tuned
         if cluster.chief:
             seal(folder / MODEL)
     return folder
@@ -281,8 +311,12 @@ def _train_stage(
     stages: list,
     excluded: Sequence[str] = (),
     guide: Guide | None = None,
+    rate: str = "learning_rate",
 ) -> Training | None:
     """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model's file.
+
+    Args:
+        rate: as of `train`.
 
     Returns:
         The training, or `None` if its file was there already.
@@ -301,7 +335,7 @@ def _train_stage(
     what = (config, records, initial, cluster.distribution, excluded)
     training = build_label_free(*what, guide) if guide else on_features(build_training(*what))
     title = f"{config.strategy} on {records.name}"
-    progress = train(training, folder, cluster, title)
+    progress = train(training, folder, cluster, title, rate)
     if cluster.chief:
         with new_file(folder / MODEL) as aside:
             training.product.save(aside)

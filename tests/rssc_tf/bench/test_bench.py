@@ -43,17 +43,20 @@ def test_train(records, cli, tmp_path):
     out = tmp_path / "train.json"
     arguments = ["--backbone", "tiny", "--image-size", 32, "--batch-size", 8, "--rounds", 2]
     arguments += ["--seconds", 0.05, "--precision", "mixed_bfloat16", "--json", out]
+    arguments += ["--label-free"]
     code, text, err = cli("bench", "train", "--target", records, *arguments)
     assert code == 0, err
     assert "of the step" in text
     result = json.loads(out.read_text())
     rows = _variants(result)
     ends = {"bare forward passes", "validation", "end of an epoch"}
-    assert {f"mixed_bfloat16, {name}" for name in ends} <= set(rows) and len(rows) == 6
+    assert {f"mixed_bfloat16, {name}" for name in ends} <= set(rows) and len(rows) == 9
+    assert "mixed_bfloat16, without labels, a tensor in memory" in rows
     assert result["epoch_end"][0]["all"] > 0 and "bare forward passes" in text
     assert [row["variant"] for row in result["stall"]] == [
-        "mixed_bfloat16, the stream, cache none",
-        "mixed_bfloat16, the stream, cache ram",
+        f"mixed_bfloat16, {name}the stream, cache {cache}"
+        for name in ("", "without labels, ")
+        for cache in ("none", "ram")
     ]
     assert all(row["min"] <= row["stall"] < 1 for row in result["stall"])
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from rssc_tf.exporting.model_card import model_card
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
@@ -278,6 +279,24 @@ def test_a_run_without_calibration_or_records_is_exported_as_it_is(trained, cli,
     assert f"was trained on {tmp_path}/gone, and there are no records now" in err
     assert "are not calibrated" in (tmp_path / "export" / "model_card.md").read_text()
     assert read_card(tmp_path / "export") == read_card(trained)
+
+
+def test_a_card_says_what_the_source_round_learnt_from(trained, tmp_path):
+    run = load_run(shutil.copytree(trained, tmp_path / "run"))
+    assert "Source round" not in model_card(run, 1, False)
+    stages = json.loads((run.folder / "stages.json").read_text())
+    source = {"stage": "source", "records": "plain", "leaks_excluded": 3}
+    source |= {"objective": "distillation"}
+    source["teacher"] = {"backbone": "tiny", "image_size": 32, "weights_sha256": "ab" * 32}
+    (run.folder / "stages.json").write_text(json.dumps([*stages, source]))
+    run.config["teacher"] = "runs/teacher"
+    card = model_card(run, 1, False)
+    assert "- Source round: plain, distillation, without 3 images that show a photograph" in card
+    assert "source round: runs/teacher (tiny at 32 px, weights sha256 `abab" in card
+    del source["objective"], source["teacher"]  # as a round with labels has it
+    (run.folder / "stages.json").write_text(json.dumps([*stages, source]))
+    card = model_card(run, 1, False)
+    assert "- Source round: plain, supervised, without 3" in card and "Teacher" not in card
 
 
 def test_a_card_without_figures_says_so(trained, cli, tmp_path):

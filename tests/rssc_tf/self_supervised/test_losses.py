@@ -1,15 +1,18 @@
 """What is minimised and watched, against plain NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from rssc_tf.evaluation.not_finite import Collapsed
+from rssc_tf.evaluation.not_finite import Collapsed, NotFinite
 from rssc_tf.probing.heads import knn
 from rssc_tf.records import Records
-from rssc_tf.self_supervised.monitor import Monitor
+from rssc_tf.self_supervised.monitor import Monitor, neighbours
 from rssc_tf.self_supervised.spectrum import deviation, effective_rank
 from rssc_tf.self_supervised.vicreg import vicreg
+from tfrecords_tools.records.card import Shard, Split
 
 
 def test_vicreg_is_the_papers():
@@ -36,6 +39,8 @@ def test_effective_rank_counts_directions():
     turned = wide @ np.linalg.qr(rng.normal(size=(500, 500)))[0]
     assert effective_rank(wide) == pytest.approx(effective_rank(turned))
     assert effective_rank(np.ones((5, 4))) == 0
+    rounding = rng.uniform(0.5, 2, 500) * (1 + 3e-8 * rng.normal(size=(20, 500)))
+    assert effective_rank(rounding.astype(np.float32)) == 0  # directions enough, and no image
 
 
 def test_deviation_is_that_of_directions():
@@ -81,6 +86,30 @@ def test_the_monitor_sees_a_collapse(records):
     assert lagging(1, lambda: False)["deviation"] < 1e-3
     with pytest.raises(Collapsed):
         lagging(2, lambda: False)
+    # By the end they must have caught up, however few the steps.
+    short = Monitor(_Forward(lambda images: 1e9 + _means(images)), opened, opened, 1, 2, 5)
+    found = short(1, lambda: False)
+    assert found["effective_rank"] == 0 and set(found) == {"effective_rank", "deviation"}
+    with pytest.raises(Collapsed, match="or more `source_epochs`: 10 steps are few"):
+        short(2, lambda: False)
+    for value in (np.nan, np.inf):
+        lost = monitor(lambda images, value=value: _means(images) * np.float32(value))
+        with pytest.raises(NotFinite, match="not finite in epoch 1: lower `source_learning_rate`"):
+            lost(1, lambda: False)
+
+
+def test_a_small_validation_split_is_probed_by_fewer_neighbours(records):
+    card = Records(records).card
+
+    def k(*counts):
+        shards = (Shard("val-00000-of-00001.tfrecord", sum(counts), 1, "0" * 64),)
+        return neighbours(replace(card, splits={"val": Split(shards, counts)}))
+
+    # An image has n - 1 others of its class, and those of other classes outvote fewer.
+    assert [k(n, n, n) for n in (1, 2, 3, 6, 7)] == [0, 1, 2, 5, 5]
+    assert k(40, 40, 1) == 5 and k(1, 1, 2) == 0 and k(600, 600, 600) == 5
+    assert k(*[2] * 2000) == 0  # of those that are looked at, most are alone
+    assert neighbours(replace(card, splits={})) == 0
 
 
 def test_the_monitor_probes_now_and_then_and_in_the_end(records):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
@@ -192,15 +193,135 @@ def test_a_collapse_ends_the_round_in_one_line(records, cli, tmp_path, cache, mo
     assert "--source-learning-rate" in last
 
 
+def test_a_failed_round_is_tried_again_only_where_it_is_asked_for(
+    records, cli, tmp_path, cache, monkeypatch
+):
+    def train(out, *more):
+        code, _, err = cli(*_words("in-domain-ssl", records, "--seed", out), *more, "--out", out)
+        trained = "in-domain-ssl on scenes: 5 steps" in err  # from the first one
+        return code, trained, err.strip().splitlines()[-1], err
+
+    monkeypatch.chdir(tmp_path)
+    words = ("--source-seed", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor, "_LEAST_RANK", 1000.0)
+        code, trained, line, _ = train("1", *words)
+        assert (code, trained) == (1, True)
+        # Other runs of the round, and the same one after another has tried again.
+        assert train("2", *words)[:3] == (1, False, line)
+        assert train("3", *words)[:3] == (1, False, line)
+        assert train("2", *words)[:3] == (1, True, line)
+        assert train("3", *words)[:3] == (1, False, line)
+        assert train("1", *words, "--overwrite")[:3] == (1, True, line)
+        (folder,) = cache.iterdir()
+        assert json.loads((folder / "failed.json").read_text())["error"].startswith("the features")
+    code, trained, _, err = train("1", *words)
+    assert (code, trained) == (0, True), err
+    assert not (tmp_path / "1" / "failed.json").exists()
+    assert "source round: found in" in train("3", *words)[3]
+
+
+@pytest.mark.slow
+def test_a_failed_round_does_not_end_a_comparison(records, cli, tmp_path, cache, monkeypatch):
+    words = ("compare", "--strategies", "scratch,in-domain-ssl", "--target", records, "--source")
+    words += (records, *SMALL, *ROUND, "--seeds", 2, "--shots", 2, "--out", tmp_path / "out")
+    monkeypatch.setattr(monitor, "_LEAST_RANK", 1000.0)
+    for more in ((), ("--retry-failed",)):
+        code, _, err = cli(*words, *more)
+        assert code == 0, err
+        # The first of the two runs trains the round, the other one ends with its line.
+        assert err.count("in-domain-ssl on scenes: 5 steps") == 1
+        table = pd.read_csv(tmp_path / "out" / "results.csv").groupby("strategy")
+        assert [set(rows["status"]) for _, rows in table] == [{"failed"}, {"done"}]
+        (error,) = set(table.get_group("in-domain-ssl")["error"])
+        assert "have collapsed in epoch 1" in error
+    monkeypatch.undo()
+    monkeypatch.setenv("RSSC_TF_CACHE", str(cache.parent))
+    code, _, err = cli(*words, "--retry-failed")
+    assert code == 0 and "source round: found in" in err
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv")["status"]) == {"done"}
+
+
+def test_other_beginnings_are_refused_before_the_source_round(
+    trained, records, scenes, cli, tmp_path, cache
+):
+    for name, seed in (("other", 0), ("again", 1)):
+        words = ("convert", scenes, "--unlabelled", "--seed", seed, "--dataset", name)
+        assert cli(*words, "--out", tmp_path / name)[0] == 0
+    words = ("convert", scenes, "--unlabelled", "--seed", 1, "--dataset", "other")
+    assert cli(*words, "--out", tmp_path / "changed")[0] == 0
+    source = tmp_path / "other"
+    words = ("train", "--target", records, *SMALL, *ROUND, "--out", tmp_path / "run")
+    words += ("--strategy", "distil")
+    assert cli(*words, "--source", source, "--teacher", trained)[0] == 0
+    for name in ("metrics.json", "model.keras"):  # as it was before its end
+        (tmp_path / "run" / name).unlink()
+    shutil.copytree(trained, tmp_path / "teacher")
+    _turn_weights(tmp_path / "teacher")
+    for source_, teacher, expected in (
+        (tmp_path / "again", trained, "(source: records was other, is again)"),
+        (tmp_path / "changed", trained, "(source: card_sha256 was "),
+        (source, tmp_path / "teacher", "(source: teacher was "),
+    ):
+        code, _, err = cli(*words, "--source", source_, "--teacher", teacher)
+        assert (code, f"was begun with other weights {expected}" in err) == (1, True), err
+    assert len(list(cache.iterdir())) == 1
+    assert cli(*words, "--source", source, "--teacher", trained)[0] == 0
+
+
+def _turn_weights(run: Path) -> None:
+    """Other weights in a finished run."""
+    import keras
+
+    model = load_run(run).model
+    for variable in model.get_layer("backbone").trainable_variables:
+        variable.assign(-variable)
+    keras.saving.save_model(model, run / "model.keras")
+
+
+def test_a_teacher_that_does_not_see_is_refused(trained, records, cli, tmp_path, cache):
+    import keras
+
+    blind = tmp_path / "blind"
+    shutil.copytree(trained, blind)
+    model = load_run(blind).model
+    for layer in model.get_layer("backbone").layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(1e-7 * layer.gamma)  # what is left of an image is rounding
+    keras.saving.save_model(model, blind / "model.keras")
+    words = (*_words("distil", records, "--teacher", blind), "--out", tmp_path / "run")
+    code, _, err = cli(*words)
+    last = err.strip().splitlines()[-1]
+    assert (code, "has the same features for all images of scenes" in last) == (1, True), err
+
+
+def test_a_source_round_that_diverges_names_its_own_rate(records, cli, tmp_path, cache):
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", records, *SMALL)
+    words += ("--backbone", "tiny_explosive", "--source-learning-rate", 9.9, "--source-epochs", 9)
+    lines = []
+    for name in ("a", "b"):
+        code, _, err = cli(*words, "--out", tmp_path / name)
+        lines.append(err.strip().splitlines()[-1])
+        assert (code, ": lower --source-learning-rate, or" in lines[-1]) == (1, True), err
+    assert lines[0] == lines[1] and "steps of" not in err
+
+
 def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
     (tmp_path / "single").mkdir()
     shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
     assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
+    (tmp_path / "pair").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3))):
+        picture = Image.fromarray(pixels.astype(np.uint8))
+        picture.save(tmp_path / "pair" / f"{number}.png")
+    words = ("convert", tmp_path / "pair", "--unlabelled", "--train-fraction", 1)
+    assert cli(*words, "--val-fraction", 0, "--out", tmp_path / "two")[0] == 0
     base = ("train", "--target", records, *SMALL, "--out", tmp_path / "run")
     ssl, distil = ("--strategy", "in-domain-ssl"), ("--strategy", "distil", "--source", records)
     own = ("--source", "target")
     for flags, expected in (
         ((*ssl, "--source", tmp_path / "one"), "has 1 training image to learn from"),
+        ((*ssl, "--source", tmp_path / "two"), "has 2 training images to learn from"),
         ((*ssl, *own, "--source-batch-size", 1), "--source-batch-size is at least 2"),
         (ssl, "--strategy needs --source"),
         (distil, "--strategy needs --teacher"),

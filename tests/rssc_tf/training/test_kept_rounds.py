@@ -171,6 +171,22 @@ def test_damaged_leaks_are_searched_again(cache, records, damage):
     assert json.loads(leaks.read_text()) == whole
 
 
+def test_draws_of_a_target_share_the_leaks(cache, records, tmp_path, monkeypatch):
+    from rssc_tf.records import Records
+    from rssc_tf.training import source_leaks
+    from tfrecords_tools.subset import write_subset
+
+    draws = [tmp_path / str(draw) for draw in range(2)]
+    for draw, folder in enumerate(draws):
+        write_subset(records, folder, shots=2, draw=draw)
+    cards = {Records(folder).card.sha256 for folder in draws} | {Records(records).card.sha256}
+    assert len(cards) == 3
+    monkeypatch.setattr(source_leaks, "find_leaks", None)  # what is in the cache must do
+    for folder in draws:
+        found = source_leaks.leaked_ids(Records(records), Records(folder), excluded=True)
+        assert len(found) == 12
+
+
 def test_a_cache_that_cannot_be_written(tmp_path):
     from rssc_tf.cache import keep
 
