@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from rssc_tf.evaluation import evaluate
 from rssc_tf.runs import load_run
@@ -106,6 +107,21 @@ def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp
     code, _, err = cli(*words, "--out", tmp_path / "b")
     assert code == 0
     assert "12 of 40 source training images show a photograph of the target's test split" in err
+
+
+def test_a_greyscale_source(records, scenes, cli, tmp_path, cache):
+    """Of one channel, as panchromatic images are: read as three that are the same."""
+    (tmp_path / "grey").mkdir()
+    for number, path in enumerate(sorted(scenes.rglob("*.jpg"))[::2]):
+        Image.open(path).convert("L").save(tmp_path / "grey" / f"{number}.jpg")
+    code, _, err = cli("convert", tmp_path / "grey", "--unlabelled", "--out", tmp_path / "source")
+    assert code == 0, err
+    words = ("train", "--strategy", "in-domain-ssl", "--target", records, *SMALL, *ROUND)
+    code, _, err = cli(*words, "--source", tmp_path / "source", "--out", tmp_path / "run")
+    assert code == 0, err
+    (folder,) = cache.iterdir()
+    history = pd.read_csv(folder / "history.csv")
+    assert np.isfinite(history["loss"]).all() and (history["effective_rank"] > 1).all()
 
 
 @pytest.mark.slow
