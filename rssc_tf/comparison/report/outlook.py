@@ -41,8 +41,8 @@ def outlook(target: Target) -> str:
         sizes = len({one.train_images for one in target.of_way(group.way)})
         return (
             f"Nothing can be said: a forecast needs {FEWEST} numbers of labelled images or more, "
-            f"here {'is one' if sizes == 1 else f'are {sizes}'} (give more of --fractions or "
-            "--shots)."
+            f"here {'is one' if sizes == 1 else f'are {sizes}'} (compare more "
+            "fractions or shots)."
         )
     text = (
         f"Twice the labels, {found.images:,}, may bring {group.best} {points(found.gain.value)} "
