@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from rssc_tf.evaluation import evaluate
+from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
 from rssc_tf.training import stages
@@ -216,6 +217,8 @@ def test_a_collapse_ends_the_round_in_one_line(records, cli, tmp_path, cache, mo
 
 
 def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
+    unsaid = tmp_path / "m.keras"
+    BACKBONES["tiny"].build(False).save(unsaid)
     (tmp_path / "single").mkdir()
     shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
     assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
@@ -229,6 +232,7 @@ def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
         (distil, "--strategy needs --teacher"),
         ((*distil, "--teacher", tmp_path / "none.h5"), "none.h5"),
         ((*distil, "--teacher", "imagenet"), "--teacher names weights"),
+        ((*distil, "--teacher", unsaid), "m.keras does not say what it is: make a weights file"),
         ((*ssl, *own, "--teacher", trained), "--teacher has no effect: in-domain-ssl has no"),
         (("--strategy", "in-domain", *own), "--source is another set where its labels"),
         (("--strategy", "scratch", "--probe-every", 2), "--probe-every has no effect"),
