@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pipelines.images import decode_whole
 from pipelines.records import explain_damage, in_epoch_order, shard_paths
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, Split
 from tfrecords_tools.records.schema import parse_many
@@ -87,7 +87,7 @@ def decode_split(records: Path, card: Card, split: str) -> DecodedSplit:
             # One more than there should be, to see that there is none.
             example = parse_many(next(iter(tf.data.TFRecordDataset(path).batch(count + 1))))
             if len(example["id"]) != count:
-                raise RsscError(f"{path}: {len(example['id'])} or more examples, not {count}")
+                raise DataError(f"{path}: {len(example['id'])} or more examples, not {count}")
             images = tf.data.Dataset.from_tensor_slices(example.pop("image"))
             images = images.map(decode_whole, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
             parts.append(example | {"images": _collect(iter(images), tf.constant(count))})

@@ -13,7 +13,7 @@ from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
 from rssc_tf.models.view_count import check_views, in_words
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import check_regular, check_regular_tree, is_there
 from tfrecords_tools.common.tensorflow import quiet_logger
@@ -74,12 +74,12 @@ def _expand(images: list[Path]) -> list[Path]:
         if path.is_dir():
             found = [path / name for name in list_images(path)[0]]
             if not found:
-                raise RsscError(f"no images ({', '.join(sorted(EXTENSIONS))}) in {path}")
+                raise DataError(f"no images ({', '.join(sorted(EXTENSIONS))}) in {path}")
             files += found
         elif path.exists():
             files.append(path)
         else:
-            raise RsscError(f"{path} does not exist: give image files or folders")
+            raise DataError(f"{path} does not exist: give image files or folders")
     return files
 
 
@@ -125,7 +125,7 @@ def load_saved_model(export: Path, trust: bool = False, views: int | None = None
     if views not in (None, own := views_of(loaded)):
         raise DataError(
             f"{export} was exported with {in_words(own)} of an image, not with {views}: leave "
-            f"`views` out, or make another one with rssc-tf export RUN --views {views}"
+            f"`views` out, or make another one with rssc-tf export RUN `views={views}`"
         )
     return loaded
 

@@ -117,8 +117,8 @@ class Run:
         if (own and not found) or tuned == [True, False]:
             raise DataError(
                 f"{self.folder} is calibrated for {in_words(self.views)} of an image, not for "
-                f"{views}: run rssc-tf evaluate {self.folder} --views {views}"
-                + (" --tune-thresholds" if tuned[0] else "")
+                f"{views}: run rssc-tf evaluate {self.folder} `views={views}`"
+                + (" `tune_thresholds=True`" if tuned[0] else "")
             )
         return found
 

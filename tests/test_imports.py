@@ -96,6 +96,12 @@ def test_the_parts_of_rssc_tf_have_an_order():
     assert present == set(PARTS)
 
 
+def test_the_order_stands_in_contributing():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    order = page.partition("Inside `rssc_tf` the order is: ")[2].partition(";")[0]
+    assert tuple(part.strip("`") for part in order.split()) == PARTS
+
+
 def test_an_import_inside_a_function_is_found():
     text = """
 if TYPE_CHECKING:

@@ -233,6 +233,21 @@ def test_bad_arguments_are_caught_by_kind(records, trained):
         with pytest.raises(rssc_tf.SettingError) as caught:
             call()
         assert isinstance(caught.value, ValueError) and "--" not in str(caught.value)
+    settings = rssc_tf.Settings(**rssc_tf.load_run(trained).config)
+    for call, said in (
+        (lambda: rssc_tf.build_classifier("vgg", records), "`backbone` is one of resnet50"),
+        (
+            lambda: rssc_tf.build_classifier("tiny", records, weights=None, normalization="unti"),
+            "`normalization` is one of",
+        ),
+        (lambda: rssc_tf.train(settings, trained), "is a finished run"),
+        (lambda: rssc_tf.train(settings, records), "is no run folder"),
+        (lambda: rssc_tf.build_classifier("resnet18", records, weights=trained), "is not resnet18"),
+        (lambda: rssc_tf.Records(trained.parent), "is no record folder"),
+    ):
+        with pytest.raises(ValueError, match=said) as caught:
+            call()
+        assert isinstance(caught.value, rssc_tf.RsscError) and "--" not in str(caught.value)
     with pytest.raises(rssc_tf.RsscError, match="has no split 'dev'"):
         opened.split("dev")
     with pytest.raises(rssc_tf.RsscError, match="is no record folder"):

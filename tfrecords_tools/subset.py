@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -39,11 +39,11 @@ def is_whole(card: Card, fraction: float) -> bool:
     total = sum(split.examples for split in card.splits.values())
     slack = 0.5 * len(card.classes) / total
     if not 0 < fraction <= share + slack:
-        raise RsscError(
-            f"`fractions` are shares of all images, above 0 and at most {share:.3g}: the training "
-            f"split of {card.name} has {card.splits['train'].examples} of {total}. "
-            f"Received: {fraction:g}"
+        what = (
+            f"are shares of all images, above 0 and at most {share:.3g}: the training "
+            f"split of {card.name} has {card.splits['train'].examples} of {total}"
         )
+        raise SettingError("fractions", what, fraction)
     return fraction >= share - slack
 
 
@@ -229,7 +229,7 @@ def _counts(card: Card, fraction: float) -> list[int]:
     counts = [int(total * fraction + 0.5) for total in totals]
     for name, total, count in zip(card.classes, totals, counts, strict=True):
         if total and not count:
-            raise RsscError(
+            raise DataError(
                 f"class {name!r} ({total} images) has no training image at "
                 f"`fractions={fraction:g}`: raise it"
             )

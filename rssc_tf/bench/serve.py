@@ -22,7 +22,7 @@ from rssc_tf.bench.clients import Outcome, bad_cases, good_case, mix, send_load
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, summarise
 from rssc_tf.demo.scenes import SETS, draw
 from rssc_tf.serving.model import DEFAULT, IMAGE_BYTES, ServedModel
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.sources.readers import list_images
 
@@ -186,7 +186,7 @@ def _drawn_images() -> list[bytes]:
 def _read_images(folder: Path) -> list[bytes]:
     names = list_images(folder)[0]
     if not names:
-        raise RsscError(f"no images in {folder}")
+        raise DataError(f"no images in {folder}")
     step = max(1, len(names) // _DISTINCT)
     return [(folder / name).read_bytes() for name in islice(names, 0, None, step)][:_DISTINCT]
 
@@ -196,7 +196,7 @@ def _call(model: ServedModel, files: list[bytes], batch_size: int) -> np.ndarray
     for start in range(0, len(files), batch_size):
         answer = model.run(DEFAULT, {IMAGE_BYTES: files[start : start + batch_size]})
         if not answer["valid"].all():
-            raise RsscError("the model does not decode all of the images: give JPEG or PNG files")
+            raise DataError("the model does not decode all of the images: give JPEG or PNG files")
         parts.append(answer["probabilities"])
     return np.concatenate(parts)
 

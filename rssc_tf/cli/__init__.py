@@ -28,7 +28,7 @@ from rssc_tf.cli import (
     verify,
     weights,
 )
-from rssc_tf.cli.words import spread
+from rssc_tf.cli.words import arguments_of, spread
 from rssc_tf.training.interrupts import Stopped
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import RsscError, as_flags
@@ -90,9 +90,10 @@ def _one_line(message: object) -> str:
     return printable(text)
 
 
-def _show_warning(message, category, *_) -> None:
-    """A warning is one line too, and names no line of our source."""
-    print(f"rssc-tf: warning: {_one_line(as_flags(str(message)))}", file=sys.stderr)
+def _say(message: object, words: Sequence[str]) -> None:
+    """One line on standard error, with parameters as the command of `words` has them."""
+    text = as_flags(str(message), arguments_of(_commands(), words))
+    print(f"rssc-tf: {_one_line(text)}", file=sys.stderr)
 
 
 @functools.cache  # a tenth of a second, for hundreds of flags
@@ -110,13 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            # A warning is one line too, and names no line of our source.
+            warnings.showwarning = lambda message, *_: _say(f"warning: {message}", arguments)
             commands = _commands()
             commands(spread(commands, arguments), prog_name="rssc-tf", standalone_mode=True)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except RsscError as error:
-        print(f"rssc-tf: {_one_line(as_flags(str(error)))}", file=sys.stderr)
+        _say(error, arguments)
         return 1
     except OSError as error:  # a full disk, a folder that may not be read: no fault of ours
         if error.errno is None:

@@ -13,7 +13,7 @@ def command(
 ) -> None:
     import json
 
-    from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.common.errors import DataError
     from tfrecords_tools.sources.catalogue import all_datasets, find_dataset
 
     known = all_datasets()
@@ -21,7 +21,7 @@ def command(
         found = find_dataset(name)
         if found is None:
             names = ", ".join(dataset.name for dataset in known)
-            raise RsscError(f"no dataset {name!r} in the catalogue: it has {names}")
+            raise DataError(f"no dataset {name!r} in the catalogue: it has {names}")
         known = [found]
     if as_json:
         content = [dataset.to_dict() for dataset in known]

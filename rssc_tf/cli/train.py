@@ -39,7 +39,7 @@ def command(
     **_settings,
 ) -> None:
     from rssc_tf.settings import load_config
-    from tfrecords_tools.common.errors import RsscError
+    from tfrecords_tools.common.errors import DataError
 
     settings = (load_config(config) if config else {}) | given(context)
     if "strategy" not in settings:
@@ -68,12 +68,12 @@ def command(
     if "backbone" not in settings and settings.get("weights"):
         settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
     if "target" not in settings:
-        raise RsscError("--source needs a --target RECORDS too")
+        raise DataError("--source needs a --target RECORDS too")
     resolved = Settings(**settings)
     if out is None:
         out = default_folder(resolved)
     if resume and not out.is_dir():
-        raise RsscError(f"there is no run to resume in {out}: give its folder with --out")
+        raise DataError(f"there is no run to resume in {out}: give its folder with --out")
     if not overwrite:
         refuse_finished(out, given(context), resolved.epochs)
     warn_of_unused_gpu()

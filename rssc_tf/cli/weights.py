@@ -47,11 +47,11 @@ def list_weights(
     table.add_column("MB", justify="right")
     for row in rows:
         name = f"{row.name}{'' if row.fetched else ' *'}"
-        size = str(row.megabytes or "")
+        size = str(row.megabytes or "?")
         table.add_row(name, row.data, row.training, row.licence, size)
     Console().print(table)
     typer.echo(
-        "* not yet fetched by us\n"
+        "* not yet fetched by us   ? not known\n"
         "Weights for three bands only: what needs more bands, or radar, is not listed.\n"
         "All facts: rssc-tf weights show NAME. In train, probe and compare: --weights NAME.\n"
         "Which suits your images: rssc-tf rank --target RECORDS --weights NAME,NAME,..."
@@ -76,11 +76,12 @@ def show_weights(
         "normalisation": _affine(row),
         "size": f"{row.image_size} px" if row.image_size else "that of the backbone",
         "from": row.url or row.origin,
-        "sha256": row.sha256 and (row.sha256 if len(row.sha256) > 8 else f"{row.sha256}..."),
+        "sha256": _digits(row) or "not known: a download is not checked",
         "file": row.megabytes and f"{row.megabytes} MB",
         "licence": row.licence,
         "citation": row.citation,
         "source": row.source,
+        "same as": row.same_as or "no other row",
         "fetched": "by us too" if row.fetched else "not yet fetched by us",
     }
     table = Table(box=None, show_header=False)
@@ -107,7 +108,16 @@ def fetch_weights(
         if path is None:  # its library keeps what it downloads
             open_weights(row.name)
         say_licence(row.name, row.licence)
-        typer.echo(f"{row.name}: {path or f'in the cache of its library ({row.origin})'}")
+        if path is None:
+            typer.echo(f"{row.name}: in the cache of its library ({row.origin})")
+        else:
+            unchecked = "" if row.sha256 else " (unchecked: no hash of it is known)"
+            typer.echo(f"{row.name}: {path}{unchecked}")
+
+
+def _digits(row) -> str | None:
+    """Of the hash of a row's file: all, or the first ones."""
+    return row.sha256 and (row.sha256 if len(row.sha256) > 8 else f"{row.sha256}...")
 
 
 def _row(name: str):
@@ -220,12 +230,13 @@ def inspect_weights(
         typer.echo(f"backbone: {found.backbone}")
     for problem in found.problems:
         typer.echo(printable(f"lacking: {problem}"))
+    imported = found.imported
+    if imported:
+        typer.echo(f"used: all {len(imported.model.weights)} variables of the backbone are there")
+    for line in dropped_lines(found.dropped):
+        typer.echo(line)
     if found.error:
         raise found.error
-    imported = found.imported
-    typer.echo(f"used: all {len(imported.model.weights)} variables of the backbone are there")
-    for line in dropped_lines(imported.dropped):
-        typer.echo(line)
     mode = imported.metadata["normalization"] or "its own"
     typer.echo(f"normalisation: {mode} ({found.reason()})")
     for note in found.notes:

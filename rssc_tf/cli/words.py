@@ -29,6 +29,24 @@ def spread(group, words: Sequence[str]) -> list[str]:
     return [words[0], *_spread(words[1:], options, required)]
 
 
+def arguments_of(group, words: Sequence[str]) -> dict[str, str]:
+    """The parameters of a command that are no flags, by name, as its usage has them.
+
+    Args:
+        group, words: as of `spread`.
+    """
+    command = group.commands.get(words[0]) if words else None
+    if command is None:
+        return {}
+    if hasattr(command, "commands"):
+        return arguments_of(command, words[1:])
+    return {
+        parameter.name: parameter.metavar or parameter.name.upper()
+        for parameter in command.params
+        if parameter.param_type_name == "argument"
+    }
+
+
 def _spread(words: Sequence[str], options: dict, required: int) -> list[str]:
     parts: list[list[str]] = []  # a flag with its values, or an argument
     several: list[list[str]] = []  # those of `parts` that may have more than one value

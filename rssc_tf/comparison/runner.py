@@ -29,7 +29,7 @@ from rssc_tf.runs import CONFIG, read_metrics
 from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
-from tfrecords_tools.common.errors import RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.common.yaml_files import read_yaml
@@ -172,7 +172,7 @@ def _note_time(out: Path, key: str, seconds: float) -> None:
 
 def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise RsscError(f"{out} is a file: choose another `out`")
+        raise DataError(f"{out} is a file: choose another `out`")
     if (
         out.is_dir()
         and any(out.iterdir())
@@ -180,12 +180,12 @@ def _check_folder(out: Path) -> None:
     ):
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named
-        raise RsscError(f"{out} is not empty and no comparison: choose another `out`")
+        raise DataError(f"{out} is not empty and no comparison: choose another `out`")
     is_there(out / TIMES)  # what cannot be written is told now, not after the first run
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RsscError(f"cannot write {out}: {error.strerror}") from error
+        raise DataError(f"cannot write {out}: {error.strerror}") from error
 
 
 def _rows(out: Path) -> list[dict]:
@@ -206,7 +206,7 @@ def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None
         if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
             changed = "the records or the weights are others"
         if changed:
-            raise RsscError(
+            raise DataError(
                 f"{out / cell.folder} was made with other settings ({changed}): repeat those, or "
                 "choose another `out`"
             )

@@ -25,7 +25,7 @@ from rssc_tf.fields import declared, names_where, parse_text
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 
@@ -136,7 +136,7 @@ class Tuning:
         folder = out / self.folder
         found = read_tuning(folder) or {"key": self.key, "tried": []}
         if found["key"] != self.key:
-            raise RsscError(
+            raise DataError(
                 f"{folder} was made with other settings or records: repeat those, or choose "
                 "another `out`"
             )

@@ -101,6 +101,6 @@ def read_calibration(run: Path, classes: tuple[str, ...], views: int = 1) -> Cal
             if not all(0 <= value <= 1 for value in found.thresholds.values()):
                 raise ValueError("a threshold is outside 0..1")
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        again = f"rssc-tf evaluate {run}" + ("" if views == 1 else f" --views {views}")
+        again = f"rssc-tf evaluate {run}" + ("" if views == 1 else f" `views={views}`")
         raise DataError(f"{path} is damaged ({error}): delete it, then run {again}") from error
     return found

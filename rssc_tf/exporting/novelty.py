@@ -13,7 +13,7 @@ import numpy as np
 from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.common.archives import read_npz
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import is_there
 
 NOVELTY = "novelty.npz"
@@ -99,7 +99,7 @@ def read_novelty(export: Path) -> Novelty:
     """Reads `novelty.npz` of an export folder; `RsscError` if it is not there or damaged."""
     path = Path(export) / NOVELTY
     if not is_there(path):
-        raise RsscError(
+        raise DataError(
             f"{export} cannot tell what is unknown (it has no {NOVELTY}): export the run again "
             "while its records are where it was trained on them"
         )
@@ -112,7 +112,7 @@ def read_novelty(export: Path) -> Novelty:
         if not np.isfinite(features).all() or not np.isfinite(found.threshold):
             raise ValueError("it holds values that are not finite")
     except (ValueError, TypeError, KeyError) as error:
-        raise RsscError(f"{path} is damaged ({error}): export the run again") from error
+        raise DataError(f"{path} is damaged ({error}): export the run again") from error
     return found
 
 

@@ -20,7 +20,7 @@ from rssc_tf.models.views import seen_in_views
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import hold_stderr
 
@@ -102,11 +102,10 @@ def export_portable(
             written, a package is missing, the run is not calibrated for these views, the model
             cannot be converted, or int8 is wanted and the records cannot be read.
     """
-    if kind not in FORMATS or quantize not in QUANTIZATIONS:
-        raise RsscError(
-            f"an export is one of {', '.join(FORMATS)}, quantized {' or '.join(QUANTIZATIONS)}. "
-            f"Received: {kind!r}, {quantize!r}"
-        )
+    if kind not in FORMATS:
+        raise SettingError("format", f"is one of {', '.join(FORMATS)}", kind)
+    if quantize not in QUANTIZATIONS:
+        raise SettingError("quantize", f"is one of {', '.join(QUANTIZATIONS)}", quantize)
     format_, views = FORMATS[kind], run.views if views is None else views
     format_.require()
     run.calibration(views)
@@ -152,7 +151,7 @@ def _convert(portable: Portable, format_, path: Path, samples):
         except Exception as error:  # they raise nearly anything
             failed = error
     reason = (str(failed).strip().splitlines() or [type(failed).__name__])[0]
-    raise RsscError(
+    raise DataError(
         f"this model cannot be written as {path.name}, {'float' if samples is None else 'int8'} "
         f"({reason}): choose another `format` or `quantize`"
     ) from failed
@@ -165,7 +164,7 @@ def _records(run: Run, quantize: str, elsewhere: str | Path | None) -> Records |
         if elsewhere:
             raise
         if quantize == "int8":
-            raise RsscError(
+            raise DataError(
                 f"`quantize='int8'` takes the range of every layer from training images: {error}"
             ) from error
         warnings.warn(f"the file is not compared with the run's model: {error}", stacklevel=3)

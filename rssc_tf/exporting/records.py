@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.records import read
 from rssc_tf.records import Records
 from rssc_tf.runs import Run
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.shards import check_shards
 
@@ -24,7 +24,7 @@ def own_records(run: Run, elsewhere: str | Path | None = None) -> Records:
     """
     records = Records(run.records(elsewhere))
     if records.card.sha256 != run.card.sha256:
-        raise RsscError(
+        raise DataError(
             f"{records.path} holds other records than those that {run.folder} was trained on: put "
             "these back, or train again"
         )

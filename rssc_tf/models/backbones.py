@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rssc_tf.compat import all_layers
 from rssc_tf.models.vit_names import vit_name
-from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.errors import DataError, MissingExtra, SettingError
 
 if TYPE_CHECKING:
     import keras
@@ -121,7 +121,7 @@ def _hub(preset: str) -> Backbone:
         model = getattr(model, "vision_encoder", model)  # of CLIP's and SigLIP's two towers
         if [len(one.shape) for one in model.inputs] != [4] or isinstance(model.output, dict):
             names = ", ".join(one.name for one in model.inputs)
-            raise RsscError(
+            raise DataError(
                 f"hub:{preset} cannot be a classifier's backbone: {type(model).__name__} takes "
                 f"{names}, not images alone"
             )
@@ -140,7 +140,7 @@ def _hub(preset: str) -> Backbone:
 
         found = converter()
         if found is None:
-            raise RsscError(
+            raise DataError(
                 f"hub:{preset} has no image_converter.json, which says how its images are "
                 "normalised: save its keras_hub.layers.ImageConverter there with save_to_preset, "
                 "or, for train and probe, give `normalization`"
@@ -167,7 +167,7 @@ def keras_hub(what: str):
 
 
 def get_backbone(name: str) -> Backbone:
-    """The backbone called `name`; `RsscError` if there is none.
+    """The backbone called `name`; `SettingError` if there is none.
 
     `hub:<preset>` is any KerasHub preset; a vision transformer has its name in timm, see
     `vit_names`.
@@ -180,10 +180,8 @@ def get_backbone(name: str) -> Backbone:
         mode = "clip" if vit.clip else "torch"
         return Backbone(name, *_built_here("vit", "vit", mode, vit), lambda: vit.side)
     known = ", ".join(BACKBONES)
-    raise RsscError(
-        f"unknown backbone {name!r}: choose one of {known}, a vision transformer as "
-        "vit_base_patch16, or hub:<preset>"
-    )
+    what = f"is one of {known}, a vision transformer as vit_base_patch16, or hub:<preset>"
+    raise SettingError("backbone", what, name)
 
 
 def prepare(model: keras.Model) -> keras.Model:

@@ -17,7 +17,6 @@ from rssc_tf.runs import load_run
 from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.size import default_size
-from tfrecords_tools.common.errors import DataError, RsscError
 
 
 def build_network(
@@ -40,7 +39,7 @@ def build_network(
     with dtype_policy(precision):
         if word:
             of, pretraining = backbone, weights
-            model, layer, _ = _own_weights(of, pretraining, normalization)
+            model, layer, _ = initialise(of, pretraining, None, normalization)
         else:
             imported = open_weights(weights, backbone, normalization)
             model, layer = imported.model, imported.normalization
@@ -49,15 +48,6 @@ def build_network(
         # The head is not used; one class is the smallest.
         classifier = build_classifier(model, layer, 1, size, frozen=True)
     return classifier, definition_of(classifier, of, precision)
-
-
-def _own_weights(backbone: str, word: str, normalization: str | None):
-    try:
-        return initialise(backbone, word, None, normalization)
-    except RsscError as error:
-        # The flag is that of `train`.
-        message = str(error).replace("with `weights`", f"in the place of {word!r}")
-        raise DataError(message) from error
 
 
 def network_of_run(folder: Path, facts: dict) -> tuple[keras.Model, dict]:

@@ -69,19 +69,21 @@ class Candidate:
 
 
 def read_candidates(texts: Sequence[str]) -> list[Candidate]:
-    """The candidates of `--weights A,B,C`.
+    """The candidates of `--weights A,B,C`. The text alone says what is one, and no file.
 
     Args:
-        texts: each a candidate, or several with commas between them.
+        texts: each a candidate, or several with commas between them. A path with `=` in its first
+            part is `./a=b.h5`.
 
     Raises:
-        SettingError: none, too many, one twice, or a half of `BACKBONE=WEIGHTS`.
+        SettingError: none, too many, one twice, a half of `BACKBONE=WEIGHTS`, or a path that is
+            read as something else.
     """
-    given = [
-        part.strip()
-        for text in texts
-        for part in ([text] if os.path.exists(text) else text.split(","))
-    ]
+    for text in texts:
+        if "," in text and os.path.exists(text):
+            what = "are parted at commas, and a path with one is there: rename it, or link to it"
+            raise SettingError("weights", what, text)
+    given = [part.strip() for text in texts for part in text.split(",")]
     if not 1 <= len(given) <= MOST or len(set(given)) < len(given) or not all(given):
         raise SettingError("weights", f"are 1 to {MOST}, none of them twice", ",".join(given))
     found = [_candidate(text) for text in given]
@@ -94,8 +96,11 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
 
 def _candidate(text: str) -> Candidate:
     backbone, equals, weights = text.partition("=")
-    if not equals or "://" in backbone or os.path.exists(text):
+    if not equals or "/" in backbone or os.sep in backbone:  # of an address or a path
         return Candidate(text, text)
+    if os.path.exists(text):
+        what = f"are BACKBONE=WEIGHTS, and a path is called so: write ./{text} for the path"
+        raise SettingError("weights", what, text)
     if not backbone or not weights:
         raise SettingError("weights", "are BACKBONE=WEIGHTS, with both", text)
     return Candidate(text, weights, backbone)

@@ -8,7 +8,7 @@ import numpy as np
 
 from rssc_tf.exporting.novelty import Novelty, read_novelty
 from rssc_tf.tasks import Task, task_of
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
@@ -82,7 +82,7 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
     """
     folder = Path(folder)
     if not (folder / CARD_NAME).is_file():
-        raise RsscError(
+        raise DataError(
             f"{folder} is no export folder (it has no {CARD_NAME}): make it with rssc-tf export"
         )
     card = read_card(folder)

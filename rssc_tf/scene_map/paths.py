@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tfrecords_tools.common.atomic import refuse_existing
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 
 _TIFF = (".tif", ".tiff")
 
@@ -28,23 +28,23 @@ def plan_files(
         files["polygons"] = Path(polygons)
     if probabilities:
         files["probabilities"] = Path(probabilities)
-    for kind, flag, suffixes in (
-        ("classes", "`out`", _TIFF),
-        ("polygons", "`polygons`", (".geojson", ".json")),
-        ("probabilities", "`probabilities`", _TIFF),
+    for kind, name, suffixes in (
+        ("classes", "out", _TIFF),
+        ("polygons", "polygons", (".geojson", ".json")),
+        ("probabilities", "probabilities", _TIFF),
     ):
         path = files.get(kind)
         if path and path.suffix.lower() not in suffixes:
-            raise RsscError(f"{flag} ends in {' or '.join(suffixes)}. Received: {path}")
+            raise SettingError(name, f"ends in {' or '.join(suffixes)}", str(path))
     places = [os.path.realpath(path) for path in files.values()]
     for path, place in zip(files.values(), places, strict=True):
         if place == os.path.realpath(scene):
-            raise RsscError(f"{path} is the scene itself: choose another name")
+            raise DataError(f"{path} is the scene itself: choose another name")
         if places.count(place) > 1:
-            raise RsscError(f"{path} is to hold two things: choose another name for one")
+            raise DataError(f"{path} is to hold two things: choose another name for one")
         if not path.parent.is_dir():
-            raise RsscError(f"{path.parent} is no folder: make it, or choose another")
+            raise DataError(f"{path.parent} is no folder: make it, or choose another")
         refuse_existing(path, overwrite)
         if path.is_dir():
-            raise RsscError(f"{path} is a folder: choose another name")
+            raise DataError(f"{path} is a folder: choose another name")
     return files

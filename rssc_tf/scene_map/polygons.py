@@ -11,7 +11,7 @@ from rasterio.warp import transform_geom
 
 from rssc_tf.scene_map.palette import Legend
 from tfrecords_tools.common.compat import gdal_error
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.imaging.scene import Scene
 
 _DIGITS = 7  # of a degree: a centimetre
@@ -29,7 +29,7 @@ def to_wgs84(scene: Scene, shape: dict) -> dict:
     try:
         return transform_geom(scene.crs, _WGS84, shape)
     except (RasterioError, gdal_error()) as error:
-        raise RsscError(
+        raise DataError(
             f"the CRS of {scene.name} does not lead to WGS 84, which GeoJSON wants: give the scene "
             "another, or leave `polygons` out"
         ) from error

@@ -19,7 +19,7 @@ from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.imaging.bands import Band
 from tfrecords_tools.imaging.rule import Limit
@@ -117,7 +117,7 @@ def map_scene(
                 counts.update(write(values[:, :-1], values[:, -1] >= 0.5, valid).tolist())
         shares = _shares(counts, legend)
         if not shares:
-            raise RsscError(f"{scene} has no valid pixel: all are nodata")
+            raise DataError(f"{scene} has no valid pixel: all are nodata")
         picture, there = source.picture(LONGEST)
         codes = _codes_at(aside["classes"], picture.shape[:2], across, down)
         draw_map(picture, there, codes, legend, shares, aside["picture"])
@@ -135,9 +135,9 @@ def _axes(
     size = f"{scene.width} x {scene.height} pixels"
     longest = max(scene.width, scene.height)
     if window is not None and not SMALLEST <= window <= LARGEST:
-        raise RsscError(f"`window` is {SMALLEST} to {LARGEST} pixels. Received: {window}")
+        raise SettingError("window", f"is {SMALLEST} to {LARGEST} pixels", window)
     if window is not None and window > max(longest, model.side):
-        raise RsscError(f"`window={window}` is larger than the scene, {size}")
+        raise DataError(f"`window={window}` is larger than the scene, {size}")
     window = window or model.side
     offset, seen = seen_part(window, model.size)
     if min(scene.width, scene.height) < seen:
@@ -148,13 +148,11 @@ def _axes(
         )
     stride = stride or max(1, window // 2)
     if not 1 <= stride <= seen:
-        raise RsscError(
-            f"`stride` is 1 to {int(seen)} pixels, which is what the model sees of a window of "
-            f"{window}. Received: {stride}"
-        )
+        what = f"is 1 to {int(seen)} pixels, which is what the model sees of a window of {window}"
+        raise SettingError("stride", what, stride)
     cell = cell or min(stride, longest)
     if not 1 <= cell <= longest:
-        raise RsscError(f"`cell` is 1 to {longest} pixels, the scene's side. Received: {cell}")
+        raise SettingError("cell", f"is 1 to {longest} pixels, the scene's side", cell)
     across, down = (
         Axis(length, window, stride, cell, offset, seen) for length in (scene.width, scene.height)
     )

@@ -21,7 +21,8 @@ from rssc_tf.self_supervised.lesson import Lesson, from_floats, side_of
 from rssc_tf.self_supervised.projector import project
 from rssc_tf.self_supervised.spectrum import are_equal
 from rssc_tf.self_supervised.views import random_views
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from rssc_tf.weights.importer import DoesNotSay
+from tfrecords_tools.common.errors import DataError, SettingError
 
 _MEASURED = 1024  # images, by which the teacher's channels are brought to one scale
 
@@ -114,12 +115,9 @@ def open_teacher(
         raise SettingError("teacher", what, weights)
     try:
         encoder = open_encoder(weights, records, views=1, deterministic=deterministic)
-    except RsscError as error:
-        if "`backbone`" in str(error) or "`normalization`" in str(error):
-            # Those settings are the student's here.
-            raise DataError(
-                f"the teacher {weights} does not say what it is: make a weights file of it that "
-                "does, with rssc-tf weights import"
-            ) from error
-        raise
+    except DoesNotSay as error:  # and `backbone` is the student's here
+        raise DataError(
+            f"the teacher {weights} does not say what it is: make a weights file of it that "
+            "does, with rssc-tf weights import"
+        ) from error
     return Teacher(encoder, records, exclude)

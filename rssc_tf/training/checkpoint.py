@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from rssc_tf.write_errors import writing
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json
 
 
@@ -115,7 +115,7 @@ class Checkpointer:
             self._checkpoint.restore(path).assert_existing_objects_matched()
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise RsscError(
+            raise DataError(
                 f"{path} is of another model ({reason}): train again with `overwrite=True`"
             ) from error
         return True

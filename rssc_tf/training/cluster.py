@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import parse_json
 
 _PATIENCE = 60.0  # Seconds until a network file system shows what another machine wrote.
@@ -151,7 +151,7 @@ def _read_tf_config() -> tuple[dict[str, list[str]], str, int]:
     """Addresses by job, and this process's job and index."""
     text = os.environ.get("TF_CONFIG")
     if not text:
-        raise RsscError(
+        raise DataError(
             f"`distribute='multiworker'` needs TF_CONFIG in the environment of every worker, as "
             f"TF_CONFIG='{_EXAMPLE}': see docs/scaling.md"
         )
@@ -160,7 +160,7 @@ def _read_tf_config() -> tuple[dict[str, list[str]], str, int]:
         jobs = {job: list(hosts) for job, hosts in content["cluster"].items()}
         job, index = content["task"]["type"], int(content["task"]["index"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RsscError(
+        raise DataError(
             f"TF_CONFIG is not as {_EXAMPLE} ({type(error).__name__}: {error}). Received: {text}"
         ) from error
     wrong = None
@@ -175,5 +175,5 @@ def _read_tf_config() -> tuple[dict[str, list[str]], str, int]:
     elif not 0 <= index < len(jobs.get(job, ())):
         wrong = f"there is no task {job} {index} in its cluster"
     if wrong:
-        raise RsscError(f"TF_CONFIG: {wrong}. Received: {text}")
+        raise DataError(f"TF_CONFIG: {wrong}. Received: {text}")
     return jobs, job, index

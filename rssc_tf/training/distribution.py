@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from rssc_tf.models.backbones import batch_normalizations
 from rssc_tf.training.cluster import join_cluster
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.tensorflow import grow_gpu_memory
 
 _AHEAD = 3  # batches that are copied to a device before it needs them
@@ -52,7 +52,7 @@ def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Str
     replicas, wanted = distribution.num_replicas_in_sync, min(batch_size, examples)
     batch = wanted // replicas * replicas
     if batch == 0:
-        raise RsscError(f"a batch of {wanted} is too small for {replicas} devices")
+        raise DataError(f"a batch of {wanted} is too small for {replicas} devices")
     if batch < wanted:
         warnings.warn(
             f"training in batches of {batch}: {replicas} devices do not divide {wanted}",

@@ -50,7 +50,7 @@ from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
 from rssc_tf.weights.size import default_size, say_size
 from tfrecords_tools.common.atomic import new_file, new_folder
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
@@ -103,7 +103,7 @@ def run_regime(
         refuse_unlabelled(source.path, source.card)
         check_mixture(config.augment, source.path, source.card)
         if source.task != target.task:
-            raise RsscError(
+            raise DataError(
                 f"source {config.source} is {source.card.task}, target {config.target} is "
                 f"{target.card.task}: both must have the same task"
             )
@@ -174,7 +174,7 @@ def _open(path: str) -> Records:
     records = Records(path)
     check_shards(records.path, records.card)
     if "train" not in records.splits:
-        raise RsscError(f"{path} has no training split: convert with `train_fraction` above 0")
+        raise DataError(f"{path} has no training split: convert with `train_fraction` above 0")
     return records
 
 
@@ -193,14 +193,14 @@ def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / CONFIG).is_file():
-        raise RsscError(f"{out} exists and is no run folder: choose another `out`")
+        raise DataError(f"{out} exists and is no run folder: choose another `out`")
     if (out / METRICS).is_file():
-        raise RsscError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
+        raise DataError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
     changed = changed_setting(read_settings(out), config)
     if not changed and read_card(out).sha256 != card.sha256:
         changed = f"the records {config.target} have changed"
     if changed:
-        raise RsscError(
+        raise DataError(
             f"{out} was begun with other settings ({changed}): repeat those, choose another "
             "`out`, or pass `overwrite=True`"
         )
@@ -217,7 +217,7 @@ def _check_stages(out: Path, stages: list[dict]) -> None:
         for name in new:
             known = name in old or name not in _LATER
             if known and old.get(name) != new[name]:
-                raise RsscError(
+                raise DataError(
                     f"{out} was begun with other weights ({new['stage']}: {name} was "
                     f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
                 )

@@ -40,6 +40,15 @@ def as_prefix(text: str) -> str:
     return text if not text or text.endswith(".") else f"{text}."
 
 
+def refuse_prefix(path: Path, backbone: str, prefix: str | None, found: Iterable[str]) -> None:
+    """Raises `DataError` for a `prefix` under which the backbone is not, if it is under others."""
+    listed = ", ".join(map(repr, sorted(set(found))))
+    if prefix is not None and listed:
+        raise DataError(
+            f"{path}: has no {backbone} under `prefix={prefix!r}`: it is under {listed}"
+        )
+
+
 def choose_copy(path: Path, backbone: str, prefixes: list[str]) -> str:
     """The prefix of the copy that is the result, with a warning that there are others.
 

@@ -67,10 +67,11 @@ def fetch(entry: Downloadable) -> Path:
     with new_file(path) as aside:
         try:
             _download(entry, aside)
-            check_file(aside)
-            check_hash(aside, entry.sha256)
-        except DataError as error:  # The file that the message names is about to go.
-            raise DataError(str(error).replace(str(aside), entry.url)) from error
+            # The file that they look at is about to go: they name the address.
+            check_file(aside, entry.url)
+            check_hash(aside, entry.sha256, entry.url)
+        except DataError:
+            raise
         except (OSError, ValueError, HTTPException) as error:
             raise _cannot(entry, path, error) from error
         if path.is_dir():  # It can be removed, but not replaced.
@@ -128,4 +129,6 @@ def _download(entry: Downloadable, aside: Path) -> None:
             done += len(chunk)
             progress.update(task, completed=done)
     if total is not None and done != total:
-        raise DataError(f"{aside}: the download broke off after {done} of {total} bytes: try again")
+        raise DataError(
+            f"{entry.url}: the download broke off after {done} of {total} bytes: try again"
+        )

@@ -51,19 +51,27 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_hash(path: Path, expected: str | None) -> str:
-    """The file's SHA-256; `DataError` if it does not begin with the digits that are expected."""
+def check_hash(path: Path, expected: str | None, name: str | None = None) -> str:
+    """The file's SHA-256; `DataError` if it does not begin with the digits that are expected.
+
+    `name` is what the file is called in messages, as in `check_file`.
+    """
+    name = name or str(path)
     actual = sha256_of(path)
     if expected is not None and not actual.startswith(expected):
         raise DataError(
-            f"{path}: its sha256 is {actual}, expected {expected}: the file is damaged or "
+            f"{name}: its sha256 is {actual}, expected {expected}: the file is damaged or "
             "another one, fetch it again"
         )
     return actual
 
 
-def check_file(path: Path) -> str:
+def check_file(path: Path, name: str | None = None) -> str:
     """Says what kind of file lies at `path`, looking at its bytes and never at its name.
+
+    Args:
+        path: of the file.
+        name: of the file in messages, where it is not its path.
 
     Returns:
         `"hdf5"`, `"keras"` (Keras 3's zip archive), `"torch"` (a zip or an older pickle),
@@ -73,35 +81,36 @@ def check_file(path: Path) -> str:
         DataError: there is no such file; it is empty or truncated; it is a web page or a Git LFS
             pointer that was saved under the name of the checkpoint; or it is none of these.
     """
+    name = name or str(path)
     with open_regular(path) as file:
         head = file.read(512)
     if not head:
-        raise DataError(f"{path}: the file is empty: fetch it again")
+        raise DataError(f"{name}: the file is empty: fetch it again")
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
         raise DataError(
-            f"{path}: is a Git LFS pointer, not the weights: run `git lfs pull` where it came from"
+            f"{name}: is a Git LFS pointer, not the weights: run `git lfs pull` where it came from"
         )
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_MARKUP):
         raise DataError(
-            f"{path}: is a web page, not weights: the download was a login, error or "
+            f"{name}: is a web page, not weights: the download was a login, error or "
             "confirmation page; fetch the file itself"
         )
     if head.startswith(_HDF5_MAGIC):
         return "hdf5"
     if head.startswith(_ZIP_MAGIC):
-        return _zip_kind(path)
+        return _zip_kind(path, name)
     # The length of a header, which is at most 100 MB, and the header, in JSON.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 10**8:
         return "safetensors"
     if head.lstrip().startswith(b"{"):
         raise DataError(
-            f"{path}: is JSON: the index of a checkpoint in several pieces, a configuration, or a "
+            f"{name}: is JSON: the index of a checkpoint in several pieces, a configuration, or a "
             "server's error; give the file of a model that was saved in one piece"
         )
     if head[0] == 0x80:  # The PROTO opcode, with which every pickle since protocol 2 begins.
         return "torch"
     raise DataError(
-        f"{path}: is neither HDF5 nor safetensors nor a PyTorch checkpoint nor a .keras file "
+        f"{name}: is neither HDF5 nor safetensors nor a PyTorch checkpoint nor a .keras file "
         f"(it begins with {head[:8]!r})"
     )
 
@@ -116,14 +125,14 @@ def refuse_piece(path: Path) -> None:
         )
 
 
-def _zip_kind(path: Path) -> str:
-    with open_zip(path) as archive:  # its directory is at its end: a cut file has none
+def _zip_kind(path: Path, name: str) -> str:
+    with open_zip(path, name) as archive:  # its directory is at its end: a cut file has none
         names = archive.namelist()
     if "model.weights.h5" in names:
         return "keras"
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "torch"
-    raise DataError(f"{path}: a zip archive with neither Keras nor PyTorch weights in it")
+    raise DataError(f"{name}: a zip archive with neither Keras nor PyTorch weights in it")
 
 
 def weights_member(archive: zipfile.ZipFile) -> io.BytesIO:

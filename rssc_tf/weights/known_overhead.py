@@ -1,7 +1,7 @@
 """Weights trained on aerial and satellite images, of three bands: this is an RGB toolkit."""
 
 from rssc_tf.weights.known import DINOV3, hub
-from rssc_tf.weights.row import Weights
+from rssc_tf.weights.row import ON_PAGE, Weights
 
 _STUDY = (
     "Risojevic and Stojnic, Do We Still Need ImageNet Pre-Training in Remote Sensing Scene "
@@ -29,13 +29,16 @@ def _study(name: str, backbone: str, normalization: str, files: str, data: str) 
         "in-domain",
         normalization,
         f"{files}: {_BY_PATH}",
-        "see its page",
+        ON_PAGE,
         _STUDY,
         data=data,
         training="supervised",
         source="github.com/risojevicv/RSSC-transfer",
         image_size=256,
     )
+
+
+_TORCHGEO = "torchgeo 0.8.1, torchgeo/models/resnet.py"
 
 
 def _torchgeo(
@@ -52,8 +55,12 @@ def _torchgeo(
         data=data,
         url=f"https://hf.co/torchgeo/{place}",
         sha256=file.removesuffix(".pth").rpartition("-")[2],
-        source="torchgeo 0.8.1, torchgeo/models/resnet.py: address, data and transforms",
-        **{"training": "self-supervised", "licence": "see its page", **more},
+        **{
+            "training": "self-supervised",
+            "licence": ON_PAGE,
+            "source": f"{_TORCHGEO}: address, data and transforms",
+            **more,
+        },
     )
 
 
@@ -72,10 +79,15 @@ _MOCO = {
     "ESA's true colour, where 255 is 0.3558",
 }
 # There, reflectances were stretched to 8 bits between quantiles; a picture is taken as it is.
+# torchgeo's transforms multiply by 255 between the quantiles and ImageNet's mean and deviation;
+# here these follow on 0..1, what they are made for, and what a tensor of an 8-bit picture has.
+# Which of the two the training saw was not verified, and nobody here has had the file.
 _SECO_INPUT = {
     "citation": _SECO,
     "input": "Sentinel-2 B4, B3, B2 stretched to 8 bits between quantiles, then ImageNet's mean "
-    "and deviation",
+    "and deviation of 0 to 1",
+    "source": f"{_TORCHGEO}: address, data, quantiles; its transforms multiply by 255 before mean "
+    "and deviation, which is taken for a slip and not done here (not verified)",
 }
 _SATLAS_FACTS = {
     "training": "supervised",
@@ -95,7 +107,7 @@ def _clip(name: str, backbone: str, url: str, citation: str, data: str, source: 
         "in-domain",
         "clip",
         f"the authors' checkpoint, {url.rpartition('/')[2]}",
-        "see its page",
+        ON_PAGE,
         citation,
         data=data,
         training="supervised",

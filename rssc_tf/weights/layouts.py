@@ -14,11 +14,11 @@ import keras
 import numpy as np
 
 from rssc_tf.models.vit_names import vit_name
-from rssc_tf.weights.copies import as_prefix, choose_copy, prefixes_of
+from rssc_tf.weights.copies import as_prefix, choose_copy, prefixes_of, refuse_prefix
 from rssc_tf.weights.taking import Taking
 from rssc_tf.weights.torch_file import without_states
-from rssc_tf.weights.vit_layouts import VitLayout, find_vit, refuse_parts, vit_arrays
-from tfrecords_tools.common.errors import DataError, RsscError
+from rssc_tf.weights.vit_layouts import VitLayout, find_vit, refuse_parts, vit_arrays, vit_prefixes
+from tfrecords_tools.common.errors import DataError
 
 # PyTorch's count of training batches: no part of the function that the model computes.
 COUNTER = "num_batches_tracked"
@@ -162,13 +162,14 @@ def match(
     if vit_name(name):
         vit = find_vit(path, weights, prefix)
         if vit is None:
+            refuse_prefix(path, name, prefix, vit_prefixes(weights))
             raise _not_of(path, weights, "a vision transformer", name)
         layout, prefix = vit.layout, vit.prefix
         found = list(vit_arrays(take, model, vit))
         refuse_parts(path, name, vit, take.used)
     else:
         if name not in _LAYOUTS:
-            raise RsscError(
+            raise DataError(
                 f"{path}: PyTorch checkpoints are known for {', '.join(_LAYOUTS)} and vision "
                 f"transformers (vit_base_patch16), not for {name}"
             )
@@ -193,9 +194,13 @@ def assign(matched: Match) -> None:
 def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
     """The layout and the prefix under which all of the backbone is found, or most of it."""
     best = (0, None, "")
+    found = []
     for layout in _LAYOUTS[name]:
         wanted = [f"{layout.module(layer.name)}.weight" for layer in layers]
-        prefixes = prefixes_of(tensors, wanted[:2]) if prefix is None else [as_prefix(prefix)]
+        prefixes = prefixes_of(tensors, wanted[:2])
+        found += prefixes
+        if prefix is not None:
+            prefixes = [as_prefix(prefix)]
         counts = {p: sum(p + tensor in tensors for tensor in wanted) for p in prefixes}
         whole = [p for p, count in counts.items() if count == len(wanted)]
         if whole:
@@ -204,6 +209,7 @@ def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
             if count > best[0]:
                 best = (count, layout, p)
     if best[1] is None or best[0] < len(layers) // 4:
+        refuse_prefix(path, name, prefix, found)
         title = f"{_LAYOUTS[name][0].title} ({name})"
         raise _not_of(path, tensors, title, name)
     return best[1], best[2]

@@ -1,6 +1,11 @@
 """One set of weights, as data: what it is, what it expects, whose it is."""
 
+import re
 from dataclasses import dataclass
+
+ON_PAGE = "see its page"  # a licence that is not noted here
+
+_NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc|non-?\s?commercial)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Weights:
         normalization: a mode of `normalization.MODES`, or `"preset"` where the KerasHub preset
             carries its own.
         origin: str. Who provides it: a library's download, a package, a URL, or a file by path.
-        licence: str. Of the weights.
+        licence: str. Of the weights; `ON_PAGE` where it is not noted here.
         citation: str.
         data: str. What it was trained on.
         training: `"supervised"` or `"self-supervised"`.
@@ -28,6 +33,7 @@ class Weights:
         padding: `"symmetric"` for weights that need `symmetric_padding`.
         image_size: side that they were trained at, in pixels; `None`: that of the backbone's own.
         megabytes: int. Size of the file, where it is known.
+        same_as: name of the row of the same weights that can be fetched, where this one cannot.
         fetched: bool. Whether this project has had the file itself; what it has not had is read by
             the layout that its authors' code has.
     """
@@ -50,6 +56,7 @@ class Weights:
     padding: str | None = None
     image_size: int | None = None
     megabytes: int | None = None
+    same_as: str | None = None
     fetched: bool = False
 
     @property
@@ -63,6 +70,10 @@ class Weights:
         return "library" if library else "by hand"
 
 
-def is_non_commercial(licence: str | None) -> bool:
-    """Whether a licence, as a row names it, forbids commercial use."""
-    return "NC" in (licence or "").split("-")
+def on_commerce(licence: str | None) -> str | None:
+    """What a licence, as a row or a file names it, says of commercial use; `None`: nothing."""
+    if licence == ON_PAGE:
+        return "its licence is not noted here and may forbid commercial use: see its page"
+    if _NON_COMMERCIAL.search(licence or ""):
+        return f"its licence, {licence}, forbids commercial use"
+    return None

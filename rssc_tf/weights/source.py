@@ -83,8 +83,10 @@ class Source:
             return package_file(self.row)
         if self.row.provider == "library":
             return None
+        same = f"take {self.row.same_as}, the same weights, or " if self.row.same_as else ""
         raise DataError(
-            f"{self.row.name} is fetched by hand ({self.row.origin}): give its file with `weights`"
+            f"{self.row.name} is fetched by hand ({self.row.origin}): {same}give its file with "
+            "`weights`"
         )
 
     def content(self) -> str:

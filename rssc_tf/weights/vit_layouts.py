@@ -148,14 +148,23 @@ def find_vit(path: Path, tensors: dict[str, np.ndarray], prefix: str | None = No
         DataError: it is there several times, and no convention says which is meant.
     """
     for layout in _LAYOUTS:
-        found = prefixes_of(tensors, layout.anchors[:1])
-        found = [one for one in found if one + layout.anchors[1] in tensors]
+        found = _prefixes(tensors, layout)
         if prefix is not None:
             found = [one for one in found if one == as_prefix(prefix)]
         if found:
             chosen = choose_copy(path, "a vision transformer", found)
             return Vit(layout, chosen, _canonical(tensors, chosen, layout.rules))
     return None
+
+
+def vit_prefixes(tensors: dict[str, np.ndarray]) -> list[str]:
+    """All prefixes under which a checkpoint has a vision transformer."""
+    return [prefix for layout in _LAYOUTS for prefix in _prefixes(tensors, layout)]
+
+
+def _prefixes(tensors: dict[str, np.ndarray], layout: VitLayout) -> list[str]:
+    first, second = layout.anchors
+    return [one for one in prefixes_of(tensors, [first]) if one + second in tensors]
 
 
 def _canonical(tensors, prefix: str, rules) -> dict[str, str]:

@@ -1,9 +1,12 @@
 """The command line as a whole: help, exit codes, one-line errors."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -11,6 +14,8 @@ import typer
 from rssc_tf.cli import app
 from rssc_tf.cli.words import spread
 from tests.tiny import SMALL
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_help_is_quick_because_tensorflow_stays_out():
@@ -66,6 +71,59 @@ def test_a_flag_takes_several_values(words, meant):
     assert spread(typer.main.get_command(app), words.split()) == meant.split()
 
 
+# What writes or prints a whole command, or runs one, of ours or of another program.
+WITH_COMMANDS = (
+    "rssc_tf/bench/convert.py",
+    "rssc_tf/bench/serve.py",
+    "rssc_tf/demo/run.py",
+    "rssc_tf/doctor/nvidia.py",
+    "rssc_tf/exporting/model_card.py",
+    "rssc_tf/ranking/going_on.py",
+)
+
+
+def _flags(group) -> set[str]:
+    below = [_flags(command) for command in getattr(group, "commands", {}).values()]
+    own = {flag for one in group.params for flag in (*one.opts, *one.secondary_opts)}
+    return {flag for flag in own if flag.startswith("--")}.union(*below)
+
+
+def _texts(code: str) -> list[str]:
+    """The strings of a module that are no docstrings, with `{}` for what is put into them."""
+    tree = ast.parse(code)
+    skipped = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    texts = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {id(part) for part in node.values}
+            parts = [getattr(part, "value", "{}") for part in node.values]
+            texts.append("".join(part if isinstance(part, str) else "{}" for part in parts))
+        elif isinstance(node, ast.Constant) and id(node) not in skipped:
+            texts.append(str(node.value))
+    return texts
+
+
+def test_only_the_command_line_speaks_of_flags():
+    """The library names parameters in backticks, which the command line turns into flags."""
+    flags = _flags(typer.main.get_command(app))
+    assert {"--views", "--fractions", "--no-deterministic"} <= flags
+    assert _texts('"""--doc"""\nf(f"a {x} --views {y}", "b")') == ["a {} --views {}", "b"]
+    found = []
+    for package in ("rssc_tf", "pipelines", "tfrecords_tools"):
+        for file in sorted((ROOT / package).rglob("*.py")):
+            place = file.relative_to(ROOT).as_posix()
+            if place.startswith("rssc_tf/cli/") or place in WITH_COMMANDS:
+                continue
+            for text in _texts(file.read_text(encoding="utf-8")):
+                if flags.intersection(re.findall(r"--[a-z][a-z-]*", text)) - {"--help"}:
+                    found.append(f"{place}: {text}")
+    assert found == []
+
+
 BAD_TRAIN = {
     "no record folder": (["--strategy", "scratch", "--target", "{tmp}"], "is no record folder"),
     "unknown strategy": (
@@ -82,7 +140,7 @@ BAD_TRAIN = {
     ),
     "unknown backbone": (
         ["--strategy", "scratch", "--target", "{records}", "--backbone", "vgg"],
-        "unknown backbone 'vgg'",
+        "--backbone is one of resnet50, ",
     ),
     "missing weights": (
         ["--strategy", "imagenet", "--target", "{records}", "--weights", "{tmp}/none.h5"],

@@ -117,7 +117,7 @@ def test_checkpoint_intervals():
         ({"source_learning_rate": math.inf}, "`source_learning_rate` is below 10"),
         ({"label_smoothing": 1}, "`label_smoothing` is below 1"),
         ({"head": "mlp"}, "`head` is one of finetune, linear. Received: 'mlp'"),
-        ({"backbone": "vgg"}, "unknown backbone 'vgg'"),
+        ({"backbone": "vgg"}, "`backbone` is one of resnet50, "),
         ({"target": 3}, "`target` is text"),
         ({"strategy": "dap"}, "`strategy` needs `source`"),
         ({"augment": "crop,blur"}, "`augment` is none, or of crop, turn, flip"),

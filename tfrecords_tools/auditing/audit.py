@@ -23,7 +23,7 @@ from tfrecords_tools.auditing.labels import (
     count_orders,
 )
 from tfrecords_tools.auditing.leaks import PixelCheck, read_examples
-from tfrecords_tools.common.errors import RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import CARD_NAME, MULTI, open_records
@@ -101,7 +101,7 @@ def audit(
     folders = _label_folders(what)
     if folders and not labels:
         if against:
-            raise RsscError(f"{what} holds label files only: `against` compares images")
+            raise DataError(f"{what} holds label files only: `against` compares images")
         return [audit_label_files(folder, dataset, label_cap) for folder in folders], _reader({})
     report = Report(str(what), 0)
     reading = {"ignore": ignore}

@@ -7,7 +7,7 @@ from pathlib import Path
 from tfrecords_tools.auditing.duplicates import ALIKE, EXACT, Fingerprints, find_pairs_between
 from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.fingerprints import Fingerprint, fingerprint_all
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import SPLITS, Card, open_records
 
@@ -55,7 +55,7 @@ def fingerprint_records(
     with progress_bar(f"fingerprints of {card.name}", len(rows)) as advance:
         for (_, name), one in zip(rows, fingerprint_all(stored, workers), strict=True):
             if isinstance(one, str):
-                raise RsscError(f"{records}: {name}: {one}: run rssc-tf verify {records}")
+                raise DataError(f"{records}: {name}: {one}: run rssc-tf verify {records}")
             prints.append(one)
             advance()
     return Fingerprints(prints), [name for _, name in rows], [split for split, _ in rows]
@@ -80,7 +80,7 @@ def read_examples(
                     name = feature[ID].bytes_list.value[0].decode()
                     yield split, name, labels, feature[IMAGE].bytes_list.value[0]
             except (tf.errors.OpError, ValueError, IndexError) as error:
-                raise RsscError(f"{path} is damaged: run rssc-tf verify {records}") from error
+                raise DataError(f"{path} is damaged: run rssc-tf verify {records}") from error
 
 
 class PixelCheck:

@@ -24,28 +24,33 @@ _DAMAGE = "the file is truncated or damaged"
 
 
 @contextmanager
-def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: Path, name: str | None = None) -> Iterator[zipfile.ZipFile]:
     """Opens a zip archive whose members are plausible, and turns what goes wrong in the block
     into one line.
+
+    Args:
+        path: of the file.
+        name: of the file in that line, where it is not its path.
 
     Raises:
         DataError: no regular file, no whole archive, a name that stands twice, more than a hundred
             thousand members, or members that would grow to more than twenty times the archive.
     """
+    name = name or str(path)
     with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 _check_members(archive, os.fstat(file.fileno()).st_size)
                 yield archive
         except DataError as error:
-            if str(error).startswith(str(path)):
+            if str(error).startswith(name):
                 raise
-            raise DataError(f"{path}: {error}: fetch it again") from None
+            raise DataError(f"{name}: {error}: fetch it again") from None
         except KeyError as error:
-            raise DataError(f"{path}: {_DAMAGE} ({error}): fetch it again") from None
+            raise DataError(f"{name}: {_DAMAGE} ({error}): fetch it again") from None
         except _ERRORS as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise DataError(f"{path}: {_DAMAGE} ({reason}): fetch it again") from None
+            raise DataError(f"{name}: {_DAMAGE} ({reason}): fetch it again") from None
 
 
 def _check_members(archive: zipfile.ZipFile, size: int) -> None:

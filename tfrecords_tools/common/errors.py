@@ -6,6 +6,7 @@ prints those as its flags (``--overwrite``, ``--train-fraction``). See `as_flags
 """
 
 import re
+from collections.abc import Mapping
 from shlex import quote
 
 # `name` or `name=value`, the value quoted or not.
@@ -61,14 +62,21 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
 
 
-def as_flags(message: str) -> str:
+def as_flags(message: str, arguments: Mapping[str, str] = {}) -> str:
     """A message with its parameters as the command line has them.
 
     `` `train_fraction` `` becomes `--train-fraction`, `` `cache='none'` `` `--cache none`,
     `` `overwrite=True` `` `--overwrite` and `` `deterministic=False` `` `--no-deterministic`.
+
+    Args:
+        message: any text.
+        arguments: of the command, those that are no flags, and how its usage has them:
+            `{"weights": "RUN_OR_WEIGHTS"}`.
     """
 
     def flag(match: re.Match) -> str:
+        if match[1] in arguments:
+            return arguments[match[1]]
         name = match[1].replace("_", "-")
         value = match[2] if match[2] is not None else match[3]
         if value == "True" or value is None:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json, read_json
 from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regular, special_kind
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
@@ -141,7 +141,7 @@ def refuse_replaced(records: Path, card: Card) -> None:
     """
     try:
         replaced = read_card(records).sha256 != card.sha256
-    except RsscError as error:
+    except DataError as error:
         raise BadRecords(str(error)) from error
     if replaced:
         raise BadRecords(f"{records} was replaced while it was read: start again")
@@ -165,7 +165,7 @@ def read_card(records: Path) -> Card:
     """Reads `records/dataset.json`; `RsscError` if there is none or it is damaged."""
     path = Path(records) / CARD_NAME
     if not path.is_file():
-        raise RsscError(
+        raise DataError(
             f"{records} is no record folder (it has no {CARD_NAME}): make one with rssc-tf convert"
         )
     try:
@@ -173,27 +173,33 @@ def read_card(records: Path) -> Card:
         signed = content.pop("sha256", None)  # the first releases wrote none
         edited = _hash(content) != signed and signed is not None
         version = content.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise RsscError(
-                f"{path} has format version {str(version)[:20]}, this release reads "
-                f"{FORMAT_VERSION}: convert the images again"
-            )
-        splits = {
-            name: Split(
-                tuple(Shard(**shard) for shard in split["shards"]), tuple(split["class_counts"])
-            )
-            for name, split in content.pop("splits").items()
-        }
-        content["classes"] = tuple(content["classes"])
-        if content.get("pixels") is not None:
-            content["pixels"] = Rule.from_json(content["pixels"])
-        card = Card(**content, splits=splits)
-        _check(card)
-        if edited:
+        card = _card(content) if version == FORMAT_VERSION else None
+        if card and edited:
             raise ValueError("it was edited: its own sha256 is another one")
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         reason = str(error)[:200]
-        raise RsscError(f"{path} is damaged ({reason}): convert the images again") from error
+        raise DataError(f"{path} is damaged ({reason}): convert the images again") from error
+    if card is None:
+        raise DataError(
+            f"{path} has format version {str(version)[:20]}, this release reads "
+            f"{FORMAT_VERSION}: convert the images again"
+        )
+    return card
+
+
+def _card(content: dict) -> Card:
+    """The card of what stands in its file; what is wrong with it raises nearly anything."""
+    splits = {
+        name: Split(
+            tuple(Shard(**shard) for shard in split["shards"]), tuple(split["class_counts"])
+        )
+        for name, split in content.pop("splits").items()
+    }
+    content["classes"] = tuple(content["classes"])
+    if content.get("pixels") is not None:
+        content["pixels"] = Rule.from_json(content["pixels"])
+    card = Card(**content, splits=splits)
+    _check(card)
     return card
 
 

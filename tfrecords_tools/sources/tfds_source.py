@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -36,10 +36,10 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
         builder = tfds.builder(name)
     except Exception as error:  # TFDS raises its own errors for a name it does not know
         reason = str(error).strip().splitlines()[0]
-        raise RsscError(f"TensorFlow Datasets has no usable {name!r}: {reason}") from error
+        raise DataError(f"TensorFlow Datasets has no usable {name!r}: {reason}") from error
     features = builder.info.features or {}
     if not {"image", "label"} <= set(features):
-        raise RsscError(f"tfds:{name} has no image and label: it has {', '.join(features)}")
+        raise DataError(f"tfds:{name} has no image and label: it has {', '.join(features)}")
     folder = Path(folder or Path(builder.data_dir) / "images")
     with sole_writer(folder, wait=True):
         if folder.is_dir():
@@ -48,7 +48,7 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
             builder.download_and_prepare()
         except Exception as error:  # network, checksum, manual download: the message says which
             reason = str(error).strip().splitlines()[0]
-            raise RsscError(f"tfds:{name} cannot be fetched: {reason}") from error
+            raise DataError(f"tfds:{name} cannot be fetched: {reason}") from error
         _lay_out(builder, tfds, folder)
     return folder
 
@@ -66,7 +66,7 @@ def _lay_out(builder, tfds, folder: Path) -> None:
             for number, example in enumerate(dataset.as_numpy_iterator()):
                 name = label.int2str(int(example["label"]))
                 if os.sep in name or name.startswith("."):
-                    raise RsscError(f"tfds:{builder.name}: class {name!r} is no folder name")
+                    raise DataError(f"tfds:{builder.name}: class {name!r} is no folder name")
                 data = example["image"]
                 suffix = ".png" if data.startswith(b"\x89PNG") else ".jpg"
                 (aside / name).mkdir(exist_ok=True)

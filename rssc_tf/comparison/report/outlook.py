@@ -41,8 +41,8 @@ def outlook(target: Target) -> str:
         sizes = len({one.train_images for one in target.of_way(group.way)})
         return (
             f"Nothing can be said: a forecast needs {FEWEST} numbers of labelled images or more, "
-            f"here {'is one' if sizes == 1 else f'are {sizes}'} (give more of --fractions or "
-            "--shots)."
+            f"here {'is one' if sizes == 1 else f'are {sizes}'} (compare more "
+            "fractions or shots)."
         )
     trained = f" ({target.trained(group)})" if target.trained(group) else ""
     text = (

@@ -18,7 +18,7 @@ from PIL import Image
 from rssc_tf.demo.scenes import country, town
 from rssc_tf.demo.scenes.ground import Ground
 from rssc_tf.demo.scenes.sets import SETS, SceneSet
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, SettingError
 
 __all__ = ["SETS", "SceneSet", "draw", "draw_mosaic", "write_set"]
 
@@ -33,9 +33,11 @@ def draw(set_name: str, class_name: str, index: int, size: int = 96) -> np.ndarr
     """
     look = _scene_set(set_name)
     if class_name not in look.classes:
-        raise RsscError(f"no class {class_name!r} in {set_name!r}; use one of {look.classes}")
-    if index < 0 or size < 16:
-        raise RsscError(f"index must be 0 or more and size 16 or more; received {index} and {size}")
+        what = f"is, of the set {set_name!r}, one of {', '.join(look.classes)}"
+        raise SettingError("class_name", what, class_name)
+    for parameter, value, least in (("index", index, 0), ("size", size, 16)):
+        if value < least:
+            raise SettingError(parameter, f"is at least {least}", value)
     seed = np.random.SeedSequence([look.seed, zlib.crc32(class_name.encode()), index])
     ground = Ground(look, np.random.default_rng(seed), size)
     paint = getattr(country, class_name, None) or getattr(town, class_name)
@@ -82,9 +84,9 @@ def write_set(
     look, folder = _scene_set(set_name), Path(folder).absolute()
     number = look.images_per_class if images_per_class is None else images_per_class
     if number < 1:
-        raise RsscError(f"images_per_class must be 1 or more; received {number}")
+        raise SettingError("images_per_class", "is at least 1", number)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RsscError(f"{folder} exists and is not an empty folder; name another one")
+        raise DataError(f"{folder} exists and is not an empty folder; name another one")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
@@ -102,5 +104,5 @@ def write_set(
 
 def _scene_set(name: str) -> SceneSet:
     if name not in SETS:
-        raise RsscError(f"no scene set {name!r}; use one of {', '.join(SETS)}")
+        raise SettingError("set_name", f"is one of {', '.join(SETS)}", name)
     return SETS[name]

@@ -111,10 +111,13 @@ def test_write_set_leaves_nothing_when_it_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("moon", "forest", 0), "no scene set 'moon'"),
-        (("target", "harbour", 0), "no class 'harbour' in 'target'"),
-        (("target", "forest", -1), "received -1 and 96"),
-        (("target", "forest", 0, 8), "received 0 and 8"),
+        (("moon", "forest", 0), "`set_name` is one of source, target. Received: 'moon'"),
+        (
+            ("target", "harbour", 0),
+            "`class_name` is, of the set 'target', one of dense_residential, ",
+        ),
+        (("target", "forest", -1), "`index` is at least 0. Received: -1"),
+        (("target", "forest", 0, 8), "`size` is at least 16. Received: 8"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -123,7 +126,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_write_set_names_a_bad_count(tmp_path):
-    with pytest.raises(RsscError, match="received 0"):
+    with pytest.raises(RsscError, match="`images_per_class` is at least 1"):
         write_set("source", tmp_path / "set", images_per_class=0)
 
 

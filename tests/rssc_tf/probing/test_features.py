@@ -238,10 +238,14 @@ BAD_ENCODERS = {
         {"backbone": "resnet18"},
         "holds weights of tiny, not of resnet18",
     ),
-    "backbone": ("random", {"backbone": "vgg"}, "unknown backbone 'vgg'"),
+    "backbone": ("random", {"backbone": "vgg"}, "`backbone` is one of resnet50, "),
     "precision": ("random", {"precision": "half"}, "`precision` is one of float32"),
     "size": ("random", {"backbone": "tiny", "image_size": 0}, "`image_size` is at least 8"),
-    "ssl": ("ssl", {"backbone": "resnet18"}, "in the place of 'ssl'"),
+    "ssl": (
+        "ssl",
+        {"backbone": "resnet18"},
+        "are known for resnet18: give some with `weights`",
+    ),
 }
 
 

@@ -264,3 +264,9 @@ def test_records_that_cannot_be_probed(records):
     one = replace(card.splits["train"], class_counts=(20, 0, 0, 0))
     with pytest.raises(RsscError, match="all training images are of one class"):
         probe(encoder, Records(records, replace(card, splits={**card.splits, "train": one})))
+
+
+def test_a_mend_names_the_argument_of_the_command(records, cli):
+    """`probe` takes its weights without a flag."""
+    code, _, err = cli("probe", "ssl", "--backbone", "resnet18", "--target", records)
+    assert (code, "are known for resnet18: give some with RUN_OR_WEIGHTS" in err) == (1, True), err

@@ -33,6 +33,18 @@ def test_what_is_written(tmp_path):
     assert not any(one.is_export for one in found)
 
 
+def test_files_that_are_there_do_not_say_how_the_text_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, said in (("a=b.h5", r"write \./a=b\.h5 for the path"), ("a,b", "parted at commas")):
+        parts = [(one.weights, one.backbone) for one in read_candidates([name])]
+        (tmp_path / name).touch()
+        with pytest.raises(SettingError, match=said):
+            read_candidates([name])
+        assert parts == ([("b.h5", "a")] if "=" in name else [("a", None), ("b", None)])
+    (found,) = read_candidates(["./a=b.h5"])
+    assert (found.weights, found.backbone) == ("./a=b.h5", None)
+
+
 def test_names_that_clash_are_whole(tmp_path):
     folders = [tmp_path / name / "run" for name in "ab"]
     for folder in folders:

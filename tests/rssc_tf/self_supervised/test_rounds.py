@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
 from tests.conftest import ROOT
@@ -101,6 +102,21 @@ def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp
     code, _, err = cli(*words, "--out", tmp_path / "b")
     assert code == 0
     assert "12 of 40 source training images show a photograph of the target's test split" in err
+
+
+def test_a_greyscale_source(records, scenes, cli, tmp_path, cache):
+    """Of one channel, as panchromatic images are: read as three that are the same."""
+    (tmp_path / "grey").mkdir()
+    for number, path in enumerate(sorted(scenes.rglob("*.jpg"))[::2]):
+        Image.open(path).convert("L").save(tmp_path / "grey" / f"{number}.jpg")
+    code, _, err = cli("convert", tmp_path / "grey", "--unlabelled", "--out", tmp_path / "source")
+    assert code == 0, err
+    words = ("train", "--strategy", "in-domain-ssl", "--target", records, *SMALL, *ROUND)
+    code, _, err = cli(*words, "--source", tmp_path / "source", "--out", tmp_path / "run")
+    assert code == 0, err
+    (folder,) = cache.iterdir()
+    history = pd.read_csv(folder / "history.csv")
+    assert np.isfinite(history["loss"]).all() and (history["effective_rank"] > 1).all()
 
 
 @pytest.mark.slow
@@ -307,6 +323,8 @@ def test_a_source_round_that_diverges_names_its_own_rate(records, cli, tmp_path,
 
 
 def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
+    unsaid = tmp_path / "m.keras"
+    BACKBONES["tiny"].build(False).save(unsaid)
     (tmp_path / "single").mkdir()
     shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
     assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
@@ -327,6 +345,7 @@ def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
         (distil, "--strategy needs --teacher"),
         ((*distil, "--teacher", tmp_path / "none.h5"), "none.h5"),
         ((*distil, "--teacher", "imagenet"), "--teacher names weights"),
+        ((*distil, "--teacher", unsaid), "m.keras does not say what it is: make a weights file"),
         ((*ssl, *own, "--teacher", trained), "--teacher has no effect: in-domain-ssl has no"),
         (("--strategy", "in-domain", *own), "--source is another set where its labels"),
         (("--strategy", "scratch", "--probe-every", 2), "--probe-every has no effect"),

@@ -130,7 +130,7 @@ def test_an_unknown_preset():
 
 
 def test_unknown_names():
-    with pytest.raises(RsscError, match="unknown backbone"):
+    with pytest.raises(RsscError, match="`backbone` is one of"):
         initialise("resnet5", "imagenet")
     with pytest.raises(RsscError, match=r"`normalization` is one of .*caffe-rgb"):
         initialise("resnet18", "imagenet", normalization="bgr")

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from rssc_tf.weights import table
+from rssc_tf.weights.copies import refuse_prefix
 from rssc_tf.weights.fetch import cached_path
 from rssc_tf.weights.table import by_name
+from rssc_tf.weights.vit_layouts import vit_prefixes
+from tfrecords_tools.common.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,34 @@ def test_what_does_not(checkpoint, cli):
     assert "lacking: state_dict.layer3.0.bn1.weight is missing" in out
     assert "lacking: state_dict.layer4.1.conv2.weight is missing" in out
     assert "state_dict.layer3.0.bn1.weight is missing" in err
+
+
+def test_what_is_dropped_of_a_file_that_is_refused(checkpoint, cli):
+    def other_bands(content):
+        kernel = content["state_dict"]["conv1.weight"]
+        content["state_dict"]["conv1.weight"] = kernel.new_zeros(64, 13, 7, 7)
+
+    code, out, err = cli("weights", "inspect", checkpoint(other_bands))
+    assert code == 1 and "first convolution has 13 input channels" in err
+    assert "lacking: state_dict.conv1.weight has shape (64, 13, 7, 7), not (64, 3, 7, 7)" in out
+    assert "dropped state_dict.fc.weight" in out and "dropped 20 counters of batches" in out
+    assert "used:" not in out
+
+
+def test_a_prefix_that_is_not_there(checkpoint, cli):
+    code, _, err = cli("weights", "inspect", checkpoint(), "--prefix", "foo")
+    assert code == 1 and len(err.strip().splitlines()) == 1
+    assert "has no resnet18 under --prefix foo: it is under 'state_dict.'" in err
+
+
+def test_a_prefix_of_a_vision_transformer_that_is_not_there():
+    tensors = {"teacher.cls_token": 0, "teacher.patch_embed.proj.weight": 0, "x": 0}
+    tensors |= {f"teacher.{name}": 0 for name in ("pos_embed", "blocks.0.attn.qkv.weight")}
+    assert vit_prefixes(tensors) == ["teacher."]
+    with pytest.raises(
+        DataError, match=r"has no vit under `prefix='foo'`: it is under 'teacher\.'"
+    ):
+        refuse_prefix("w.pth", "vit", "foo", vit_prefixes(tensors))
 
 
 def test_a_file_that_is_known(cli):

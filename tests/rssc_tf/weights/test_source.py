@@ -1,5 +1,6 @@
 """What `weights` means: a name, an address, a file, a run; in every command."""
 
+import dataclasses
 import io
 import json
 import re
@@ -15,8 +16,8 @@ from rssc_tf.weights import table
 from rssc_tf.weights.files import save_weights, sha256_of
 from rssc_tf.weights.importer import say_licence
 from rssc_tf.weights.initial import initialise
-from rssc_tf.weights.row import Weights
-from rssc_tf.weights.source import backbone_of, find_source
+from rssc_tf.weights.row import Weights, on_commerce
+from rssc_tf.weights.source import Source, backbone_of, find_source
 from rssc_tf.weights.table import by_name
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, RsscError
@@ -173,6 +174,34 @@ def test_fetch_says_a_licence(row, served, cli):
     code, out, err = cli("weights", "fetch", ROW)
     assert code == 0 and out.startswith(f"{ROW}: ")  # and no bar of progress
     assert err == f"{ROW}: its licence, CC-BY-NC-4.0, forbids commercial use\n"
+
+
+@pytest.mark.parametrize(
+    ("licence", "said"),
+    [
+        *((one, "forbids") for one in ("CC-BY-NC-4.0", "CC BY NC 4.0", "CC BY-NC 4.0")),
+        *((one, "forbids") for one in ("cc-by-nc-sa-4.0", "Non-Commercial", "noncommercial only")),
+        ("see its page", "may forbid"),
+        *((one, None) for one in (None, "MIT", "Apache-2.0", "CC BY 4.0", "INCLUSIVE", "ODC-BY")),
+    ],
+)
+def test_what_a_licence_says_of_commercial_use(licence, said):
+    found = on_commerce(licence)
+    assert found is None if said is None else f"{said} commercial use" in found
+
+
+def test_a_fetch_without_a_hash_says_so(row, served, cli, monkeypatch):
+    known = dataclasses.replace(row, sha256="0" * 64)
+    for one, said in ((known, False), (dataclasses.replace(row, sha256=None), True)):
+        monkeypatch.setattr(Source, "file", lambda self: Path("w.pth"))
+        monkeypatch.setitem(table._BY_NAME, ROW, one)
+        code, out, _ = cli("weights", "fetch", ROW)
+        assert (code, "unchecked" in out) == (0, said)
+
+
+def test_the_row_of_a_file_of_ours_names_the_one_to_fetch():
+    with pytest.raises(RsscError, match="take torchvision/mobilenet_v2, the same weights, or give"):
+        find_source("torchvision/mobilenet_v2-keras").file()
 
 
 def test_a_licence_is_printable(capsys):
