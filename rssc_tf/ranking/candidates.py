@@ -96,7 +96,8 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
 
 def _candidate(text: str) -> Candidate:
     backbone, equals, weights = text.partition("=")
-    if not equals or "/" in backbone or os.sep in backbone:  # of an address or a path
+    path = "/" in backbone or os.sep in backbone  # of weights, or an address
+    if not equals or (path and not backbone.startswith("hub:")):
         return Candidate(text, text)
     if os.path.exists(text):
         what = f"are BACKBONE=WEIGHTS, and a path is called so: write ./{text} for the path"

@@ -99,7 +99,7 @@ def _sizes_seen(target: Target, where: str) -> list[str]:
             each = "; ".join(f"{', '.join(seen[size])} at {size} px" for size in sorted(seen))
             lines.append(
                 f"{where}Regimes saw images at different sizes ({each}), and what differs between "
-                f"them is due to that too: --image-size {max(seen)}, in another --out, gives all "
+                f"them is due to that too: a comparison with the image size {max(seen)} gives all "
                 "the same."
             )
     return list(dict.fromkeys(lines))

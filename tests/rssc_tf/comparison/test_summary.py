@@ -200,7 +200,7 @@ def test_regimes_that_saw_other_sizes_are_noted(draw_comparison):
         size = 56 if "scratch" in file.parent.name else 224
         file.write_text(f"{file.read_text()}image_size: {size}\n")
     (line,) = limits(read_study(out))
-    assert "(scratch at 56 px; imagenet, dap at 224 px)" in line and "--image-size 224" in line
+    assert "(scratch at 56 px; imagenet, dap at 224 px)" in line and "image size 224" in line
 
 
 def test_one_seed_is_said_to_be_one(draw_comparison):
