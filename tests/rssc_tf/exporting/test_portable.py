@@ -13,18 +13,24 @@ import pytest
 from PIL import Image
 
 from tests.tiny import SMALL
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import read_card
 
 KINDS = [("tflite", "none"), ("tflite", "int8"), ("onnx", "none"), ("onnx", "int8")]
 
 
-@pytest.mark.parametrize("words", [("tfjs", "none"), ("onnx", "float16")])
-def test_a_format_that_there_is_not(words, trained, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("tfjs", "none"), "`format` is one of tflite, onnx. Received: 'tfjs'"),
+        (("onnx", "float16"), "`quantize` is one of none, int8. Received: 'float16'"),
+    ],
+)
+def test_a_format_that_there_is_not(words, said, trained, tmp_path):
     from rssc_tf.exporting.portable import export_portable
     from rssc_tf.runs import load_run
 
-    with pytest.raises(RsscError, match=f"Received: '{words[0]}', '{words[1]}'"):
+    with pytest.raises(SettingError, match=said):
         export_portable(load_run(trained), tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
 

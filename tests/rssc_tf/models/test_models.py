@@ -9,7 +9,7 @@ from rssc_tf.models.backbones import BACKBONES, batch_normalizations, get_backbo
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.resize import Resize, resize
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import SettingError
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 9, 7, 3)).astype("float32")
 
@@ -58,7 +58,7 @@ def test_efficientnet_has_no_second_normalization_inside():
 
 
 def test_an_unknown_backbone_lists_the_known():
-    with pytest.raises(RsscError, match="'resnet51': choose one of resnet50"):
+    with pytest.raises(SettingError, match="Received: 'resnet51'"):
         get_backbone("resnet51")
 
 
