@@ -58,6 +58,14 @@ def command(
             rich_help_panel=_METHOD,
         ),
     ] = 8,
+    image_size: Annotated[
+        int | None,
+        Option(
+            min=8,
+            help="Side at which weights see images, runs apart; by default that of the weights.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     seed: Annotated[
         int, Option(help="Of draws, folds and random weights.", rich_help_panel=_METHOD)
     ] = 0,
@@ -86,6 +94,7 @@ def command(
             draws=draws,
             method=method,
             views=views,
+            image_size=image_size,
             seed=seed,
             workers=workers,
             deterministic=True,

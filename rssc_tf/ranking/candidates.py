@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rssc_tf.probing.encoder import WORDS, Encoder, open_encoder
 from rssc_tf.records import Records
+from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -39,8 +40,19 @@ class Candidate:
         """Whether it is a folder of `rssc-tf export`, or the SavedModel in it."""
         return any(os.path.isfile(os.path.join(self.weights, file)) for file in _EXPORTED)
 
+    @property
+    def has_a_size(self) -> bool:
+        """Whether it sees images at one size only: a run or an export."""
+        known = self.is_export or self.weights in WORDS
+        return self.is_export if known else find_source(self.weights).run is not None
+
     def open(
-        self, records: Records, views: int, seed: int, deterministic: bool = False
+        self,
+        records: Records,
+        views: int,
+        seed: int,
+        deterministic: bool = False,
+        image_size: int | None = None,
     ) -> "Encoder | ExportEncoder":
         """Its encoder, at the size that belongs to it.
 
@@ -49,6 +61,7 @@ class Candidate:
             views: 8, or 1.
             seed: int >= 0, of random weights.
             deterministic: as of `open_encoder`.
+            image_size: in pixels, for one that has none of its own; by default that of its weights.
 
         Raises:
             RsscError: it cannot be loaded.
@@ -58,6 +71,7 @@ class Candidate:
                 self.weights,
                 records,
                 backbone=self.backbone,
+                image_size=None if self.has_a_size else image_size,
                 views=views,
                 seed=seed,
                 deterministic=deterministic,

@@ -77,7 +77,7 @@ def going_on(ranking: Ranking) -> GoingOn:
             continue
         taken += 1
         weights = None if entry.candidate.weights in WORDS else entry.candidate.weights
-        place = entry.definition["backbone"], weights, _own_size(entry, ranking.records.card)
+        place = entry.definition["backbone"], weights, _size_to_say(entry, ranking)
         line = next((line for line in lines if line.takes(*place, strategy)), None)
         if line is None:
             line = _Line(*place)
@@ -134,11 +134,13 @@ def _pretraining(weights: str) -> str | None:
     return said.get("pretraining") or (row and row.pretraining)
 
 
-def _own_size(entry: Entry, card: Card) -> int | None:
-    """The size of a run that was trained at less than the crop, below which no default is."""
-    weights, size = entry.candidate.weights, entry.definition["image_size"]
-    run = weights not in WORDS and find_source(weights).run
-    return size if run and size < crop_side(card.side) else None
+def _size_to_say(entry: Entry, ranking: Ranking) -> int | None:
+    """The size that was asked for; and that of a run that was trained at less than the crop, below
+    which no default is."""
+    if not entry.candidate.has_a_size:
+        return ranking.how["image_size"]
+    size = entry.definition["image_size"]
+    return size if size < crop_side(ranking.records.card.side) else None
 
 
 def _command(line: _Line, number: int, ranking: Ranking) -> str:

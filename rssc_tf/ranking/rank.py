@@ -35,6 +35,7 @@ def rank(
     draws: int = 5,
     method: str = "both",
     views: int = 8,
+    image_size: int | None = None,
     seed: int = 0,
     workers: int | None = None,
     deterministic: bool = False,
@@ -51,6 +52,8 @@ def rank(
         draws: how many choices of the training images, the same for all candidates.
         method: `"linear"`, `"knn"` or `"both"`; the first ranks.
         views: as of `open_encoder`.
+        image_size: side at which candidates see images that are neither runs nor exports, in
+            pixels; by default that of their weights.
         seed: int >= 0, of draws, folds and random weights.
         workers: processes that fit the probes; all cores by default.
         deterministic: as of `open_encoder`.
@@ -77,13 +80,14 @@ def rank(
     sizes = sizes_of(records.card, shots, labels)
     methods = tuple(PROBES) if method == "both" else (method,)
 
+    seen = {"views": views, "seed": seed, "image_size": image_size}
     prepared: list[tuple[Entry, dict[str, Split]]] = []
     failed: list[Entry] = []
     train: Features | None = None
     for number, candidate in enumerate(candidates, 1):
         print(f"[{number}/{len(candidates)}] {candidate.name}", file=sys.stderr)
         try:
-            *made, found = _prepare(candidate, records, splits, views, seed, deterministic)
+            *made, found = _prepare(candidate, records, splits, deterministic=deterministic, **seen)
         except (BadRecords, CannotKeep):  # no fault of the candidate's
             raise
         except Exception as error:  # libraries have their own for what cannot be loaded or run
@@ -100,7 +104,7 @@ def rank(
 
     sets = training_sets(train, records.card, sizes, draws, seed)
     entries = _probe(prepared, sets, records, splits, methods, seed, workers)
-    how = {"draws": draws, "views": views, "seed": seed}
+    how = {"draws": draws, **seen}
     return placed(records, splits[-1], "val" in splits[:-1], methods, sets, entries, failed, how)
 
 
@@ -117,15 +121,11 @@ def _splits(records: Records) -> tuple[str, ...]:
 
 
 def _prepare(
-    candidate: Candidate,
-    records: Records,
-    splits: Sequence[str],
-    views: int,
-    seed: int,
-    deterministic: bool,
+    candidate: Candidate, records: Records, splits: Sequence[str], **seen
 ) -> tuple[Entry, dict[str, Split], Features]:
-    """A candidate without its outcomes, where its features are, and those of train."""
-    encoder = candidate.open(records, views, seed, deterministic)
+    """A candidate without its outcomes, where its features are, and those of train; `seen` is as of
+    `Candidate.open`."""
+    encoder = candidate.open(records, **seen)
     card, files, train = records.card, {}, None
     for split in splits:
         found = kept_features(encoder, records, split)

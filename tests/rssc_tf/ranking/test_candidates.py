@@ -106,7 +106,7 @@ def _ranking(*texts: str, labels=280, card=None, sizes=None) -> SimpleNamespace:
         split="test",
         records=SimpleNamespace(path=Path("my records"), card=card or _card()),
         sets=[SimpleNamespace(size=Size(shots=5)), SimpleNamespace(size=Size(labels=labels))],
-        how={"draws": 3},
+        how={"draws": 3, "image_size": None},
     )
 
 

@@ -23,6 +23,7 @@ from rssc_tf.probing.probe import probe
 from rssc_tf.ranking import cost
 from rssc_tf.ranking.text import draws_in_words
 from rssc_tf.records import Records
+from rssc_tf.runs import read_settings
 from tests.conftest import ROOT
 from tests.rssc_tf.comparison.test_report import Page, look
 from tfrecords_tools.common.errors import DataError
@@ -422,3 +423,16 @@ def test_the_printed_fraction_is_the_training_set_that_it_says(scenes, cli, tmp_
     told = re.findall(r"--fractions (\S+) is (\d+) training images", printed)
     assert told and dict(told).items() <= {key: str(one) for key, one in said.items()}.items()
     assert {"4", "9"} >= {str(one) for key, one in said.items() if key not in dict(told)}
+
+
+def test_a_size_that_is_asked_for_is_not_a_runs(trained, records, cli, tmp_path):
+    words = ("rank", "--target", records, "--weights", f"tiny=random,{trained}", "--shots", 1)
+    words += ("--draws", 2, "--method", "knn", "--image-size", 24, "--out", tmp_path / "out")
+    code, printed, err = cli(*words)
+    assert code == 0, err
+    content = _content(tmp_path / "out")
+    sizes = {row["weights"]: row["encoder"]["image_size"] for row in content["candidates"]}
+    own = read_settings(trained)["image_size"]
+    assert sizes == {"tiny=random": 24, str(trained): own} and own != 24
+    (line,) = (line for line in printed.splitlines() if line.startswith("rssc-tf compare"))
+    assert "--strategies scratch --backbone tiny --image-size 24" in line
