@@ -95,7 +95,7 @@ def test_interrupted_is_uninterrupted(
 
 
 @pytest.mark.slow
-def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch):
+def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshared):
     words = ("train", "--strategy", "in-domain", "--target", records, "--source", records)
     words += (*SMALL, "--source-epochs", 2)
     monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache-whole"))
