@@ -38,7 +38,7 @@ _DEFINED = {
     # Compare.
     "Grid": "rssc_tf.comparison.grid",
     "compare": "rssc_tf.comparison.runner",
-    "read_study": "rssc_tf.comparison.outcomes",
+    "read_study": "rssc_tf.comparison.folder",
     "summarise": "rssc_tf.comparison.summary",
     "differences": "rssc_tf.comparison.summary",
     "write_report": "rssc_tf.comparison.report.page",

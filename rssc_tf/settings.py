@@ -18,7 +18,7 @@ from rssc_tf.fields import (
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
-from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe
+from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe, set_by_recipes
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import OBJECTIVES, REGIMES, get_regime
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -388,7 +388,7 @@ def _rate(optimizer: str, random: bool) -> float:
 
 def all_of_recipe(name: str) -> dict:
     """What a recipe says of every setting that some recipe decides."""
-    decided = {one: getattr(Settings, one) for row in RECIPES for one in _parts(row)}
+    decided = {one: getattr(Settings, one) for one in set_by_recipes()}
     return {"recipe": name, **decided, **_parts(name)}
 
 

@@ -249,7 +249,7 @@ def _method() -> set[str]:
 
 
 def test_the_method_defines_every_score_and_column(trained):
-    from rssc_tf.comparison.outcomes import Study
+    from rssc_tf.comparison.folder import Study
     from rssc_tf.comparison.results import COLUMNS
     from rssc_tf.comparison.summary import differences, summarise
     from rssc_tf.evaluation.calibration import Calibration

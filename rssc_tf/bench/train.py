@@ -13,6 +13,7 @@ from pipelines.crop import crop_side
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.torch_step import torch_steps
 from rssc_tf.records import Records
+from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import with_source_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training.assembly import SupervisedTraining, build_training, initial_backbone
@@ -20,7 +21,7 @@ from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.epoch_end import EpochEnd
-from rssc_tf.training.label_free import LabelFreeTraining, build_label_free, find_guide
+from rssc_tf.training.label_free import build_label_free, find_guide
 from rssc_tf.training.validation import Validation
 
 _TENSOR, _STREAM = "a tensor in memory", "the stream"
@@ -64,14 +65,15 @@ def bench_train(
     """
     records = Records(target)
     image_size = image_size or crop_side(records.card.side)
+    what = records, backbone, image_size
     caches = ["none"] + (["ram"] if is_wanted("auto", records.card, "train") else [])
     variants: list[Variant] = []
     trainings: dict[str, SupervisedTraining] = {}
     for precision in precisions:
-        trainings[precision] = _training(records, backbone, image_size, batch_size, precision)
+        trainings[precision] = _training("scratch", *what, batch_size, precision)
         variants += _variants(precision, trainings[precision], caches)
         if label_free:
-            training = _label_free(records, backbone, image_size, batch_size // 2, precision)
+            training = _training("in-domain-ssl", *what, batch_size // 2, precision)
             variants += _variants(f"{precision}, {_LABEL_FREE}", training, caches, training.views)
     with tempfile.TemporaryDirectory() as folder:
         for precision, training in trainings.items():
@@ -95,35 +97,29 @@ def bench_train(
 
 
 def _training(
-    records: Records, backbone: str, image_size: int, batch_size: int, precision: str
-) -> SupervisedTraining:
+    strategy: str,
+    records: Records,
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    precision: str,
+) -> Training:
+    """The target round of `scratch`, or the source round of a regime whose source is the target."""
     config = Settings(
-        "scratch",
-        str(records.path),
-        backbone=backbone,
-        image_size=image_size,
-        batch_size=batch_size,
-        precision=precision,
-    )
-    distribution = get_distribution("auto")
-    initial = initial_backbone(config, "random", distribution)
-    return build_training(config, records, initial, distribution)
-
-
-def _label_free(
-    records: Records, backbone: str, image_size: int, batch_size: int, precision: str
-) -> LabelFreeTraining:
-    config = Settings(
-        "in-domain-ssl",
+        strategy,
         str(records.path),
         source=str(records.path),
         backbone=backbone,
         image_size=image_size,
+        batch_size=batch_size,
         source_batch_size=batch_size,
         precision=precision,
     )
-    config, distribution = with_source_settings(config), get_distribution("auto")
+    distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
+    if get_regime(strategy).labels:
+        return build_training(config, records, initial, distribution)
+    config = with_source_settings(config)
     guide = find_guide(config, records, distribution)
     return build_label_free(config, records, initial, distribution, (), guide)
 

@@ -1,28 +1,22 @@
-"""A comparison's folder, read back: its table of runs and what each run predicted."""
+"""What came of runs: of one, of those that differ in regime and seed, of all of a target."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rssc_tf.comparison.begun import TUNING
 from rssc_tf.comparison.cells import way
-from rssc_tf.comparison.results import DONE, read_results
-from rssc_tf.comparison.training_sets import read_overlaps
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
 from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
-from rssc_tf.optimization.recipes import RECIPES
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
-from rssc_tf.settings import HEADS
-from rssc_tf.tasks import Task, task_of, task_of_labels
+from rssc_tf.tasks import Task, task_of_labels
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
-from tfrecords_tools.common.regular_files import check_regular
 from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import Card, read_card
 from tfrecords_tools.subset import Size
@@ -179,33 +173,24 @@ class Group:
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
-        return self._gain(self.pairs(strategy, against), metric)
+        return self._gain([self.pairs(strategy, against)], metric)
 
-    def gain_over(self, other: "Group", strategy: str, metric: str | None = None):
-        """Mean of a strategy's scores here minus those in another group, of the same images, over
-        the seeds that both have: an `Estimate`, or `None` if there is none."""
-        ours, theirs = self.runs.get(strategy, {}), other.runs.get(strategy, {})
-        pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        return self._gain(pairs, metric)
+    def gain_over(
+        self, other: "Group", strategies: Sequence[str], metric: str | None = None
+    ) -> Estimate | None:
+        """Mean of scores here minus those in another group, of the same images, over strategies and
+        over the seeds that are common to all of these; `None` if there is none.
 
-    def mean_gain_over(self, other: "Group") -> Estimate | None:
-        """`gain_over`, as the mean over the strategies that both have; `None` where there is none
-        of which a seed is common to all."""
-        names = [name for name in self.strategies if name in other.runs]
+        Args:
+            strategies: those of them count that both groups have.
+        """
+        names = [name for name in strategies if name in self.runs and name in other.runs]
         runs = [group.runs[name] for group in (self, other) for name in names]
         seeds = [seed for seed in runs[0] if all(seed in one for one in runs)] if runs else []
-        if not seeds:
-            return None
-        row, ours = intervals(self.task)[self.metric], [runs[0][seed] for seed in seeds]
-        gains = [
-            [
-                self.runs[name][seed].scores(row) - other.runs[name][seed].scores(row)
-                for seed in seeds
-            ]
-            for name in names
-        ]
-        values = np.mean(gains, axis=0)
-        return _within(self._estimate(values, len(ours[0].labels), ours), -1, 1)
+        return self._gain(
+            [[(self.runs[name][seed], other.runs[name][seed]) for seed in seeds] for name in names],
+            metric,
+        )
 
     def class_gains(self, strategy: str, against: str) -> list[Estimate | None]:
         """Difference in F1 of every class; `None` where the test split has none of it."""
@@ -246,13 +231,15 @@ class Group:
         return (known or others or [None])[0]
 
     def _gain(
-        self, pairs: list[tuple[Outcome, Outcome]], metric: str | None = None
+        self, strategies: list[list[tuple[Outcome, Outcome]]], metric: str | None = None
     ) -> Estimate | None:
-        """Mean difference in a metric, the first minus the second of each pair."""
-        if not pairs:
+        """Mean difference in a metric, the first minus the second of each pair, over strategies of
+        which each has a pair of every seed."""
+        if not strategies or not strategies[0]:
             return None
-        row, ours = intervals(self.task)[metric or self.metric], [one for one, _ in pairs]
-        values = np.array([one.scores(row) - two.scores(row) for one, two in pairs])
+        row, ours = intervals(self.task)[metric or self.metric], [one for one, _ in strategies[0]]
+        gains = [[one.scores(row) - two.scores(row) for one, two in pairs] for pairs in strategies]
+        values = np.mean(gains, axis=0)
         return _within(self._estimate(values, len(ours[0].labels), ours), -1, 1)
 
     def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
@@ -353,105 +340,3 @@ class Target:
             if len(axes) == 1 and other.size == group.size:
                 found.append((axes[0], other))
         return found
-
-
-@dataclass
-class Study:
-    """A comparison.
-
-    Attributes:
-        out: its folder.
-        table: what `read_results` gives.
-        targets: with the runs that can be used.
-        unusable: the others, as `(row, reason)`: failed, or their files are gone or odd.
-    """
-
-    out: Path
-    table: pd.DataFrame
-    targets: list[Target]
-    unusable: list[tuple[dict, str]]
-
-    @property
-    def runs(self) -> list[Outcome]:
-        return [run for t in self.targets for group in t.groups for run in group.all_runs()]
-
-
-def read_study(out: Path) -> Study:
-    """Reads the table of a comparison and the predictions of its runs.
-
-    A run whose files are gone, damaged or of other test images is set aside with the reason.
-
-    Raises:
-        RsscError: `out` is no comparison.
-    """
-    out = Path(out)
-    table = read_results(out)
-    targets: dict[str, Target] = {}
-    unusable = []
-    for row in table.to_dict("records"):
-        if row["status"] != DONE:
-            unusable.append((row, row["error"] or row["status"]))
-            continue
-        try:
-            _add(row, out / row["run"], targets)
-        except _Unusable as error:
-            unusable.append((row, str(error)))
-    overlaps = read_overlaps(out)
-    for target in targets.values():
-        target.groups.sort(key=_order)
-        for group in target.groups:
-            group.overlap = overlaps.get(target.name, {}).get(group.size.code)
-    return Study(out, table, list(targets.values()), unusable)
-
-
-def _order(group: Group) -> tuple:
-    return HEADS.index(group.head), list(RECIPES).index(group.recipe), group.train_images
-
-
-class _Unusable(Exception):
-    """Why a run cannot be used."""
-
-
-def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
-    if not folder.is_dir():
-        raise _Unusable(f"{folder} is gone: the same rssc-tf compare makes it again")
-    try:
-        card = read_card(folder)
-        check_regular(folder / "predictions.parquet")
-        predictions = pd.read_parquet(folder / "predictions.parquet")
-    except RsscError as error:
-        raise _Unusable(str(error)) from error
-    except (OSError, ValueError) as error:
-        raise _Unusable(f"{folder}/predictions.parquet is gone or damaged") from error
-    ids, labels, probabilities = _arrays(predictions, card, folder)
-    target = targets.setdefault(
-        row["target"], Target(row["target"], card, ids, labels, row["split"])
-    )
-    if card.classes != target.card.classes or not (
-        np.array_equal(ids, target.ids) and np.array_equal(labels, target.labels)
-    ):
-        raise _Unusable(f"{folder} was tested on other images than the first run of its target")
-    place = row["head"], row["recipe"], row["fraction"], row["shots"]
-    alike = (g for g in target.groups if (g.head, g.recipe, g.fraction, g.shots) == place)
-    group = next(alike, None)
-    if group is None:
-        group = Group(*place)
-        target.groups.append(group)
-    outcome = Outcome(row, folder, target.labels, probabilities)
-    group.runs.setdefault(row["strategy"], {})[row["seed"]] = outcome
-
-
-def _arrays(
-    predictions: pd.DataFrame, card: Card, folder: Path
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, labels and probabilities of a table of predictions."""
-    task = task_of(card)
-    columns = [f"p_{name}" for name in card.classes]
-    absent = [name for name in ("id", task.column, *columns) if name not in predictions]
-    if absent:
-        raise _Unusable(f"{folder}/predictions.parquet has no column {absent[0]!r}")
-    probabilities = predictions[columns].to_numpy(np.float32)
-    if not len(probabilities) or not np.isfinite(probabilities).all():
-        raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")
-    labels = task.from_column(predictions[task.column], len(columns))
-    return predictions["id"].to_numpy(), labels, probabilities

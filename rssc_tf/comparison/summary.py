@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.results import COLUMNS
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.statistics import Estimate
@@ -74,7 +75,7 @@ def recipe_gains(target: Target) -> Iterator[tuple[Group, Group, str]]:
     for other, *groups in target.by_recipe():
         for group in groups:
             for strategy in group.strategies:
-                if group.gain_over(other, strategy):
+                if group.gain_over(other, [strategy]):
                     yield group, other, strategy
 
 
@@ -103,7 +104,7 @@ def differences(study: Study) -> pd.DataFrame:
             for metric in intervals(group.task):
                 row = {**_place(target.name, group), "strategy": strategy, "against": strategy}
                 row |= {"against_recipe": other.recipe, "metric": metric}
-                rows.append(row | _difference(group.gain_over(other, strategy, metric)))
+                rows.append(row | _difference(group.gain_over(other, [strategy], metric)))
     columns = [*PLACE, "strategy", "against", "against_recipe", "metric", "seeds", "difference"]
     return pd.DataFrame(rows, columns=[*columns, *_SURE, "differs", "mcnemar_p"])
 

@@ -100,8 +100,8 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     Raises:
         RsscError: `out` exists.
     """
+    from rssc_tf.comparison.folder import read_study
     from rssc_tf.comparison.grid import Grid
-    from rssc_tf.comparison.outcomes import read_study
     from rssc_tf.comparison.report.page import REPORT, write_report
     from rssc_tf.comparison.runner import compare
     from rssc_tf.evaluation.plots import plot_contact_sheet

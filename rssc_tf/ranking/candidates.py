@@ -43,8 +43,9 @@ class Candidate:
     @property
     def has_a_size(self) -> bool:
         """Whether it sees images at one size only: a run or an export."""
-        known = self.is_export or self.weights in WORDS
-        return self.is_export if known else find_source(self.weights).run is not None
+        if self.is_export or self.weights in WORDS:
+            return self.is_export
+        return find_source(self.weights).run is not None
 
     def open(
         self,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.outlook import outlook
 from rssc_tf.comparison.report.tuned import edges
 from rssc_tf.comparison.report.verdict import images_of, shown, verdict

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from rssc_tf.comparison.outcomes import Group, Study, Target, read_study
+from rssc_tf.comparison.folder import Study, read_study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report import provenance, tables
 from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.charts import label_curves, limits_of, reliability_chart, swatch

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from rssc_tf.comparison.outcomes import Outcome, Study
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Outcome
 from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import size_name
 from rssc_tf.fields import NOTHING, names_where

@@ -8,7 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from rssc_tf.comparison.cells import way
-from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.charts import interval_axis, interval_mark, limits_of, swatch
 from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.wording import (
@@ -133,7 +134,7 @@ def recipes_table(target: Target) -> Table:
     """What another recipe gives each regime, with its interval."""
     rows = []
     for group, other, strategy in recipe_gains(target):
-        gain = group.gain_over(other, strategy)
+        gain = group.gain_over(other, [strategy])
         rows.append(
             [
                 name(strategy),

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.table import Cell, Table
 from rssc_tf.comparison.report.tables import left
 from rssc_tf.comparison.report.tables import name as regime

@@ -1,6 +1,7 @@
 """The answer in a sentence or two, each claim with its interval."""
 
-from rssc_tf.comparison.outcomes import Group, Study, Target
+from rssc_tf.comparison.folder import Study
+from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.wording import interval, metric_name, points, score
 from rssc_tf.comparison.summary import comparisons
 from rssc_tf.evaluation.statistics import Estimate
@@ -61,7 +62,7 @@ def _of_ways(target: Target, named: bool) -> list[str]:
     clauses: dict[tuple[str, ...], list[str]] = {}
     for group in shown(target):
         for axis, other in target.next_to(group):
-            found = group.mean_gain_over(other)
+            found = group.gain_over(other, group.strategies)
             if found is None or found.low != found.low:
                 continue
             ours, theirs = getattr(group, axis), getattr(other, axis)

@@ -8,8 +8,8 @@ import pytest
 
 from rssc_tf.comparison.begun import Begun, begin, note
 from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.report.answers import limits
 from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
 from rssc_tf.keys import PROCEDURE, definition

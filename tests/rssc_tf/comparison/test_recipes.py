@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from rssc_tf.cli import main
-from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.results import read_results
 from rssc_tf.comparison.summary import recipe_gains
 from rssc_tf.runs import read_settings

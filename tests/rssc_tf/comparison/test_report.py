@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.report.charts import ticks
 from rssc_tf.comparison.report.hardest import hardest
 from rssc_tf.comparison.report.page import write_report

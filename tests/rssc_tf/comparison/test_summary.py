@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rssc_tf.comparison.outcomes import read_study
+from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
@@ -164,8 +164,8 @@ def test_the_better_recipe_is_shown_and_what_it_adds(draw_recipes):
         adds,
     )
     paper, strong = target.groups[1], target.main
-    found = strong.mean_gain_over(paper)
-    gains = [strong.gain_over(paper, name).value for name in ("scratch", "imagenet")]
+    found = strong.gain_over(paper, strong.strategies)
+    gains = [strong.gain_over(paper, [name]).value for name in ("scratch", "imagenet")]
     assert found.value == pytest.approx(np.mean(gains)) and found.low < found.value < found.high
     which, _, more = answers(study)
     assert all("(recipe strong): " in sentence for sentence in which.sentences)

@@ -12,8 +12,8 @@ from rssc_tf.comparison import estimate
 from rssc_tf.comparison.begun import Begun, note
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.estimate import Cost
+from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.outcomes import read_study
 from rssc_tf.comparison.report.tuned import budget_of
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
 from tests import tiny
