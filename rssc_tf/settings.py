@@ -388,8 +388,9 @@ def _rate(optimizer: str, random: bool) -> float:
 
 def all_of_recipe(name: str) -> dict:
     """What a recipe says of every setting that some recipe decides."""
+    parts = _parts(name)
     decided = {one: getattr(Settings, one) for one in set_by_recipes()}
-    return {"recipe": name, **decided, **_parts(name)}
+    return {"recipe": name, **decided, **parts}
 
 
 TrainConfig = Settings  # its name before 0.2

@@ -334,10 +334,10 @@ def calibration_table(group: Group) -> tuple[Table, bool]:
         The table, and whether a temperature was fitted.
     """
     columns = {
-        name: describe(name)
+        metric: describe(metric)
         for row in METRICS.values()
         if row.confidence or not row.tasks
-        for name in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
+        for metric in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
     }
     results = pd.DataFrame([run.row for run in group.all_runs()])
     known = [key for key in columns if key in results and results[key].notna().any()]

@@ -18,6 +18,7 @@ from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.runs import load_run
 from rssc_tf.self_supervised import monitor
 from tests.conftest import ROOT
+from tests.kill import kill_and_compare
 from tests.kill_jobs import Training, compare_runs, weights_of
 from tests.lanes import slow
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
@@ -150,10 +151,9 @@ def test_killed_is_undisturbed(strategy, trained, records, tmp_path):
     job = Training(records, tuple(map(str, words)), records, strategy)
     reference, folder, random_ = tmp_path / "reference", tmp_path / "killed", random.Random(0)
     job.finish(reference)
-    fell = [job.kill(folder, moment, random_) for moment in job.moments[1:3]]
-    assert any(fell)
-    job.finish(folder)
-    assert job.differences(folder, reference) == []
+    *kills, end = kill_and_compare(job, folder, reference, job.moments[1:3], random_)
+    assert any(kill.verdict == "whole" for kill in kills), kills
+    assert end.verdict == "identical"
 
 
 @pytest.mark.slow
