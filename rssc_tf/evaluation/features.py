@@ -92,7 +92,7 @@ def compute(
     parts = []
     with explain_damage(records.path), progress_bar(f"features of {split}", examples) as advance:
         for images, labels, ids in batches:
-            parts.append((ids.numpy(), labels.numpy(), features(images).numpy()))
+            parts.append((ids.numpy(), labels.numpy(), features(images, batch).numpy()))
             advance(len(parts[-1][0]))
     columns = zip(*parts, strict=True)
     ids, labels, values = (np.concatenate(column)[:examples] for column in columns)

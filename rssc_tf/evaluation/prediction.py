@@ -26,8 +26,7 @@ class Forward:
 
     Args:
         model: keras.Model, images to logits.
-        compiled: whether XLA compiles it. Smaller batches are then filled up to the largest one
-            so far, because XLA would compile another program for every size.
+        compiled: whether XLA compiles it, a program for every size of batch.
 
     Attributes:
         model, compiled: as given.
@@ -40,14 +39,21 @@ class Forward:
             return model(images, training=False)
 
         self._function = Compiled(function) if compiled else tf.function(function)
-        self._largest = 0
         self._graphs: dict = {}
         self._in_views: dict[bool, Forward] = {}
 
-    def __call__(self, images) -> tf.Tensor:
+    def __call__(self, images, full: int = 0) -> tf.Tensor:
+        """Logits of `images`.
+
+        Args:
+            full: the size of a full batch. Where XLA compiles, a smaller one (the last) is filled
+                up to it and needs no program of its own. The caller says it, because programs
+                differ in the last digits: filled up to the largest so far, the logits would depend
+                on what the process did before.
+        """
         images = tf.convert_to_tensor(images)
         if self.compiled:
-            return self._filled_up(images)
+            return self._filled_up(images, full)
         kind = (images.dtype, *images.shape[1:])
         if kind not in self._graphs:
             spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
@@ -63,11 +69,10 @@ class Forward:
             self._in_views[exclusive] = Forward(model, self.compiled)
         return self._in_views[exclusive]
 
-    def _filled_up(self, images: tf.Tensor) -> tf.Tensor:
+    def _filled_up(self, images: tf.Tensor, full: int) -> tf.Tensor:
         count = images.shape[0]
-        self._largest = max(self._largest, count)
-        if count < self._largest:
-            rows = [[0, self._largest - count]] + [[0, 0]] * (len(images.shape) - 1)
+        if count < full:
+            rows = [[0, full - count]] + [[0, 0]] * (len(images.shape) - 1)
             images = tf.pad(images, rows)
         return self._function(images)[:count]
 
@@ -78,13 +83,14 @@ def forward(model) -> Forward:
 
 
 def predict(
-    apply, batches: tf.data.Dataset, task: Task, title: str = "", total: int = 0
+    apply: Forward, batches: tf.data.Dataset, task: Task, title: str = "", total: int = 0
 ) -> Predictions:
-    """Runs `apply` (images to logits, see `forward`) over `evaluation_batches`."""
-    parts = []
+    """Runs `apply` (images to logits) over `evaluation_batches`, all but the last of one size."""
+    parts, full = [], 0
     with progress_bar(title, total) as advance:
         for images, labels, ids in batches:
-            logits = apply(images)
+            full = full or len(labels)
+            logits = apply(images, full)
             parts.append((ids, labels, task.probabilities(logits), logits))
             advance(len(labels))
     # Read at the end: a device need not wait for the host after every batch.

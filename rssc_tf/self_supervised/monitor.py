@@ -134,7 +134,7 @@ class Monitor:
         for images in islice(batches, WATCHED // _BATCH):
             if stopping():
                 return None
-            parts.append(self._forward(images))
+            parts.append(self._forward(images, _BATCH))
         values = np.concatenate([part.numpy() for part in parts])
         if not np.isfinite(values).all():
             raise NotFinite(

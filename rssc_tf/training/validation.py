@@ -33,7 +33,7 @@ class Validation:
         self.headline = f"val_{training.records.task.headline}"
         size = training.batch // training.distribution.num_replicas_in_sync
         examples = training.records.splits.get("val", 0)
-        self._count = -(-examples // size)
+        self._full, self._count = size, -(-examples // size)
         self._batches: Iterator = iter(())
         if examples:
             self._batches = iter(on_this_device(training.validation_batches(size).repeat()))
@@ -57,7 +57,7 @@ class Validation:
         for images, labels in self.batches():
             if stopping():
                 return None
-            logits = self._training.forward(images)
+            logits = self._training.forward(images, self._full)
             found.append((task.probabilities(logits), labels))
         if not found:
             return {}
