@@ -11,6 +11,7 @@ from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.regimes import REGIMES
 from rssc_tf.runs import STAGES
+from rssc_tf.settings import FEW_STEPS
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256
@@ -20,8 +21,9 @@ from tfrecords_tools.records.card import Card
 from tfrecords_tools.subset import images_at, training_share
 
 MOST = 3  # candidates
-# For few labels, in an hour and not a night; the defaults are the study's.
-_TRAINING = "--recipes strong --epochs 20 --batch-size 16"
+# For a few hundred labels, in an hour and not a night; the defaults are the study's.
+_EPOCHS, _BATCH = 20, 16
+_TRAINING = f"--recipes strong --epochs {_EPOCHS} --batch-size {_BATCH}"
 
 
 @dataclass
@@ -85,7 +87,7 @@ def going_on(ranking: Ranking) -> GoingOn:
         line.weights = line.weights or weights
         line.strategies.append(strategy)
     if lines:
-        remarks += _other_sizes(ranking)
+        remarks += [*_other_sizes(ranking), *_short_trainings(ranking)]
     commands = [_command(line, number, ranking) for number, line in enumerate(lines, 1)]
     return GoingOn(commands, remarks)
 
@@ -172,6 +174,17 @@ def _other_sizes(ranking: Ranking) -> Iterator[str]:
                 f"--fractions {fraction} is {images} training images: compare gives each class its "
                 f"share, rounded, and has no training set nearer to {labels}."
             )
+
+
+def _short_trainings(ranking: Ranking) -> Iterator[str]:
+    """Whether so many epochs of the smallest training set are too few steps."""
+    images = min(one.images for one in ranking.sets)
+    steps = math.ceil(_EPOCHS * images / min(_BATCH, images))
+    if steps < FEW_STEPS:
+        yield (
+            f"With {images} training images {_EPOCHS} epochs are {steps} steps, which are few: "
+            "give more `epochs`, or by_shots or by_fraction in a file of settings."
+        )
 
 
 def fraction_for(card: Card, labels: int) -> str:

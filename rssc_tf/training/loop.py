@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.records import explain_damage
 from rssc_tf.evaluation.not_finite import NotFinite
-from rssc_tf.settings import checkpoint_interval
+from rssc_tf.settings import FEW_STEPS, checkpoint_interval
 from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster
@@ -21,7 +21,6 @@ from rssc_tf.training.interrupts import Interrupts, Stopped
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.progress import progress_bar
 
-_FEW_STEPS = 50  # fewer hardly move the weights: said to the user
 # Steps between reads of the losses: a read waits for the device. With several processes it is also
 # how often they agree on a signal, and a preempted machine has half a minute.
 _FLUSH, _FLUSH_TOGETHER = 32, 4
@@ -105,7 +104,7 @@ def train(
             bar.print(f"{title}: going on from step {progress.step} of {last_step}")
             bar(progress.step * batch)
         elif cluster.chief:
-            few = ": few; smaller batches make more" if last_step < _FEW_STEPS else ""
+            few = ": few; more epochs or smaller batches make more" if last_step < FEW_STEPS else ""
             bar.print(f"{title}: {last_step} steps of {batch} of {examples} images{few}")
         while True:
             # What a step leaves to do comes before the next one, here, so that a checkpoint at

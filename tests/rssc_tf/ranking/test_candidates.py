@@ -90,7 +90,7 @@ def _card(train=(200, 200), test=(500, 500), multi_label=False, side=64) -> Simp
     )
 
 
-def _ranking(*texts: str, labels=280, card=None, sizes=None) -> SimpleNamespace:
+def _ranking(*texts: str, labels=280, images=280, card=None, sizes=None) -> SimpleNamespace:
     placed = [
         SimpleNamespace(
             candidate=one,
@@ -105,7 +105,10 @@ def _ranking(*texts: str, labels=280, card=None, sizes=None) -> SimpleNamespace:
         placed=placed,
         split="test",
         records=SimpleNamespace(path=Path("my records"), card=card or _card()),
-        sets=[SimpleNamespace(size=Size(shots=5)), SimpleNamespace(size=Size(labels=labels))],
+        sets=[
+            SimpleNamespace(size=Size(shots=5), images=images),
+            SimpleNamespace(size=Size(labels=labels), images=1000),
+        ],
         how={"draws": 3, "image_size": None},
     )
 
@@ -121,6 +124,13 @@ def test_the_comparisons_that_go_on():
         f"{first} scratch --backbone a {rest}-2 {how}",
     ]
     assert found.remarks == []
+
+
+def test_few_steps_are_told():
+    """The epochs of the lines are for a few hundred images."""
+    (said,) = going_on(_ranking("b=random", images=35)).remarks
+    assert said.startswith("With 35 training images 20 epochs are 44 steps")
+    assert "20 steps" in going_on(_ranking("b=random", images=7)).remarks[0]
 
 
 def test_a_comparison_has_one_choice_of_weights():
