@@ -94,6 +94,8 @@ class WindowAttention(keras.layers.Layer):
 
     def call(self, x):
         height, width = x.shape[1:3]
+        if None in (height, width):
+            raise ValueError(f"{self.name} needs images of a size that is known: {x.shape}")
         size = self.window
         below, right = -height % size, -width % size
         x = ops.pad(x, [[0, 0], [0, below], [0, right], [0, 0]])
@@ -132,9 +134,8 @@ class WindowAttention(keras.layers.Layer):
         steps = np.sign(steps) * np.log2(8 * np.abs(steps) / max(size - 1, 1) + 1) / 3
         grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1)
         table = 16 * ops.sigmoid(self.bias(self.position(ops.convert_to_tensor(grid))))
-        table = _by_query(
-            _by_query(table, size, 0), size, 2
-        )  # (rows of both, columns of both, heads)
+        table = _by_query(_by_query(table, size, 0), size, 2)
+        # Of (query's row, key's row, query's column, key's column, head).
         table = ops.transpose(table, (4, 0, 2, 1, 3))
         return ops.reshape(table, (self.heads, size**2, size**2))
 

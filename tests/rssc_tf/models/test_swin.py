@@ -71,6 +71,12 @@ def test_zeros_have_a_gradient():
     assert all(np.isfinite(one).all() for one in found)
 
 
+def test_images_of_an_unknown_size_are_one_line():
+    function = tf.function(swin(NAME), input_signature=[tf.TensorSpec([None, None, None, 3])])
+    with pytest.raises(ValueError, match="needs images of a size that is known"):
+        function.get_concrete_function()
+
+
 @pytest.mark.slow
 def test_trained_gone_on_with_probed_and_exported(records, cli, tmp_path):
     words = ("train", "--strategy", "scratch", "--target", records, "--backbone", NAME)
