@@ -16,6 +16,7 @@ MODULES = (
     "rssc_tf.models.logit_f1",
     "rssc_tf.models.normalization",
     "rssc_tf.models.resize",
+    "rssc_tf.models.swin",
     "rssc_tf.models.vit",
     "rssc_tf.optimization.schedules",
 )

@@ -94,6 +94,10 @@ def _lite(name: str):
     return _built_here("efficientnet_lite", "efficientnet_lite", "lite", name)
 
 
+def _swin(name: str):
+    return _built_here("swin", "swin", "torch", name)
+
+
 BACKBONES = {
     name: Backbone(name, *parts, lambda side=side: side)
     for name, side, parts in (
@@ -108,6 +112,9 @@ BACKBONES = {
         ("efficientnet_lite0", 224, _lite("efficientnet_lite0")),
         ("efficientnet_lite1", 240, _lite("efficientnet_lite1")),
         ("efficientnet_lite2", 260, _lite("efficientnet_lite2")),
+        ("swin_v2_t", 256, _swin("swin_v2_t")),
+        ("swin_v2_s", 256, _swin("swin_v2_s")),
+        ("swin_v2_b", 256, _swin("swin_v2_b")),
     )
 }
 

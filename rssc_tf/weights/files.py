@@ -132,7 +132,10 @@ def _zip_kind(path: Path, name: str) -> str:
         return "keras"
     if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
         return "torch"
-    raise DataError(f"{name}: a zip archive with neither Keras nor PyTorch weights in it")
+    raise DataError(
+        f"{name}: a zip archive with neither Keras nor PyTorch weights in it: if a file of weights "
+        "is in it, unpack it and give that"
+    )
 
 
 def weights_member(archive: zipfile.ZipFile) -> io.BytesIO:

@@ -159,14 +159,14 @@ def _from_tensors(
 ) -> _Read:
     tensors = TENSORS[kind](path)
     if name is None:
-        name = entry.backbone if entry else guess(path, tensors)
+        name = entry.backbone if entry else guess(path, tensors, prefix)
         if entry is None:
             _warn_of_activation(path, name)
     model = build(get_backbone(name), layouts.padding_of(name))
     try:
         matched = layouts.match(path, tensors, name, model, prefix)
     except DataError:
-        _refuse_other(path, tensors, name)
+        _refuse_other(path, tensors, name, prefix)
         raise
     layouts.assign(matched)
     metadata = {"backbone": name, "padding": matched.layout.padding}
@@ -178,10 +178,12 @@ def _from_tensors(
     return _Read(model, metadata, matched.dropped, assumed, matched.layout.title)
 
 
-def _refuse_other(path: Path, tensors: dict[str, np.ndarray], name: str) -> None:
+def _refuse_other(
+    path: Path, tensors: dict[str, np.ndarray], name: str, prefix: str | None
+) -> None:
     """Where tensors do not fit because they are of another backbone: says of which."""
     try:
-        other = guess(path, tensors)
+        other = guess(path, tensors, prefix)
     except DataError:
         return
     if other != name and not (vit_name(name) and vit_name(other)):  # these say it themselves

@@ -85,7 +85,7 @@ def inspect_file(
             tensors = TENSORS[kind](path)
             found.contents = _contents(tensors)
             named = found.row.backbone if found.row else None
-            found.backbone = backbone or named or guess(path, tensors)
+            found.backbone = backbone or named or guess(path, tensors, prefix)
             _compare(path, tensors, found, prefix)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

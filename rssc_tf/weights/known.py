@@ -5,6 +5,7 @@ from rssc_tf.weights.row import ON_PAGE, Weights
 _RESNET = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 _MOBILENET = "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018"
 _EFFICIENTNET = "Tan and Le, EfficientNet: Rethinking Model Scaling, ICML 2019"
+_SWIN = "Liu et al., Swin Transformer V2: Scaling Up Capacity and Resolution, CVPR 2022"
 _SWAV = (
     "Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, "
     "NeurIPS 2020"
@@ -50,7 +51,13 @@ def hub(name: str, preset: str, licence: str, citation: str, data: str, **more) 
 
 
 def _torchvision(
-    backbone: str, file: str, version: int, megabytes: int, prefix: str = "imagenet"
+    backbone: str,
+    file: str,
+    version: int,
+    megabytes: int,
+    prefix: str = "imagenet",
+    citation: str = _RESNET,
+    source: str = "torchvision.models.resnet, ResNet*_Weights",
 ) -> Weights:
     """Of torchvision's tables: the address, whose file name has the first digits of the hash."""
     return _imagenet(
@@ -58,13 +65,18 @@ def _torchvision(
         "torch",
         f"torchvision: {file}, IMAGENET1K_V{version}",
         "BSD-3-Clause",
-        _RESNET,
+        citation,
         name=f"{prefix}/{backbone}",
-        source="torchvision.models.resnet, ResNet*_Weights",
+        source=source,
         url=f"https://download.pytorch.org/models/{file}",
         sha256=file.removesuffix(".pth").rpartition("-")[2],
         megabytes=megabytes,
     )
+
+
+def _swin(backbone: str, file: str, megabytes: int) -> Weights:
+    source = "torchvision.models.swin_transformer, Swin_V2_*_Weights"
+    return _torchvision(backbone, file, 1, megabytes, citation=_SWIN, source=source)
 
 
 def _kerashub(backbone: str, preset: str) -> Weights:
@@ -136,6 +148,9 @@ KNOWN = (
     _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 19),
     _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 22),
     _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 25),
+    _swin("swin_v2_t", "swin_v2_t-b137f0e2.pth", 109),
+    _swin("swin_v2_s", "swin_v2_s-637d8ceb.pth", 191),
+    _swin("swin_v2_b", "swin_v2_b-781e5279.pth", 336),
     _imagenet(
         "mobilenet_v2",
         "torch",

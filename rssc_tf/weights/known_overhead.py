@@ -13,12 +13,19 @@ _BY_PATH = "by path, from the folder that github.com/risojevicv/RSSC-transfer li
 # Weights for other images than RGB ones that people try: the first digits of the file's hash, and
 # which of its channels, counted from 0, are red, green and blue. From torchgeo's tables.
 _SENTINEL2 = "channels 3, 2 and 1 (bands B4, B3, B2 of Sentinel-2)"
+_TRUE_COLOUR = "channels 0, 1 and 2 (Sentinel-2's true colour)"
 MULTI_BAND = {
     "59bfdff9": _SENTINEL2,  # resnet18_sentinel2_all_moco
     "df8b932e": _SENTINEL2,  # resnet50_sentinel2_all_moco
     "d6c330e9": _SENTINEL2,  # resnet50_sentinel2_all_dino
     "36bcc127": _SENTINEL2,  # vit_small_patch16_224_sentinel2_all_dino
     "67c9032d": _SENTINEL2,  # vit_small_patch16_224_sentinel2_all_moco
+    "bc68e396": _TRUE_COLOUR,  # sentinel2_swint_si_ms, of Satlas
+    "d8c659e3": _TRUE_COLOUR,  # sentinel2_swint_mi_ms
+    "fe22a12c": _TRUE_COLOUR,  # sentinel2_swinb_si_ms
+    "39c86721": _TRUE_COLOUR,  # sentinel2_swinb_mi_ms
+    "1f454cc6": _TRUE_COLOUR,  # sentinel2_resnet50_si_ms
+    "da5413d2": _TRUE_COLOUR,  # sentinel2_resnet50_mi_ms
 }
 
 
@@ -38,7 +45,8 @@ def _study(name: str, backbone: str, normalization: str, files: str, data: str) 
     )
 
 
-_TORCHGEO = "torchgeo 0.8.1, torchgeo/models/resnet.py"
+_TORCHGEO = "torchgeo 0.8.1, torchgeo/models"
+_LICENCES = "docs/api/weights: licence"
 
 
 def _torchgeo(
@@ -58,7 +66,7 @@ def _torchgeo(
         **{
             "training": "self-supervised",
             "licence": ON_PAGE,
-            "source": f"{_TORCHGEO}: address, data and transforms",
+            "source": f"{_TORCHGEO}/resnet.py: address, data and transforms",
             **more,
         },
     )
@@ -70,49 +78,81 @@ _SECO = "Manas et al., Seasonal Contrast, ICCV 2021"
 _SATLAS = "Bastani et al., SatlasPretrain, ICCV 2023"
 _RSP = "Wang et al., An Empirical Study of Remote Sensing Pretraining, IEEE TGRS 2022"
 _REMOTE_CLIP = "Liu et al., RemoteCLIP, IEEE TGRS 2024, arXiv:2306.11029"
+_SCALE_MAE = "Reed et al., Scale-MAE, ICCV 2023, arXiv:2212.14532"
+_SKYSCRIPT = "Wang et al., SkyScript, AAAI 2024, arXiv:2312.12856"
 _RS5M = "Zhang et al., RS5M and GeoRSCLIP, IEEE TGRS 2024, arXiv:2306.11300"
 
 # Reflectances were divided by 10,000 there; an 8-bit picture shows them as ESA's true colour does.
 _MOCO = {
     "citation": _SSL4EO,
+    "licence": "CC-BY-4.0",
+    "source": f"{_TORCHGEO}/resnet.py: address, data and transforms; {_LICENCES}",
     "input": "Sentinel-2 B4, B3, B2 of level 1C as reflectance; an 8-bit picture is taken for "
     "ESA's true colour, where 255 is 0.3558",
 }
-# There, reflectances were stretched to 8 bits between quantiles; a picture is taken as it is.
-# torchgeo's transforms multiply by 255 between the quantiles and ImageNet's mean and deviation;
-# here these follow on 0..1, what they are made for, and what a tensor of an 8-bit picture has.
-# Which of the two the training saw was not verified, and nobody here has had the file.
-_SECO_INPUT = {
+# SeCo stretches reflectances to 8 bits between quantiles, divides by 255, and takes ImageNet's
+# mean and deviation; a picture of 8 bits is taken as it is. (torchgeo's transforms leave the
+# division out, so that its input has another range than that of the training.)
+_SECO_FACTS = {
     "citation": _SECO,
-    "input": "Sentinel-2 B4, B3, B2 stretched to 8 bits between quantiles, then ImageNet's mean "
-    "and deviation of 0 to 1",
-    "source": f"{_TORCHGEO}: address, data, quantiles; its transforms multiply by 255 before mean "
-    "and deviation, which is taken for a slip and not done here (not verified)",
+    "licence": "Apache-2.0",
+    "input": "Sentinel-2 B4, B3, B2 stretched to 8 bits between quantiles",
+    "source": "github.com/ServiceNow/seasonal-contrast, datasets/seco_dataset.py: input; "
+    f"{_TORCHGEO}/resnet.py: address, data; {_LICENCES}",
 }
-_SATLAS_FACTS = {
-    "training": "supervised",
-    "licence": "ODC-BY",
-    "citation": _SATLAS,
-    "image_size": 256,
-    "input": "Sentinel-2's true colour (TCI), 0 to 255",
-}
-_SATLAS_AT = "satlas/resolve/081d6607431bf36bdb59c223777cbb267131b8f2"
 
 
-def _clip(name: str, backbone: str, url: str, citation: str, data: str, source: str) -> Weights:
+def _satlas(name: str, file: str) -> Weights:
+    """Of its models of image series the backbone, which sees one image at a time all the same.
+
+    The last normalisation of a Swin is still ImageNet's, with which training began: Satlas takes
+    its feature maps before it.
+    """
+    what, _, backbone = name.partition("/")
+    aerial = "NAIP and other aerial RGB of 0.5 to 2 m a pixel, 0 to 255"
+    module = "resnet" if backbone.startswith("resnet") else "swin"
+    return _torchgeo(
+        name,
+        backbone,
+        "unit",
+        f"satlas/resolve/081d6607431bf36bdb59c223777cbb267131b8f2/{file}",
+        "SatlasPretrain, series" if "multi" in what else "SatlasPretrain",
+        training="supervised",
+        licence="ODC-BY",
+        citation=_SATLAS,
+        image_size=256,
+        input=aerial if "aerial" in what else "Sentinel-2's true colour (TCI), 0 to 255",
+        source="github.com/allenai/satlas, Normalization.md: input, SatlasPretrain.md: licence; "
+        f"{_TORCHGEO}/{module}.py: address, data, size",
+    )
+
+
+def _clip(name: str, backbone: str, citation: str, data: str, source: str, **more) -> Weights:
     """An image tower trained with captions; what follows it, into the space of texts, is left."""
+    file = more.get("url", "").rpartition("/")[2]
     return Weights(
         name,
         backbone,
         "in-domain",
         "clip",
-        f"the authors' checkpoint, {url.rpartition('/')[2]}",
-        ON_PAGE,
-        citation,
+        citation=citation,
         data=data,
         training="supervised",
         source=source,
-        url=url,
+        **{"origin": f"the authors' checkpoint, {file}", "licence": ON_PAGE, **more},
+    )
+
+
+def _skyclip(name: str, backbone: str, archive: str) -> Weights:
+    return _clip(
+        f"skyclip/{name}",
+        backbone,
+        _SKYSCRIPT,
+        "SkyScript",
+        "github.com/wangzhecheng/SkyScript, README: names of files, what training began with; "
+        "cross_modal_retrieval.ipynb: activation; src/open_clip/factory.py: normalisation; LICENSE",
+        licence="MIT",
+        origin=f"the .pt in {archive}.zip, which github.com/wangzhecheng/SkyScript links to",
     )
 
 
@@ -164,7 +204,7 @@ KNOWN_OVERHEAD = (
         "resnet18_sentinel2_rgb_seco/resolve/f8dcee692cf7142163b55a5c197d981fe0e717a0/"
         "resnet18_sentinel2_rgb_seco-cefca942.pth",
         "SeCo",
-        **_SECO_INPUT,
+        **_SECO_FACTS,
     ),
     _torchgeo(
         "seco/resnet50",
@@ -173,24 +213,16 @@ KNOWN_OVERHEAD = (
         "resnet50_sentinel2_rgb_seco/resolve/fbd07b02a8edb8fc1035f7957160deed4321c145/"
         "resnet50_sentinel2_rgb_seco-018bf397.pth",
         "SeCo",
-        **_SECO_INPUT,
+        **_SECO_FACTS,
     ),
-    _torchgeo(
-        "satlas/resnet50",
-        "resnet50",
-        "unit",
-        f"{_SATLAS_AT}/sentinel2_resnet50_si_rgb-45fc6972.pth",
-        "SatlasPretrain",
-        **_SATLAS_FACTS,
-    ),
-    _torchgeo(
-        "satlas-multi/resnet50",
-        "resnet50",
-        "unit",
-        f"{_SATLAS_AT}/sentinel2_resnet50_mi_rgb-e79bb7fe.pth",
-        "SatlasPretrain, series",
-        **_SATLAS_FACTS,
-    ),
+    _satlas("satlas/resnet50", "sentinel2_resnet50_si_rgb-45fc6972.pth"),
+    _satlas("satlas-multi/resnet50", "sentinel2_resnet50_mi_rgb-e79bb7fe.pth"),
+    _satlas("satlas/swin_v2_t", "sentinel2_swint_si_rgb-0c1a96e0.pth"),
+    _satlas("satlas-multi/swin_v2_t", "sentinel2_swint_mi_rgb-424d91f4.pth"),
+    _satlas("satlas/swin_v2_b", "sentinel2_swinb_si_rgb-156a98d5.pth"),
+    _satlas("satlas-multi/swin_v2_b", "sentinel2_swinb_mi_rgb-4efa210c.pth"),
+    _satlas("satlas-aerial/swin_v2_b", "aerial_swinb_si-e4169eb1.pth"),
+    _satlas("satlas-aerial-multi/swin_v2_b", "aerial_swinb_mi-326d69e1.pth"),
     Weights(
         "rsp/resnet50",
         "resnet50",
@@ -207,26 +239,51 @@ KNOWN_OVERHEAD = (
     _clip(
         "remoteclip/vit_base_patch32",
         "vit_base_patch32_clip",
-        f"{_REMOTE_CLIP_AT}/RemoteCLIP-ViT-B-32.pt",
         *_REMOTE_CLIP_FACTS,
+        url=f"{_REMOTE_CLIP_AT}/RemoteCLIP-ViT-B-32.pt",
     ),
     _clip(
         "remoteclip/vit_large_patch14",
         "vit_large_patch14_clip",
-        f"{_REMOTE_CLIP_AT}/RemoteCLIP-ViT-L-14.pt",
         *_REMOTE_CLIP_FACTS,
+        url=f"{_REMOTE_CLIP_AT}/RemoteCLIP-ViT-L-14.pt",
     ),
     _clip(
         "georsclip/vit_base_patch32",
         "vit_base_patch32_clip_quickgelu",
-        f"{_GEORSCLIP_AT}/RS5M_ViT-B-32.pt",
         *_GEORSCLIP_FACTS,
+        url=f"{_GEORSCLIP_AT}/RS5M_ViT-B-32.pt",
     ),
     _clip(
         "georsclip/vit_large_patch14",
         "vit_large_patch14_clip_quickgelu",
-        f"{_GEORSCLIP_AT}/RS5M_ViT-L-14.pt",
         *_GEORSCLIP_FACTS,
+        url=f"{_GEORSCLIP_AT}/RS5M_ViT-L-14.pt",
+    ),
+    _skyclip("vit_base_patch32", "vit_base_patch32_clip", "SkyCLIP_ViT_B32_top50pct"),
+    _skyclip("vit_large_patch14", "vit_large_patch14_clip_quickgelu", "SkyCLIP_ViT_L14_top50pct"),
+    # Its positions are sines of the place times the size of a pixel, relative to training's. Those
+    # that the file holds are for 1, which its authors take for evaluation at 224 px, and torchgeo
+    # where nobody says otherwise: with them it is a plain vision transformer.
+    Weights(
+        "scalemae/vit_large_patch16",
+        "vit_large_patch16",
+        "in-domain",
+        "torch",
+        "torchgeo: vit_large_patch16_224_fmow_rgb_scalemae-98ed9821.pth",
+        "CC-BY-NC-4.0",
+        _SCALE_MAE,
+        data="fMoW",
+        training="self-supervised",
+        source=f"{_TORCHGEO}/scale_mae.py: address, data, transforms; {_LICENCES}; "
+        "github.com/bair-climate-initiative/scale-mae, scalemae/models_mae.py: positions",
+        input="RGB, 0 to 255; positions for a pixel of size 1 at 224 px, whatever it measures",
+        url="https://hf.co/isaaccorley/vit_large_patch16_224_fmow_rgb_scalemae/resolve/"
+        "9dc7f569424baeb780698352cf6e87638c882123/"
+        "vit_large_patch16_224_fmow_rgb_scalemae-98ed9821.pth",
+        sha256="98ed9821",
+        image_size=224,
+        megabytes=1210,
     ),
     hub(
         "dinov3-satellite/large",

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from rssc_tf.models.swin_names import SWINS
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights.copies import as_prefix, choose_copy, prefixes_of, refuse_prefix
+from rssc_tf.weights.swin_layout import swin_arrays, swin_module
 from rssc_tf.weights.taking import Taking
 from rssc_tf.weights.torch_file import without_states
 from rssc_tf.weights.vit_layouts import VitLayout, find_vit, refuse_parts, vit_arrays, vit_prefixes
@@ -24,19 +26,48 @@ from tfrecords_tools.common.errors import DataError
 COUNTER = "num_batches_tracked"
 
 
+def _cnn_arrays(take: Taking, layer, module: str, epsilon: float) -> Iterator[tuple]:
+    """As `Layout.arrays`; `epsilon` is BatchNorm's in the PyTorch model."""
+
+    def named(part: str, shape) -> tuple[str, np.ndarray]:
+        name = f"{module}.{part}"
+        return name, take(name, tuple(shape), layer.name)
+
+    if isinstance(layer, keras.layers.BatchNormalization):
+        shape = layer.gamma.shape
+        name, gamma = named("weight", shape)
+        variance_name, variance = named("running_var", shape)
+        # Both sides divide by sqrt(variance + epsilon), each by its own.
+        scale = (variance + layer.epsilon) / (variance + epsilon)
+        ratio = np.sqrt(scale, dtype=np.float64)
+        yield layer.gamma, name, (gamma * ratio).astype(np.float32)
+        yield layer.beta, *named("bias", shape)
+        yield layer.moving_mean, *named("running_mean", shape)
+        yield layer.moving_variance, variance_name, variance
+        return
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    order, inverse = ((2, 3, 0, 1), (2, 3, 0, 1)) if depthwise else ((2, 3, 1, 0), (3, 2, 0, 1))
+    kernel = layer.kernel
+    name, array = named("weight", [kernel.shape[axis] for axis in inverse])
+    yield kernel, name, np.ascontiguousarray(array.transpose(order))
+    if layer.use_bias:
+        yield layer.bias, *named("bias", layer.bias.shape)
+
+
 class Layout(NamedTuple):
     """How a backbone is laid out in PyTorch.
 
     Attributes:
         module: `layer name -> module name`, for each layer that has weights.
-        epsilon: float. BatchNorm's epsilon in the PyTorch model.
+        arrays: `(take, layer, module)` to (variable, tensor's name, array in Keras's order) for all
+            variables of a layer.
         padding: `"symmetric"` where the PyTorch model pads otherwise than the Keras backbone.
         normalization: str. What weights in this layout were trained with, by convention.
         title: str. For messages.
     """
 
     module: Callable[[str], str]
-    epsilon: float
+    arrays: Callable[[Taking, keras.Layer, str], Iterator[tuple]]
     padding: str | None
     normalization: str
     title: str
@@ -89,7 +120,13 @@ def _efficientnet_lite(layer: str) -> str:
 _LAYOUTS = {
     **{
         name: [
-            Layout(partial(_resnet, listed=listed), 1e-5, None, "torch", "torchvision's ResNet")
+            Layout(
+                partial(_resnet, listed=listed),
+                partial(_cnn_arrays, epsilon=1e-5),
+                None,
+                "torch",
+                "torchvision's ResNet",
+            )
             for listed in (False, True)
         ]
         for name in ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -97,7 +134,7 @@ _LAYOUTS = {
     "mobilenet_v2": [
         Layout(
             partial(_mobilenet, flat=flat),
-            1e-5,
+            partial(_cnn_arrays, epsilon=1e-5),
             "symmetric",
             "torch",
             "torchvision's MobileNetV2",
@@ -106,9 +143,19 @@ _LAYOUTS = {
     ],
     **{
         f"efficientnet_lite{size}": [
-            Layout(_efficientnet_lite, 1e-3, None, "lite", "efficientnet_lite_pytorch's Lite")
+            Layout(
+                _efficientnet_lite,
+                partial(_cnn_arrays, epsilon=1e-3),
+                None,
+                "lite",
+                "efficientnet_lite_pytorch's Lite",
+            )
         ]
         for size in range(3)
+    },
+    **{
+        name: [Layout(swin_module, swin_arrays, None, "torch", "torchvision's Swin-V2")]
+        for name in SWINS
     },
 }
 
@@ -178,7 +225,7 @@ def match(
         found = [
             one
             for layer in layers
-            for one in _layer_arrays(take, layer, prefix + layout.module(layer.name), layout)
+            for one in layout.arrays(take, layer, prefix + layout.module(layer.name))
         ]
         _refuse_parts(take, name, prefix)
     dropped = [tensor for tensor in tensors if tensor not in take.used]
@@ -195,13 +242,14 @@ def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
     """The layout and the prefix under which all of the backbone is found, or most of it."""
     best = (0, None, "")
     found = []
+    modules = {tensor.rpartition(".")[0] for tensor in tensors}
     for layout in _LAYOUTS[name]:
-        wanted = [f"{layout.module(layer.name)}.weight" for layer in layers]
-        prefixes = prefixes_of(tensors, wanted[:2])
+        wanted = [layout.module(layer.name) for layer in layers]
+        prefixes = prefixes_of(modules, wanted[:2])
         found += prefixes
         if prefix is not None:
             prefixes = [as_prefix(prefix)]
-        counts = {p: sum(p + tensor in tensors for tensor in wanted) for p in prefixes}
+        counts = {p: sum(p + module in modules for module in wanted) for p in prefixes}
         whole = [p for p, count in counts.items() if count == len(wanted)]
         if whole:
             return layout, choose_copy(path, name, whole)
@@ -218,34 +266,6 @@ def _find(path, tensors, name, layers, prefix) -> tuple[Layout, str]:
 def _not_of(path: Path, tensors, title: str, name: str) -> DataError:
     few = ", ".join(list(tensors)[:3])
     return DataError(f"{path}: not a checkpoint of {title}: its tensors are called {few}, ...")
-
-
-def _layer_arrays(take: Taking, layer, module: str, layout: Layout) -> Iterator[tuple]:
-    """Yields (variable, tensor's name, array in Keras's order) for all variables of a layer."""
-
-    def named(part: str, shape) -> tuple[str, np.ndarray]:
-        name = f"{module}.{part}"
-        return name, take(name, tuple(shape), layer.name)
-
-    if isinstance(layer, keras.layers.BatchNormalization):
-        shape = layer.gamma.shape
-        name, gamma = named("weight", shape)
-        variance_name, variance = named("running_var", shape)
-        # Both sides divide by sqrt(variance + epsilon), each by its own.
-        scale = (variance + layer.epsilon) / (variance + layout.epsilon)
-        ratio = np.sqrt(scale, dtype=np.float64)
-        yield layer.gamma, name, (gamma * ratio).astype(np.float32)
-        yield layer.beta, *named("bias", shape)
-        yield layer.moving_mean, *named("running_mean", shape)
-        yield layer.moving_variance, variance_name, variance
-        return
-    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    order, inverse = ((2, 3, 0, 1), (2, 3, 0, 1)) if depthwise else ((2, 3, 1, 0), (3, 2, 0, 1))
-    kernel = layer.kernel
-    name, array = named("weight", [kernel.shape[axis] for axis in inverse])
-    yield kernel, name, np.ascontiguousarray(array.transpose(order))
-    if layer.use_bias:
-        yield layer.bias, *named("bias", layer.bias.shape)
 
 
 def _refuse_parts(take: Taking, name: str, prefix: str) -> None:

@@ -29,7 +29,10 @@ from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.tiny import SMALL
 
 # Of a family one: the others have the same layers, and every compiled program stays in memory.
-SAME = ("resnet34", "resnet101", "efficientnet_lite1", "efficientnet_lite2")
+SAME = (
+    *("resnet34", "resnet101", "efficientnet_lite1", "efficientnet_lite2"),
+    *("swin_v2_s", "swin_v2_b"),
+)
 REAL = [name for name in BACKBONES if not name.startswith("tiny") and name not in SAME]
 # Quick ones of three kinds: with max pooling, with depthwise convolutions, a transformer.
 HUB = ("hub:vit", "hub:dinov2")

@@ -1,6 +1,7 @@
 """What a file really is, whatever its name says; and our own format."""
 
 import json
+import zipfile
 
 import h5py
 import keras
@@ -41,6 +42,13 @@ def test_missing_and_folder(tmp_path):
         files.check_file(tmp_path / "none.pth")
     with pytest.raises(RsscError, match="is a folder"):
         files.check_file(tmp_path)
+
+
+def test_weights_within_an_archive_are_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.writestr("SkyCLIP/epoch_20.pt", b"a checkpoint")
+    with pytest.raises(RsscError, match="in it, unpack it and give that"):
+        files.check_file(tmp_path / "w.zip")
 
 
 def test_hash(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from rssc_tf.weights import table
 from rssc_tf.weights.copies import refuse_prefix
 from rssc_tf.weights.fetch import cached_path
+from rssc_tf.weights.files import read_metadata
 from rssc_tf.weights.table import by_name
 from rssc_tf.weights.vit_layouts import vit_prefixes
 from tfrecords_tools.common.errors import DataError
@@ -87,6 +88,22 @@ def test_a_prefix_that_is_not_there(checkpoint, cli):
     code, _, err = cli("weights", "inspect", checkpoint(), "--prefix", "foo")
     assert code == 1 and len(err.strip().splitlines()) == 1
     assert "has no resnet18 under --prefix foo: it is under 'state_dict.'" in err
+
+
+def test_a_prefix_says_which_backbone(checkpoint, cli, torch_models, tmp_path):
+    """`inspect` and `import` guess at the copy that is meant, not at the first."""
+
+    def add(content):
+        content["teacher"] = torch_models.resnet34().state_dict()
+
+    file = checkpoint(add)
+    for prefix, name in {"state_dict": "resnet18", "teacher": "resnet34"}.items():
+        code, out, err = cli("weights", "inspect", file, "--prefix", prefix)
+        assert (code, f"backbone: {name}" in out) == (0, True), err
+    out = tmp_path / "w"
+    code, _, err = cli("weights", "import", file, "--out", out, "--prefix", "teacher")
+    assert code == 0, err
+    assert read_metadata(tmp_path / "w.weights.h5")["backbone"] == "resnet34"
 
 
 def test_a_prefix_of_a_vision_transformer_that_is_not_there():

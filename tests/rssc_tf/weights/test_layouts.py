@@ -176,6 +176,25 @@ def test_copies_that_no_convention_tells_apart(resnet18):
     assert load("resnet18", tensors, "left")[1].prefix == "left."
 
 
+def test_a_guess_heeds_the_prefix(resnet18, torch_models):
+    """Two networks that differ, and a transformer twice, which no convention tells apart."""
+    tensors = state(torch_models.resnet34(), "teacher.") | state(resnet18, "student.")
+    assert guess(FILE, tensors, "student") == "resnet18"
+    assert guess(FILE, tensors, "teacher.") == "resnet34"
+    shapes = {"cls_token": (1, 1, 192), "patch_embed.proj.weight": (192, 3, 16, 16)}
+    shapes |= {f"blocks.{number}.norm1.weight": (192,) for number in range(12)}
+    twice = {
+        f"{side}.{name}": np.zeros(shape)
+        for side, positions in {"left": 197, "right": 5}.items()
+        for name, shape in {**shapes, "pos_embed": (1, positions, 192)}.items()
+    }
+    with pytest.raises(RsscError, match=r"2 times, under 'left\.', 'right\.': choose"):
+        guess(FILE, twice)
+    assert guess(FILE, twice, "left") == "vit_tiny_patch16"
+    assert guess(FILE, twice, "right") == "vit_tiny_patch16_32"
+    assert guess(FILE, state(resnet18, "model."), "foo") == "resnet18"  # `match` says where it is
+
+
 @pytest.mark.parametrize(
     ("result", "companion"),
     [
