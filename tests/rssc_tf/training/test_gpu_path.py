@@ -1,4 +1,5 @@
-"""Training on GPUs, as far as it can be seen without one; see `tests.as_gpus`."""
+"""Training on GPUs, as far as it can be seen without one; see `tests.as_gpus`. Backbones have all
+their kinds of layers, but not all of their blocks: `tests.shallow`."""
 
 import gc
 import os
@@ -26,6 +27,7 @@ from tests.as_gpus import as_gpus
 from tests.kill_jobs import compare_runs
 from tests.lanes import slow
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.shallow import shallow
 from tests.tiny import SMALL
 
 # Of a family one: the others have the same layers, and every compiled program stays in memory.
@@ -71,6 +73,7 @@ def gpu(monkeypatch):
         return outputs
 
     as_gpus(monkeypatch)
+    shallow(monkeypatch)
     monkeypatch.setattr(Compiled, "__call__", call)
     return compiled
 
