@@ -1,5 +1,8 @@
 """One image: decoded, cut, brought to a size. Used in tf.data, and in exported models."""
 
+from collections.abc import Callable
+from functools import cache
+
 import tensorflow as tf
 
 from pipelines.augment import central_window
@@ -38,6 +41,17 @@ def evaluation_view(image: tf.Tensor, size: int, crop: int) -> tf.Tensor:
     image = tf.cond(fits, lambda: image, lambda: resize_uint8(image, target[0], target[1]))
     shape = tf.shape(image)
     return cut(image, central_window(shape[0], shape[1]), crop)
+
+
+@cache
+def evaluation_reader(size: int, crop: int) -> Callable:
+    """From an encoded image to its `evaluation_view`, as one function for all datasets: a run makes
+    three, and to trace this was half of the work."""
+
+    def look(data: tf.Tensor) -> tf.Tensor:
+        return evaluation_view(decode_whole(data), size, crop)
+
+    return tf.function(look, [tf.TensorSpec([], tf.string)])
 
 
 def resize_uint8(image: tf.Tensor, height, width) -> tf.Tensor:

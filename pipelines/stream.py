@@ -17,7 +17,7 @@ from pipelines.augmentations import NONE, STUDY, check_mixture
 from pipelines.augmenter import Augmenter
 from pipelines.cache import decode_split, is_wanted
 from pipelines.crop import crop_side
-from pipelines.images import cut, decode_whole, evaluation_view
+from pipelines.images import cut, decode_whole, evaluation_reader
 from pipelines.records import count_kept, in_epoch_order, read, read_epoch, shard_paths
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.records.schema import parse_many
@@ -276,14 +276,14 @@ def evaluation_batches(
         Dataset of `(images, labels, ids)`; the last batch may be smaller. Images and labels as
         in `training_batches`, ids are string `(batch,)`.
     """
-    crop = crop_side(card.side)
+    look = evaluation_reader(card.size, crop_side(card.side))
 
     def parse_block(serialized):
         example = parse_many(serialized)
         return example["image"], _targets(example["labels"], card), example["id"]
 
     def prepare_image(image, target, name):
-        return evaluation_view(decode_whole(image), card.size, crop), target, name
+        return look(image), target, name
 
     dataset = read(records, card, split).batch(_BLOCK).map(parse_block).unbatch()
     dataset = dataset.map(prepare_image, tf.data.AUTOTUNE).batch(batch_size)

@@ -5,8 +5,9 @@ tf.distribute's own look at the name of a device: those say "GPU" here. XLA then
 CPU, so that what has no kernel on a GPU is not seen: the list of operations in `test_gpu_path.py`
 is for that.
 
-Run as a program it is the command line on as many such devices as the first argument says; several
-commands, with `--then` between them, run one after the other.
+Run as a program it is the command line on as many such devices as the first argument says, with
+backbones cut off as in `shallow`; several commands, with `--then` between them, run one after the
+other.
 """
 
 import sys
@@ -31,6 +32,7 @@ def as_gpus(patch: pytest.MonkeyPatch) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests.shallow import shallow
     from tests.tiny import register
     from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -39,6 +41,7 @@ if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, devices)
     register()
+    shallow(pytest.MonkeyPatch())
     as_gpus(pytest.MonkeyPatch())
     from rssc_tf.cli import main
 

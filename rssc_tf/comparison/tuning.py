@@ -209,7 +209,7 @@ def _validated(settings: Settings, folder: Path, base: Settings) -> dict:
     metrics = read_metrics(folder, f"remove {folder}")
     if metrics is None:
         try:
-            metrics = run_regime(settings, folder, source_round=base, split="val")
+            metrics = run_regime(settings, folder, source_round=base, trial=True)
         except NotFinite:
             metrics = {"headline": "", "": None, "log_loss": None}
     seconds = round(time.monotonic() - started, 1)

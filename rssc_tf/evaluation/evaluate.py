@@ -76,6 +76,7 @@ def evaluate_run(
     *,
     views: int = 1,
     tune_thresholds: bool = False,
+    pictures: bool = True,
 ) -> dict:
     """Evaluates the classifier of a run on every example of a split, and writes what it found.
 
@@ -96,6 +97,7 @@ def evaluate_run(
         views: 1, or 8 for the mean probability of an image's eight symmetries.
         tune_thresholds: choose each label's threshold on `val`, anew where there are some, and
             keep them in `calibration.json`.
+        pictures: whether the two are drawn.
 
     Returns:
         The content of `metrics.json`: `split`, `examples`, `views`, `records`, `card_sha256` and
@@ -138,7 +140,8 @@ def evaluate_run(
         probabilities = _calibrated(found, card, calibration)
         metrics |= _calibrated_scores(metrics, probabilities, found.labels, card, calibration)
     write_tables(found, probabilities, card, folder, stem, views)
-    draw(found, probabilities, card, folder, stem, metrics)
+    if pictures:
+        draw(found, probabilities, card, folder, stem, metrics)
     # The metrics come last: where they are, the other files are whole.
     write_metrics(metrics, folder / f"{stem}metrics.json")
     return metrics

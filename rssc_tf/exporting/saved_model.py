@@ -88,9 +88,10 @@ class Server(tf.Module):
             with self.weights.in_place():
                 return evidence(run.model, features, classes)
 
-        # One function that all signatures call, or each of them would store the network's graph.
+        # Functions that all signatures call, or each of them would store their graphs.
         resized = tf.TensorSpec([None, resize.size, resize.size, 3], tf.float32)
         self._call, self._evidence = tf.function(call, [resized]), evidence_of
+        self._read = tf.function(self._read_files, [_FILES])
 
     @property
     def signatures(self) -> dict:
@@ -140,7 +141,7 @@ class Server(tf.Module):
         heat = tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
         return {"heat": tf.where(valid[:, None, None], heat, 0.0), "view": shown, "valid": valid}
 
-    def _read(self, image_bytes):
+    def _read_files(self, image_bytes):
         """What the model is shown: uint8 `(n, crop, crop, 3)`; which share of the picture that
         is, float32 `(n, 4)`; and whether it is a picture at all, bool `(n,)`."""
 

@@ -72,7 +72,7 @@ def run_regime(
     *,
     overwrite: bool = False,
     source_round: Settings | None = None,
-    split: str | None = None,
+    trial: bool = False,
 ) -> dict:
     """Trains one regime and evaluates it on the target's test split.
 
@@ -82,7 +82,8 @@ def run_regime(
         overwrite: replace what is there.
         source_round: the settings, resolved, whose source round it starts from, where those of the
             target round are others.
-        split: evaluate on this one instead; the test split is then not read.
+        trial: evaluate on the validation split instead, and draw no pictures; the test split is
+            then not read.
 
     Returns:
         The content of `out/metrics.json`.
@@ -121,8 +122,9 @@ def run_regime(
         source_config = None
         if source is not None:
             source_config = with_source_settings(source_round or config)
-        trained = _run_stages(config, source_config, out, overwrite, target, source, cluster)
-        return _evaluate(trained, config, target, out, cluster, split)
+        what = (config, source_config, out, overwrite, target, source, cluster)
+        trained = _run_stages(*what, pictures=not trial)
+        return _evaluate(trained, config, target, out, cluster, trial)
 
 
 def _run_stages(
@@ -133,6 +135,7 @@ def _run_stages(
     target: Records,
     source: Records | None,
     cluster: Cluster,
+    pictures: bool,
 ) -> Forward | None:
     # --- before anything is written ---
     cluster.same(
@@ -166,7 +169,7 @@ def _run_stages(
         folder = _source_round(*what, out, again=overwrite)
         initial = _trained_backbone(folder, cluster, config)
         stages[-1]["folder"] = str(folder)
-    training = _train_stage(config, target, initial, out, cluster, stages)
+    training = _train_stage(config, target, initial, out, cluster, stages, pictures=pictures)
     return training and training.assembly.forward
 
 
@@ -312,11 +315,13 @@ def _train_stage(
     excluded: Sequence[str] = (),
     guide: Guide | None = None,
     rate: str = "learning_rate",
+    pictures: bool = True,
 ) -> Training | None:
     """Trains one stage in `folder`, from its checkpoint if it has one; ends with the model's file.
 
     Args:
         rate: as of `train`.
+        pictures: whether the history is drawn.
 
     Returns:
         The training, or `None` if its file was there already.
@@ -339,7 +344,8 @@ def _train_stage(
     if cluster.chief:
         with new_file(folder / MODEL) as aside:
             training.product.save(aside)
-        _draw_history(folder, progress, title)
+        if pictures:
+            _draw_history(folder, progress, title)
     cluster.barrier()
     cluster.see(folder / MODEL)
     return training
@@ -351,13 +357,14 @@ def _evaluate(
     records: Records,
     folder: Path,
     cluster: Cluster,
-    split: str | None = None,
+    trial: bool = False,
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
-        split, model = split or records.evaluated, trained or load_model(folder)
-        metrics = evaluate_run(model, records, split, folder, views=config.views)
+        split, model = "val" if trial else records.evaluated, trained or load_model(folder)
+        how = {"views": config.views, "pictures": not trial}
+        metrics = evaluate_run(model, records, split, folder, **how)
         cluster.barrier()
         return metrics
     cluster.barrier()

@@ -9,7 +9,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from tfrecords_tools.auditing.fingerprints import SYMMETRIES, THUMBNAIL, Fingerprint, symmetry
 
@@ -153,6 +152,8 @@ def _confirm(first: Fingerprints, second: Fingerprints, proposed: np.ndarray) ->
 
 
 def _fine(thumbnails: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter  # takes as long to import as `rssc-tf convert` does
+
     fine = thumbnails - gaussian_filter(thumbnails, (0, _BLUR, _BLUR))
     return fine.reshape(len(fine), -1)
 

@@ -70,17 +70,22 @@ def test_every_regime_has_the_same_trials_and_its_own_choice(compared):
     [("label_smoothing",), slow(("label_smoothing", "schedule")), slow(("recipe",))],
     ids=" ".join,
 )
-def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
+def test_trials_read_no_test_split_and_draw_nothing(tuned, records, cli, tmp_path, monkeypatch):
     from rssc_tf.training import stages
 
-    evaluated = []
+    evaluated, drawn = [], []
 
     def evaluate_run(model, records, split, folder, **options):
         evaluated.append((split, "tuning" in folder.parts))
+        drawn.extend([folder] * options["pictures"])
         return original(model, records, split, folder, **options)
+
+    def draw_history(folder, *_):
+        drawn.append(folder)
 
     original = stages.evaluate_run
     monkeypatch.setattr(stages, "evaluate_run", evaluate_run)
+    monkeypatch.setattr(stages, "_draw_history", draw_history)
     words = ("compare", "--strategies", "scratch", "--seeds", 1, "--target", records, *tiny.SMALL)
     values = {"label_smoothing": "0,0.1", "schedule": "paper,cosine"}
     values["recipe"] = "paper,strong"
@@ -90,6 +95,7 @@ def test_the_test_split_is_not_read(tuned, records, cli, tmp_path, monkeypatch):
     assert code == 0, errors
     assert {split for split, trial in evaluated if trial} == {"val"}
     assert [split for split, trial in evaluated if not trial] == ["test"]
+    assert len(drawn) == 2 and drawn[0] == drawn[1]  # the history and the scores of the run
     chosen = pd.read_csv(tmp_path / "out/results.csv")["tuned"][0]
     assert [value.split("=")[0] for value in chosen.split()] == list(tuned)
 

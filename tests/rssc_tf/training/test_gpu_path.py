@@ -1,4 +1,5 @@
-"""Training on GPUs, as far as it can be seen without one; see `tests.as_gpus`."""
+"""Training on GPUs, as far as it can be seen without one; see `tests.as_gpus`. Backbones have all
+their kinds of layers, but not all of their blocks: `tests.shallow`."""
 
 import gc
 import os
@@ -21,11 +22,13 @@ from rssc_tf.runs import load_model
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, step
 from rssc_tf.training.assembly import build_training, initial_backbone
+from rssc_tf.training.base import Training
 from rssc_tf.training.distribution import get_distribution
 from tests.as_gpus import as_gpus
 from tests.kill_jobs import compare_runs
 from tests.lanes import slow
 from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.shallow import shallow
 from tests.tiny import SMALL
 
 # Of a family one: the others have the same layers, and every compiled program stays in memory.
@@ -34,9 +37,7 @@ SAME = (
     *("swin_v2_s", "swin_v2_b"),
 )
 REAL = [name for name in BACKBONES if not name.startswith("tiny") and name not in SAME]
-# Quick ones of three kinds: with max pooling, with depthwise convolutions, a transformer.
 HUB = ("hub:vit", "hub:dinov2")
-QUICK = ("resnet18", "hub:vit")
 
 # HLO that a deterministic step may not contain, and why.
 FORBIDDEN = {
@@ -74,6 +75,7 @@ def gpu(monkeypatch):
         return outputs
 
     as_gpus(monkeypatch)
+    shallow(monkeypatch)
     monkeypatch.setattr(Compiled, "__call__", call)
     return compiled
 
@@ -200,24 +202,32 @@ def test_interrupted_on_one_gpu_is_uninterrupted(gpu, records, cli, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", [*REAL, *HUB])
-def test_every_backbone_trains_on_one_gpu(backbone, gpu, presets, records, cli, tmp_path):
+def test_every_backbone_trains_on_one_gpu(
+    backbone, gpu, presets, records, cli, tmp_path, monkeypatch
+):
+    steps = []
+    original = Training.take_step
+
+    def take_step(self, inputs):
+        steps.append((self.assembly.step, inputs))
+        return original(self, inputs)
+
+    monkeypatch.setattr(Training, "take_step", take_step)
     words = _words(records, presets.get(backbone, backbone))
     code, _, err = cli(*words, "--batch-size", 16, "--out", tmp_path / "run")
     assert code == 0, err
     assert all(gpu), err
     assert np.isfinite(pd.read_csv(tmp_path / "run" / "history.csv")["loss"]).all()
+    _check_deterministic(*steps[-1])
 
 
 @pytest.mark.parametrize(
-    "backbone",
-    [name if name in QUICK else slow(name) for name in [*REAL, *HUB]] + ["tiny"],
+    ("backbone", "multi_label"),
+    [("tiny", False), ("resnet18", False), ("hub:vit", False), ("tiny", True), ("hub:vit", True)],
 )
-@pytest.mark.parametrize("multi_label", [False, True])
 def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     backbone, multi_label, gpu, presets, records, multi_records
 ):
-    if multi_label and backbone not in ("tiny", *HUB):
-        pytest.skip("the loss is no part of the backbone")
     target = multi_records if multi_label else records
     config = Settings(
         "scratch",
@@ -231,9 +241,11 @@ def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     distribution = get_distribution("auto")
     initial = initial_backbone(config, "random", distribution)
     training = build_training(config, Records(target), initial, distribution)
-    inputs = next(training.batches())
-    lower = training.assembly.step.function.experimental_get_compiler_ir(inputs)
-    program = lower(stage="hlo")
+    _check_deterministic(training.assembly.step, next(training.batches()))
+
+
+def _check_deterministic(compiled: Compiled, inputs: tuple) -> None:
+    program = compiled.function.experimental_get_compiler_ir(inputs)(stage="hlo")
     found = set(re.findall(r" = [^=]*? ([a-z][a-z0-9-]*)\(", program))
     assert {"convolution", "dot", "reduce"} <= found  # it was read rightly
     assert {name: FORBIDDEN[name] for name in found & set(FORBIDDEN)} == {}
