@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from tests import lanes, tiny
 from tests.browser import find_browser
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does
+
+# A busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("farmland", "forest", "parking", "river")

@@ -106,7 +106,7 @@ def test_lists_name_nothing_outside(name, scenes, multi_scenes, cli, tmp_path):
 
 
 @given(st.text(max_size=60) | st.text("./\\a:~ ", max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_accepted_names_lie_below_the_folder(name):
     try:
         refuse_unsafe(name, Path("list.csv"))
@@ -248,7 +248,7 @@ _NAMES = st.sampled_from([*Settings.__dataclass_fields__, "other"])
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_settings_are_read_or_refused(tmp_path_factory, content):
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(json.dumps(content))  # JSON is YAML
@@ -259,7 +259,7 @@ def test_any_settings_are_read_or_refused(tmp_path_factory, content):
 
 
 @given(st.dictionaries(st.sampled_from(["name", "classes", "sizes", "splits", "x"]), _VALUES))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_card_is_read_or_refused(tmp_path_factory, records, content):
     card = json.loads((records / "dataset.json").read_text())
     del card["sha256"]

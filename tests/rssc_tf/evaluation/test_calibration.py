@@ -75,7 +75,7 @@ def test_degenerate_validation_splits_end_at_the_bounds(multi):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 25), st.sampled_from([0.1, 0.01, 1e-6]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_threshold_is_better(seed, n, grain):
     rng = np.random.default_rng(seed)
     # Coarse grains make equal probabilities, also at 0, 0.5 and 1.

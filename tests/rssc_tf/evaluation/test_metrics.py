@@ -93,7 +93,7 @@ def _slow_f1(truth, predicted) -> float:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(2, 12), st.floats(0.05, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_single_label_agrees_with_scikit_learn(seed, n, classes, spread):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(classes, spread), n)
@@ -130,7 +130,7 @@ def test_single_label_agrees_with_scikit_learn(seed, n, classes, spread):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(2, 8), st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_multi_label_agrees_with_scikit_learn(seed, n, classes, share):
     rng = np.random.default_rng(seed)
     probabilities = rng.random((n, classes)).round(rng.integers(1, 7))  # with ties

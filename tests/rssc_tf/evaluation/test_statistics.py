@@ -156,7 +156,7 @@ def sklearn_map(probabilities, labels):
     return sk.average_precision_score(labels[:, present], probabilities[:, present])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6))
 @pytest.mark.parametrize("multi", [False, True])
 def test_counts_equal_scikit_learn_on_the_same_resamples(multi, seed):

@@ -26,7 +26,7 @@ short = axes().filter(lambda axis: len(axis.starts) <= 12)
 
 
 @given(short, short)
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 def test_rows_are_those_of_the_whole_map(across, down):
     rng = np.random.default_rng(across.length + down.length)
     values = rng.random((len(down.starts), len(across.starts), 3)).astype(np.float32)

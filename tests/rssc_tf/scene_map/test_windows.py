@@ -18,7 +18,7 @@ def axes(draw) -> Axis:
 
 
 @given(axes())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_seen_parts_cover_the_side_without_gaps(axis):
     begin = axis.starts + axis.offset
     assert begin[0] <= 0
@@ -32,7 +32,7 @@ def test_seen_parts_cover_the_side_without_gaps(axis):
 
 
 @given(axes())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_cell_has_a_weight_and_is_finished_once_no_window_sees_it(axis):
     total = np.zeros(axis.cells)
     for start in axis.starts:
