@@ -32,7 +32,6 @@ def as_gpus(patch: pytest.MonkeyPatch) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from tests.shallow import shallow
     from tests.tiny import register
     from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -40,6 +39,8 @@ if __name__ == "__main__":
     devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, devices)
+    from tests.shallow import shallow  # imports TensorFlow, which is quiet from now on
+
     register()
     shallow(pytest.MonkeyPatch())
     as_gpus(pytest.MonkeyPatch())
