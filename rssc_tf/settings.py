@@ -29,9 +29,6 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
 SELECTIONS = ("best", "last")
 CACHES = ("auto", "none", "ram")
-# A training of fewer is told so: on 35 images of RSSCN7 44 steps gave some points less than 219
-# (docs/train.md).
-FEW_STEPS = 200
 OWN = "target"  # as `source`: the target's own training images
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipelines.crop import crop_side
+from rssc_tf.optimization.table import FEW_STEPS
 from rssc_tf.probing.encoder import WORDS
 from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.regimes import REGIMES
 from rssc_tf.runs import STAGES
-from rssc_tf.settings import FEW_STEPS
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipelines.records import explain_damage
 from rssc_tf.evaluation.not_finite import NotFinite
-from rssc_tf.settings import FEW_STEPS, checkpoint_interval
+from rssc_tf.optimization.table import FEW_STEPS
+from rssc_tf.settings import checkpoint_interval
 from rssc_tf.training.base import Training
 from rssc_tf.training.checkpoint import Checkpointer, Progress, put_back
 from rssc_tf.training.cluster import Cluster

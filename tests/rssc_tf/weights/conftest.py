@@ -14,10 +14,27 @@ from rssc_tf.models.normalization import Normalization
 
 @pytest.fixture(scope="session")
 def torch_models():
-    """The module `torch_models.py` beside this file; skips where PyTorch is not installed."""
+    """Convolutional networks: the module `torch_models.py` beside this file."""
+    return _beside("torch_models")
+
+
+@pytest.fixture(scope="session")
+def vits():
+    """Vision transformers: the module `torch_vits.py` beside this file."""
+    return _beside("torch_vits")
+
+
+@pytest.fixture(scope="session")
+def swins():
+    """Swin transformers: the module `torch_swin.py` beside this file."""
+    return _beside("torch_swin")
+
+
+def _beside(name: str):
+    """The module of that name beside this file; skips where PyTorch is not installed."""
     pytest.importorskip("torch")
-    file = Path(__file__).with_name("torch_models.py")
-    spec = importlib.util.spec_from_file_location("torch_models", file)
+    file = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,6 +1,5 @@
 """Swin transformers of PyTorch in Keras: the same features at any size, or a line."""
 
-import importlib.util
 from pathlib import Path
 
 import keras
@@ -18,17 +17,6 @@ from tfrecords_tools.common.errors import RsscError
 NAME, SMALL = "swin_v2_t", SwinName(32, (2, 2, 1, 1))
 # Whole windows, one window, sides that do not come out in patches, squares and windows.
 SIZES = [(64, 64), (32, 32), (37, 90)]
-
-
-@pytest.fixture(scope="module")
-def swins():
-    """The module `torch_swin.py` beside this file; skips where PyTorch is not installed."""
-    pytest.importorskip("torch")
-    file = Path(__file__).with_name("torch_swin.py")
-    spec = importlib.util.spec_from_file_location("torch_swin", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

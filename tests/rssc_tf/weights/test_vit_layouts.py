@@ -1,6 +1,5 @@
 """Vision transformers of PyTorch, each in its library's own names: the same features, or a line."""
 
-import importlib.util
 from pathlib import Path
 
 import keras
@@ -17,17 +16,6 @@ from rssc_tf.weights.size import trained_size
 from tfrecords_tools.common.errors import RsscError
 
 TOLERANCE = 1e-4  # of features of order 1
-
-
-@pytest.fixture(scope="module")
-def vits():
-    """The module `torch_vits.py` beside this file; skips where PyTorch is not installed."""
-    pytest.importorskip("torch")
-    file = Path(__file__).with_name("torch_vits.py")
-    spec = importlib.util.spec_from_file_location("torch_vits", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
