@@ -4,7 +4,7 @@ Drawn by code, because nearly all of a chart is arithmetic; `Markup.format` esca
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 from markupsafe import Markup
@@ -14,7 +14,8 @@ from rssc_tf.evaluation.statistics import Estimate
 from rssc_tf.regimes import REGIMES
 
 _WIDTH, _HEIGHT = 430, 310
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 88, 14, 52
+_LEFT, _TOP, _BOTTOM = 36, 14, 52
+_LETTER = 7.5  # width of one of a name, of the page's font and of wider ones that stand in for it
 _ROW, _PLOT = 28, 200  # height and width of the interval in a row of a table
 _MARGIN = 10
 
@@ -114,7 +115,7 @@ def label_curves(
     ends = dict(zip(lines, lines, strict=True)) if ends is None else ends
     images = sorted({(count, share) for line in lines.values() for count, share, _ in line})
     first, last = math.log(images[0][0]), math.log(images[-1][0])
-    right = _WIDTH - _RIGHT
+    right = _right_of(ends.values())
 
     def across(count: int) -> float:
         return _LEFT + (math.log(count) - first) / ((last - first) or 1) * (right - _LEFT)
@@ -146,10 +147,21 @@ def label_curves(
         line = lines[strategy]
         body += [marker(strategy, across(n), up(found.value)) for n, _, found in line]
     heights = {name: up(lines[name][-1][2].value) for name in ends}
+    return _svg(body + _names(heights, ends, right), title)
+
+
+def _right_of(names: Iterable[str]) -> float:
+    """Where the plot ends, so that the names of its lines have room."""
+    return _WIDTH - 23 - _LETTER * max(9, *map(len, names), 0)
+
+
+def _names(heights: dict[str, float], names: dict[str, str], right: float) -> list[Markup]:
+    """What stands at the ends of lines, each beside its shape."""
+    found = []
     for strategy, y in _spread(heights, 16).items():
-        body.append(marker(strategy, right + 14, y))
-        body.append(_text(right + 23, y + 4, ends[strategy], "start"))
-    return _svg(body, title)
+        found.append(marker(strategy, right + 14, y))
+        found.append(_text(right + 23, y + 4, names[strategy], "start"))
+    return found
 
 
 def _path(points: Sequence[tuple[float, float]], up: Callable[[float], float]) -> str:
@@ -174,7 +186,7 @@ def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) 
         ylabel: what is observed.
         title: for people who hear the page.
     """
-    right = _WIDTH - _RIGHT
+    right = _right_of(curves)
     up = _plane(0, 1)
 
     def across(value: float) -> float:
@@ -197,10 +209,7 @@ def reliability_chart(curves: dict[str, pd.DataFrame], ylabel: str, title: str) 
         body.append(_trace(strategy, _path(points, up)))
         body += [marker(strategy, x, up(value), 3.5) for x, value in points]
         ends[strategy] = up(points[-1][1])
-    for strategy, y in _spread(ends, 16).items():
-        body.append(marker(strategy, right + 14, y))
-        body.append(_text(right + 23, y + 4, strategy, "start"))
-    return _svg(body, title)
+    return _svg(body + _names(ends, {name: name for name in ends}, right), title)
 
 
 def limits_of(estimates: Sequence[Estimate], margin: float = 0.05) -> tuple[float, float]:

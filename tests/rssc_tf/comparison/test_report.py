@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from rssc_tf.comparison.folder import read_study
-from rssc_tf.comparison.report.charts import ticks
+from rssc_tf.comparison.report.charts import label_curves, reliability_chart, ticks
 from rssc_tf.comparison.report.hardest import hardest
 from rssc_tf.comparison.report.page import write_report
 from rssc_tf.comparison.report.wording import interval, points, score
 from rssc_tf.evaluation.statistics import Estimate
+from rssc_tf.regimes import REGIMES
 from tests.browser import FLAGS
 from tests.rssc_tf.comparison.conftest import draw_card
 from tfrecords_tools.auditing.leaks import read_examples
@@ -312,3 +313,15 @@ def test_odd_and_many_classes_in_a_browser(draw_comparison, browser, tmp_path):
     found = look(browser, out / "report.html", 390, False, tmp_path)
     assert found["errors"] == []
     assert found["scroll"] <= found["client"]
+
+
+def test_the_names_of_lines_have_room():
+    """That of a long regime was cut off at the edge of the chart."""
+    score_of = Estimate(0.5, 0.01, 0.4, 0.6, 3)
+    curves = label_curves({one: [(7, "", score_of)] for one in REGIMES}, (0.3, 0.7), "")
+    table = pd.DataFrame({"confidence": [0.4], "frequency": [0.5], "count": [50]})
+    for chart in (curves, reliability_chart(dict.fromkeys(REGIMES, table), "", "")):
+        width = float(re.search(r'viewBox="0 0 (\d+)', chart)[1])
+        for name in REGIMES:
+            (x,) = re.findall(rf'<text[^>]* x="([0-9.]+)"[^>]*>{name}</text>', chart)
+            assert float(x) + 7 * len(name) < width  # 12.5 px of a wide sans-serif
