@@ -2,10 +2,8 @@
 
 import functools
 import inspect
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-
-import yaml
 
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical
 from rssc_tf.fields import (
@@ -21,8 +19,7 @@ from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
 from rssc_tf.optimization.recipes import PAPER, RECIPES, get_recipe, set_by_recipes
 from rssc_tf.optimization.table import LINEAR, OPTIMIZERS, PRETRAINED, RANDOM, SCHEDULES
 from rssc_tf.regimes import OBJECTIVES, REGIMES, get_regime
-from tfrecords_tools.common.errors import DataError, SettingError
-from tfrecords_tools.common.yaml_files import read_yaml
+from tfrecords_tools.common.errors import SettingError
 
 HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -396,31 +393,9 @@ def all_of_recipe(name: str) -> dict:
 TrainConfig = Settings  # its name before 0.2
 
 
-# --- files ---
-
-
-def load_config(file: Path) -> dict:
-    """Settings from a YAML file (a run's own `config.yaml` is one), to be completed by flags.
-
-    Raises:
-        DataError: it cannot be read, is no mapping, or has a key that is no setting.
-    """
-    content = read_yaml(file)
-    unknown = unknown_settings(content)
-    if unknown:
-        raise DataError(f"{file}: there is no setting {unknown[0]!r}")
-    return content
-
-
 def unknown_settings(names) -> list[str]:
     """Those names that are no setting of this version, sorted."""
     return sorted(set(names) - {one.name for one in fields(Settings)})
-
-
-def save_config(config: Settings, file: Path) -> None:
-    """Writes the settings as YAML that `config` takes."""
-    text = yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
-    file.write_text(text, encoding="utf-8")
 
 
 # --- what a setting is good for: all from its declaration ---

@@ -14,7 +14,17 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 # `cli` the command line.
 PARTS = (
     *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
-    *("tasks", "optimization", "regimes", "fields", "settings", "rounds", "keys", "weights"),
+    *(
+        "tasks",
+        "optimization",
+        "regimes",
+        "fields",
+        "settings",
+        "settings_file",
+        "rounds",
+        "keys",
+        "weights",
+    ),
     *("records", "evaluation", "runs", "probing", "self_supervised", "training", "exporting"),
     "predict",
     *(

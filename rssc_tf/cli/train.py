@@ -38,7 +38,7 @@ def command(
     ] = False,
     **_settings,
 ) -> None:
-    from rssc_tf.settings import load_config
+    from rssc_tf.settings_file import load_config
     from tfrecords_tools.common.errors import DataError
 
     settings = (load_config(config) if config else {}) | given(context)

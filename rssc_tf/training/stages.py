@@ -30,7 +30,8 @@ from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settings
 from rssc_tf.self_supervised.monitor import kept_row
-from rssc_tf.settings import Settings, save_config
+from rssc_tf.settings import Settings
+from rssc_tf.settings_file import save_config
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlparse
 
-from rssc_tf.settings import load_config
+from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import check_file, read_metadata, sha256_of
 from rssc_tf.weights.packaged import package_file

@@ -93,7 +93,8 @@ def card_kind(folder: Path, records: Path) -> Kind:
 def settings_kind(folder: Path) -> Kind:
     import yaml
 
-    from rssc_tf.settings import Settings, load_config, save_config
+    from rssc_tf.settings import Settings
+    from rssc_tf.settings_file import load_config, save_config
 
     file = folder / "settings.yaml"
     save_config(Settings("dap", "target", "source", epochs=3, learning_rate=1e-3), file)

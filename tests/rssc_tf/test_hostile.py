@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rssc_tf.settings import Settings, load_config
+from rssc_tf.settings import Settings
+from rssc_tf.settings_file import load_config
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.imaging.images import BadImage, load_rgb

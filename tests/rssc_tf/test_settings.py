@@ -19,9 +19,8 @@ from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.settings import (
     Settings,
     checkpoint_interval,
-    load_config,
-    save_config,
 )
+from rssc_tf.settings_file import load_config, save_config
 from tests.test_legacy import GRID, IN_DOMAIN, LEGACY, SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import read_card

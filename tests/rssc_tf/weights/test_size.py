@@ -8,7 +8,7 @@ import pytest
 
 import rssc_tf
 from rssc_tf.runs import load_model
-from rssc_tf.settings import load_config
+from rssc_tf.settings_file import load_config
 from rssc_tf.weights.files import read_metadata, save_weights
 from rssc_tf.weights.size import default_size, trained_size
 from tests.tiny import SMALL
