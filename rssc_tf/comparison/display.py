@@ -1,4 +1,4 @@
-"""What is seen of several runs at a time.
+"""The lines that a terminal shows while runs of a grid are made, several at a time.
 
 A line a finished run, and on a terminal what each that is under way has said last.
 """
