@@ -162,6 +162,11 @@ def _download(
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
+        if backbone.name.startswith("hub:") and Path(backbone.name.removeprefix("hub:")).is_dir():
+            raise DataError(
+                f"{backbone.name} is a preset that KerasHub cannot load ({reason_of(error)}): save "
+                "it again with save_to_preset, or give a file with `weights`"
+            ) from error
         raise CannotFetch(
             f"cannot fetch {origin} for {backbone.name} ({reason_of(error)}): connect to a "
             "network, or give a file with `weights`"

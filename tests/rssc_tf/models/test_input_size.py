@@ -1,19 +1,26 @@
 """KerasHub's transformers at other sizes than their own, from presets in a folder."""
 
+import functools
+import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
+import rasterio
 
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.input_size import at_side, fitting_side
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
+from rssc_tf.weights.initial import initialise
 from tests.lanes import slow
+from tests.rssc_tf.scene_map.conftest import write_raster
+from tests.signals import TERM, signal_at_step
 from tfrecords_tools.common.errors import DataError, RsscError
 
 MODELS = keras_hub.models
@@ -31,11 +38,50 @@ KINDS = {
     "dinov3": lambda: MODELS.DINOV3Backbone(**_DINO),
     "clip": lambda: MODELS.CLIPVisionEncoder(8, 16, 2, 2, 32, image_shape=(48, 48, 3)),
     "siglip": lambda: MODELS.SigLIPVisionEncoder(8, 16, 2, 2, 32, "gelu", image_shape=(48, 48, 3)),
-    "swin": lambda: MODELS.SwinTransformerBackbone((32, 32, 3), 8, [1, 1], [1, 2], 4),
+    "swin": lambda: MODELS.SwinTransformerBackbone((64, 64, 3), 8, [1, 1], [1, 2], 4),
 }
-PRESETS = {"vit": "ViTImageConverter", "deit": "DeiTImageConverter"}
-PRESETS |= {"dinov2": "DINOV2ImageConverter", "clip": "CLIPImageConverter"}
-PRESETS |= {"siglip": "SigLIPImageConverter"}
+CNNS = {
+    "resnet": lambda: MODELS.ResNetBackbone([64], [7], [64, 16], [1, 1], [1, 2], "basic_block"),
+    "densenet": lambda: MODELS.DenseNetBackbone([1, 1], growth_rate=4),
+    "efficientnet": lambda: MODELS.EfficientNetBackbone(
+        stackwise_width_coefficients=[1.0, 1.0],
+        stackwise_depth_coefficients=[1.0, 1.0],
+        stackwise_kernel_sizes=[3, 3],
+        stackwise_num_repeats=[1, 1],
+        stackwise_input_filters=[8, 8],
+        stackwise_output_filters=[8, 16],
+        stackwise_expansion_ratios=[1, 4],
+        stackwise_squeeze_and_excite_ratios=[0, 0.25],
+        stackwise_strides=[1, 2],
+        stackwise_block_types=["v1", "v1"],
+        stackwise_force_input_filters=[0, 0],
+        stackwise_nores_option=[False, False],
+    ),
+    "mobilenet": lambda: MODELS.MobileNetBackbone(
+        stackwise_expansion=[[16], [24]],
+        stackwise_num_blocks=[1, 1],
+        stackwise_num_filters=[[8], [16]],
+        stackwise_kernel_size=[[3], [5]],
+        stackwise_num_strides=[[2], [2]],
+        stackwise_se_ratio=[[None], [0.25]],
+        stackwise_activation=[["relu"], ["hard_swish"]],
+        stackwise_padding=[[1], [2]],
+        output_num_filters=24,
+        depthwise_filters=8,
+        depthwise_stride=1,
+        depthwise_residual=True,
+        last_layer_filter=16,
+        input_num_filters=8,
+        image_shape=(None, None, 3),
+    ),
+}
+PRESETS = {"vit": "ViT", "deit": "DeiT", "dinov2": "DINOV2", "dinov3": "DINOV3", "clip": "CLIP"}
+PRESETS |= {"siglip": "SigLIP", "swin": "SwinTransformer", "resnet": "ResNet"}
+PRESETS |= {"densenet": "DenseNet", "efficientnet": "EfficientNet", "mobilenet": "MobileNet"}
+WHOLE = {(None, None, 3)}  # of a CNN
+NATIVE = {"swin": 64}  # the side of their weights, where it is not 48
+QUICK = ("vit", "resnet")
+WITH_A_MAP = CNNS.keys()
 # Presets of two towers, of which the one for images is used.
 TWO_TOWERS = {
     "clip": lambda: MODELS.CLIPBackbone(
@@ -48,15 +94,20 @@ TWO_TOWERS = {
 
 
 @pytest.fixture(scope="module")
-def presets(tmp_path_factory) -> Path:
-    """A folder of presets with random weights, as KerasHub saves them."""
+def preset(tmp_path_factory) -> Callable[[str], Path]:
+    """Makes a preset with random weights, as KerasHub saves them, and says where it is."""
     root = tmp_path_factory.mktemp("presets")
-    for name, converter in PRESETS.items():
+
+    @functools.cache
+    def make(name: str) -> Path:
         keras.utils.set_random_seed(1)
-        (KINDS | TWO_TOWERS)[name]().save_to_preset(root / name)
-        converter = getattr(keras_hub.layers, converter)
-        converter(image_size=(48, 48), scale=1 / 255).save_to_preset(root / name)
-    return root
+        (KINDS | TWO_TOWERS | CNNS)[name]().save_to_preset(root / name)
+        converter = getattr(keras_hub.layers, f"{PRESETS[name]}ImageConverter")
+        side = NATIVE.get(name, 48)
+        converter(image_size=(side, side), scale=1 / 255).save_to_preset(root / name)
+        return root / name
+
+    return make
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,10 +150,10 @@ def test_positions_are_spread_over_the_grid():
     np.testing.assert_allclose(grid[..., 1], np.tile(expected, (6, 1)), atol=0.02)
 
 
-def test_dinov2_is_as_kerashub_has_it_at_that_size(presets):
+def test_dinov2_is_as_kerashub_has_it_at_that_size(preset):
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    theirs = MODELS.Backbone.from_preset(str(presets / "dinov2"), image_shape=(32, 32, 3))
-    mine = at_side(MODELS.Backbone.from_preset(str(presets / "dinov2")), 32)
+    theirs = MODELS.Backbone.from_preset(str(preset("dinov2")), image_shape=(32, 32, 3))
+    mine = at_side(MODELS.Backbone.from_preset(str(preset("dinov2"))), 32)
     one, other = (model({"images": images}).numpy() for model in (theirs, mine))
     np.testing.assert_allclose(mine.get_weights()[0], theirs.get_weights()[0])
     np.testing.assert_allclose(other, one, atol=1e-5)
@@ -125,38 +176,67 @@ def test_a_backbone_of_one_size_only_says_so():
         at_side(fixed, 48)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "vit" else slow(name) for name in PRESETS],
-)
-def test_a_preset_is_trained_probed_and_exported(name, presets, records, cli, tmp_path):
-    hub = f"hub:{presets / name}"
-    words = ("--target", records, "--backbone", hub)
-    for size in (None, 64):  # and 32 of the run below
-        given = ("--image-size", size) if size else ()
-        code, _, err = cli(
-            "probe", "imagenet", *words, *given, "--method", "knn", "--out", tmp_path / f"{size}"
-        )
+@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in PRESETS])
+def test_a_preset_does_all_at_three_sizes(name, preset, records, cli, tmp_path, monkeypatch):
+    words = ("--target", records, "--backbone", f"hub:{preset(name)}")
+    scene = write_raster(tmp_path / "scene.tif", np.full((3, 96, 96), 90, np.uint8))
+
+    def done(*arguments) -> str:
+        code, out, err = cli(*arguments)
         assert code == 0, err
-        assert ("images are seen at 48 px, the size of the weights" in err) == (size is None)
-    run = tmp_path / "run"
-    words = ("train", "--strategy", "imagenet", *words, "--epochs", 1, "--batch-size", 10)
-    code, _, err = cli(*words, "--image-size", 32, "--out", run)
-    assert code == 0 and "structure of" not in err, err
-    assert load_model(run).get_layer("backbone").inputs[0].shape == (None, 32, 32, 3)
-    assert cli("probe", run, "--target", records, "--out", tmp_path / "of run")[0] == 0
-    code, _, err = cli("export", run, "--out", tmp_path / "export")
-    assert code == 0, err
+        return out + err
+
+    native = NATIVE.get(name, 48)
+    for size in (None, 32, 96):
+        side, given = size or native, ("--image-size", size) if size else ()
+        told = done(
+            *("probe", "imagenet", *words, *given, "--method", "knn"),
+            *("--out", tmp_path / f"probe-{side}"),
+        )
+        assert (f"images are seen at {native} px, the size of the weights" in told) == (
+            size is None
+        )
+        run = tmp_path / f"run-{side}"
+        train = ("train", "--strategy", "imagenet", *words, "--epochs", 1, "--batch-size", 10)
+        train += (*given, "--out", run)
+        with monkeypatch.context() as patch:  # a run that was killed goes on
+            signal_at_step(patch, 1, TERM)
+            assert cli(*train)[0] == 143
+        told = done(*train)
+        assert "going on from step 1 of 2" in told and "structure of" not in told
+        model = load_model(run)
+        assert model.get_layer("backbone").inputs[0].shape[1:] in WHOLE | {(side, side, 3)}
+        assert model.get_layer("resize").size == side
+        if not size:
+            done("probe", run, "--target", records, "--out", tmp_path / "probe-of-run")
+        code, _, err = cli("evaluate", run, "--explain", 1)
+        assert (code == 0) == (name in WITH_A_MAP), err
+        assert code == 0 or "no spatial feature map" in err
+        done("export", run, "--out", tmp_path / f"export-{side}")
+        done("map", tmp_path / f"export-{side}", scene, "--out", tmp_path / f"map-{side}.tif")
+        with rasterio.open(tmp_path / f"map-{side}.tif") as found:
+            codes, percent = found.read()
+        assert len(np.unique(codes)) == 1 and codes.max() < 4  # the scene is the same everywhere
+        assert 25 <= percent.min() <= percent.max() <= 100
 
 
 @pytest.mark.parametrize("name", TWO_TOWERS)
-def test_of_two_towers_the_one_for_images_is_used_with_its_weights(name, presets):
-    whole = MODELS.Backbone.from_preset(str(presets / name))
-    tower = get_backbone(f"hub:{presets / name}").build(True)
+def test_of_two_towers_the_one_for_images_is_used_with_its_weights(name, preset):
+    whole = MODELS.Backbone.from_preset(str(preset(name)))
+    tower = get_backbone(f"hub:{preset(name)}").build(True)
     images = np.random.default_rng(0).random((2, 48, 48, 3), np.float32)
     np.testing.assert_array_equal(
         tower({"images": images}), whole.vision_encoder({"images": images})
     )
+
+
+def test_a_preset_that_cannot_be_loaded_is_one_line(preset, tmp_path):
+    shutil.copytree(preset("vit"), tmp_path / "cut")
+    (file,) = (tmp_path / "cut").glob("*.weights.h5")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataError, match="is a preset that KerasHub cannot load") as error:
+        initialise(f"hub:{tmp_path / 'cut'}", "imagenet")
+    assert "\n" not in str(error.value) and "network" not in str(error.value)
 
 
 def test_what_takes_no_images_is_one_line(tmp_path):

@@ -14,7 +14,7 @@ from rssc_tf.models.swin_names import SWINS, SwinName
 from rssc_tf.runs import load_run
 from tests.kill_jobs import compare_runs
 from tests.lanes import slow
-from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.signals import TERM, signal_at_step
 
 NAME = "swin_v2_t"
 SIDE = 64  # four windows, so that some of them are moved
@@ -84,7 +84,7 @@ def test_trained_gone_on_with_probed_and_exported(records, cli, tmp_path):
     code, _, err = cli(*words, "--out", tmp_path / "whole")
     assert code == 0, err
     with pytest.MonkeyPatch.context() as patch:
-        _signal_at_step(patch, 2, TERM)
+        signal_at_step(patch, 2, TERM)
         assert cli(*words, "--out", tmp_path / "run")[0] == 143
     assert cli(*words, "--out", tmp_path / "run", "--resume")[0] == 0
     assert compare_runs(tmp_path / "run", tmp_path / "whole") == []

@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.kill import kill_and_compare
 from tests.kill_jobs import Training, compare_runs, weights_of
 from tests.lanes import slow
-from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
 from tfrecords_tools.records.card import open_records
 
@@ -134,7 +134,7 @@ def test_interrupted_is_uninterrupted(
         if name == "cut":
             with monkeypatch.context() as patch:
                 at = random.Random(f"{strategy} {precision}").randint(1, 5)
-                _signal_at_step(patch, at, TERM)
+                signal_at_step(patch, at, TERM)
                 assert cli(*words, "--out", tmp_path / f"{name}-run")[0] == 143
         code, _, err = cli(*words, "--out", tmp_path / f"{name}-run")
         assert (code, "going on from step" in err) == (0, name == "cut"), err

@@ -9,8 +9,8 @@ from rssc_tf.cli import main
 from rssc_tf.training import assembly, stages
 from rssc_tf.training.assembly import shared_assemblies
 from tests.kill_jobs import compare_runs
-from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.rssc_tf.training.test_train import TINY
+from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
 
 
@@ -42,7 +42,7 @@ def test_a_later_run_is_that_of_its_own_process(precision, records, assembled, c
     with shared_assemblies():
         _train(cli, tmp_path / "first", *words)
         with pytest.MonkeyPatch.context() as patch:
-            _signal_at_step(patch, 4, TERM)
+            signal_at_step(patch, 4, TERM)
             _train(cli, tmp_path / "second", *other, code=143)
         _train(cli, tmp_path / "second", *other)
         _train(cli, tmp_path / "third", *words)

@@ -12,7 +12,7 @@ from rssc_tf.training import epoch_end
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.average import WeightAverage
 from tests.kill_jobs import compare_runs
-from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
 
 MOMENTUM = 0.5
@@ -83,7 +83,7 @@ def test_the_scores_are_those_of_the_average(words, averaged, records, tmp_path,
 def test_interrupted_is_uninterrupted(words, tmp_path, cli, monkeypatch):
     assert cli(*words, "--out", tmp_path / "whole")[0] == 0
     with monkeypatch.context() as patch:
-        _signal_at_step(patch, 2, TERM)
+        signal_at_step(patch, 2, TERM)
         assert cli(*words, "--out", tmp_path / "run")[0] == 143
     code, _, err = cli(*words, "--out", tmp_path / "run")
     assert (code, "going on from step 2" in err) == (0, True), err

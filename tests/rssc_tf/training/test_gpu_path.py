@@ -27,8 +27,8 @@ from rssc_tf.training.distribution import get_distribution
 from tests.as_gpus import as_gpus
 from tests.kill_jobs import compare_runs
 from tests.lanes import slow
-from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
 from tests.shallow import shallow
+from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
 
 # Of a family one: the others have the same layers, and every compiled program stays in memory.
@@ -193,7 +193,7 @@ def test_interrupted_on_one_gpu_is_uninterrupted(gpu, records, cli, tmp_path):
     words = _words(records, epochs=2)
     assert cli(*words, "--out", tmp_path / "whole")[0] == 0
     with pytest.MonkeyPatch.context() as patch:
-        _signal_at_step(patch, 4, TERM)
+        signal_at_step(patch, 4, TERM)
         assert cli(*words, "--out", tmp_path / "run")[0] == 143
     code, _, err = cli(*words, "--out", tmp_path / "run", "--resume")
     assert (code, "going on from step 4" in err) == (0, True), err

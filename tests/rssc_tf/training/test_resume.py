@@ -1,6 +1,5 @@
 """Interrupted at any moment and continued, a training ends as if nothing had happened."""
 
-import itertools
 import os
 import random
 import signal
@@ -16,34 +15,9 @@ from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import get_distribution, global_batch
 from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
 from tests.kill_jobs import compare_runs
+from tests.signals import INT, TERM, signal_at, signal_at_step
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
-
-TERM, INT = signal.SIGTERM, signal.SIGINT
-
-
-def _signal_at(patch, owner, name: str, call: int, number: int) -> None:
-    """This process gets a signal when a function is called for the `call`-th time."""
-    original, calls = getattr(owner, name), itertools.count(1)
-
-    def wrapper(*arguments, **keywords):
-        if next(calls) == call:
-            os.kill(os.getpid(), number)
-        return original(*arguments, **keywords)
-
-    patch.setattr(owner, name, wrapper)
-
-
-def _signal_at_step(patch, at: int, number: int) -> None:
-    """This process gets a signal while a step is under way, counted over all stages from 1."""
-    original, steps = assembly.Training.take_step, itertools.count(1)
-
-    def take_step(self, inputs):
-        if next(steps) == at:
-            os.kill(os.getpid(), number)
-        return original(self, inputs)
-
-    patch.setattr(assembly.Training, "take_step", take_step)
 
 
 def _rounds(cache: Path) -> list[Path]:
@@ -86,7 +60,7 @@ def test_interrupted_is_uninterrupted(
     monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
     at = random.Random(f"{strategy} {head} {precision}").randint(1, steps)
     with monkeypatch.context() as patch:
-        _signal_at_step(patch, at, TERM)
+        signal_at_step(patch, at, TERM)
         code, _, err = cli(*words, "--out", tmp_path / "run")
     assert (code, "the same command" in err) == (143, True), err
     code, _, err = cli(*words, "--out", tmp_path / "run", "--resume")
@@ -117,15 +91,15 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
         return sorted(int(path.stem[5:]) for path in folder.glob("checkpoints/*.index"))
 
     # Before the first step of the source round; from here on there is something to resume.
-    interrupted(TERM, _signal_at, assembly, "build_classifier", 1)
+    interrupted(TERM, signal_at, assembly, "build_classifier", 1)
     source = _rounds(cache)[0]
     assert checkpoints(source) == []
     # During the first and the second step.
-    assert "at step 1 of 5" in interrupted(INT, _signal_at_step, 1, more=("--resume",))
-    assert "at step 2 of 5" in interrupted(TERM, _signal_at_step, 1)
+    assert "at step 1 of 5" in interrupted(INT, signal_at_step, 1, more=("--resume",))
+    assert "at step 2 of 5" in interrupted(TERM, signal_at_step, 1)
     assert checkpoints(source) == [1, 2]
     # While a checkpoint is being written: it is finished first.
-    err = interrupted(INT, _signal_at, Checkpointer, "save", 1)
+    err = interrupted(INT, signal_at, Checkpointer, "save", 1)
     assert "going on from step 2" in err
     assert "at step 3 of 5" in err
     assert checkpoints(source) == [2, 3]
@@ -133,22 +107,22 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
     data = source / "checkpoints" / "ckpt-3.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])
     # During the validation after step 3, which is made up for.
-    err = interrupted(TERM, _signal_at, validation.Validation, "__call__", 1)
+    err = interrupted(TERM, signal_at, validation.Validation, "__call__", 1)
     torn = [line for line in err.splitlines() if "ckpt-3 cannot be read" in line]
     assert len(torn) == 1
     assert torn[0].startswith("rssc-tf: warning: ")
     assert torn[0].endswith("going on from the one of step 2")
     assert "at step 3 of 5" in err
     # During the evaluation of the source round, between the rounds, and before the target's.
-    interrupted(INT, _signal_at, stages, "evaluate_run", 1)
+    interrupted(INT, signal_at, stages, "evaluate_run", 1)
     assert not (source / "metrics.json").exists()
-    interrupted(TERM, _signal_at, stages, "_trained_backbone", 1)
+    interrupted(TERM, signal_at, stages, "_trained_backbone", 1)
     assert (source / "metrics.json").exists()
-    interrupted(TERM, _signal_at, stages, "train", 1)
+    interrupted(TERM, signal_at, stages, "train", 1)
     # After the target's last step, and during its evaluation.
-    assert "at step 5 of 5" in interrupted(TERM, _signal_at_step, 5)
+    assert "at step 5 of 5" in interrupted(TERM, signal_at_step, 5)
     assert checkpoints(out) == [4, 5]
-    interrupted(TERM, _signal_at, stages, "evaluate_run", 1)
+    interrupted(TERM, signal_at, stages, "evaluate_run", 1)
     assert not (out / "metrics.json").exists()
 
     code, _, err = cli(*words)
@@ -159,7 +133,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
 def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", tmp_path / "r")
     with monkeypatch.context() as patch:
-        _signal_at(patch, stages, "save_config", 1, TERM)
+        signal_at(patch, stages, "save_config", 1, TERM)
         assert cli(*words)[0] == 143
     assert not (tmp_path / "r").exists()
     assert not list(tmp_path.glob(".r.*"))
@@ -169,7 +143,7 @@ def test_one_process_at_a_time(records, cli, tmp_path, monkeypatch, elsewhere):
     out = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
     with monkeypatch.context() as patch:
-        _signal_at(patch, stages, "_train_stage", 1, TERM)
+        signal_at(patch, stages, "_train_stage", 1, TERM)
         assert cli(*words)[0] == 143
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     holder = elsewhere(out)
@@ -224,7 +198,7 @@ def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path
     words = ("train", "--strategy", "imagenet", "--target", records, *SMALL)
     words = (*words, "--out", tmp_path / "run")
     with monkeypatch.context() as patch:
-        _signal_at_step(patch, 1, TERM)
+        signal_at_step(patch, 1, TERM)
         assert cli(*words, "--weights", trained)[0] == 143
     code, _, err = cli(*words, "--weights", tmp_path / "other")
     assert (code, "was begun with other weights (initial: " in err) == (1, True), err
