@@ -383,11 +383,15 @@ def _rate(optimizer: str, random: bool) -> float:
     return OPTIMIZERS[optimizer].rates[RANDOM if random else PRETRAINED]
 
 
+def default_parts() -> dict:
+    """The defaults of every setting that some recipe decides."""
+    return {one: getattr(Settings, one) for one in set_by_recipes() if hasattr(Settings, one)}
+
+
 def all_of_recipe(name: str) -> dict:
     """What a recipe says of every setting that some recipe decides."""
     parts = _parts(name)
-    decided = {one: getattr(Settings, one) for one in set_by_recipes()}
-    return {"recipe": name, **decided, **parts}
+    return {"recipe": name, **default_parts(), **parts}
 
 
 TrainConfig = Settings  # its name before 0.2

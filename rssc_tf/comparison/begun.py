@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rssc_tf.optimization.recipes import RECIPES
+from rssc_tf.settings import default_parts, unknown_settings
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, SettingError
@@ -23,15 +25,29 @@ class Begun:
         at_crop: whether the default size is the crop whatever the weights, as it once was.
         draws: how many draws of the training images its seeds go round; `None`: each seed is one.
         tune: what is chosen on the validation split, name to values.
+        recipes: what the recipes stood for then, name to settings; empty before it was begun.
     """
 
     at_crop: bool = False
     draws: int | None = None
     tune: dict[str, tuple] = field(default_factory=dict)
+    recipes: dict[str, dict] = field(default_factory=dict)
 
     def draw_of(self, seed: int) -> int:
         """The draw of the training images that a seed trains on."""
         return seed % self.draws if self.draws else seed
+
+    def parts_of(self, recipe: str) -> dict:
+        """What a recipe said of every setting that one decides now; nothing before it was begun."""
+        noted = self.recipes.get(recipe)
+        return {} if noted is None else default_parts() | noted
+
+
+def _known(settings: dict) -> dict:
+    """Settings of a recipe; `ValueError` for one that this version does not have."""
+    if names := unknown_settings(settings):
+        raise ValueError(names)
+    return dict(settings)
 
 
 def begin(out: Path, draws: int | None = None, tune: dict[str, tuple] | None = None) -> Begun:
@@ -72,11 +88,13 @@ def _read(out: Path) -> Begun:
     noted = read_json(out / COMMAND) if (out / COMMAND).is_file() else {}
     try:
         draws = noted.get("draws", 1)
+        recipes = noted.get("recipes", {})
         tune = {str(name): tuple(values) for name, values in noted.get("tune", {}).items()}
         return Begun(
             noted.get("image_size") != _OF_WEIGHTS,
             None if draws == _OF_SEEDS else max(1, int(draws)),
             tune,
+            {name: _known(row) for name, row in recipes.items()},
         )
     except (AttributeError, TypeError, ValueError):
         raise DataError(
@@ -93,5 +111,7 @@ def note(out: Path, command: str, begun: Begun) -> None:
     content["draws"] = begun.draws or _OF_SEEDS
     if begun.tune:
         content["tune"] = begun.tune
+    now = {name: dict(row.settings) for name, row in RECIPES.items()}
+    content["recipes"] = now | begun.recipes
     with new_file(out / COMMAND) as aside:
         aside.write_text(json.dumps(content, indent=1) + "\n")

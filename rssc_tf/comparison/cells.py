@@ -267,6 +267,7 @@ def _config(
 ) -> Settings:
     """The settings of a run, resolved; `values` are those of a candidate."""
     settings = {"recipe": kind.recipe} | _settings(grid, kind) | (values or {})
+    settings = begun.parts_of(settings["recipe"]) | settings
     settings |= {"strategy": kind.strategy, "target": training.records, "head": kind.head}
     config = Settings(**settings, seed=seed, source_seed=0)
     size = config.image_size or crop_side(training.card.side)

@@ -1,5 +1,8 @@
 """Recipes as an axis of a comparison."""
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -7,6 +10,7 @@ from rssc_tf.cli import main
 from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.results import read_results
 from rssc_tf.comparison.summary import recipe_gains
+from rssc_tf.optimization.recipes import RECIPES, Recipe
 from rssc_tf.runs import read_settings
 from tests.tiny import SMALL
 
@@ -59,6 +63,36 @@ def test_what_a_recipe_adds_is_told_with_its_interval(comparison):
     html = (comparison / "report.html").read_text()
     assert "What a recipe adds" in html
     assert "finetune, strong" in html
+
+
+def test_a_comparison_goes_on_with_the_recipes_that_it_began_with(
+    words, comparison, monkeypatch, tmp_path
+):
+    """A later version's recipe may stand for something else."""
+    out = tmp_path / "comparison"
+    shutil.copytree(comparison, out)
+    before = read_results(out)
+    parts = {**RECIPES["strong"].settings, "weight_decay": 0.05}
+    monkeypatch.setitem(RECIPES, "strong", Recipe("strong", "a later one", parts))
+    given = ["--label-smoothing", "0.2", "--no-freeze-statistics"]
+    assert main([*words, "--seeds", "3", "--out", str(out), *given]) == 0
+    after = read_results(out)
+    assert set(before["key"]) < set(after["key"]) and len(after) == 6
+    (added,) = after[(after["seed"] == 2) & (after["recipe"] == "strong")].to_dict("records")
+    settings, old = (read_settings(out / row["run"]) for row in (added, before.iloc[-1]))
+    differ = {name for name in settings if settings[name] != old[name]}
+    assert differ == {"seed"} and settings["weight_decay"] is None
+
+
+def test_recipes_of_a_later_version_are_one_line(words, comparison, capsys, tmp_path):
+    out = tmp_path / "comparison"
+    shutil.copytree(comparison, out)
+    content = json.loads((out / "compare.json").read_text())
+    for recipes in ({"strong": {"no_such_setting": 1}}, {"strong": 3}, 3):
+        (out / "compare.json").write_text(json.dumps(content | {"recipes": recipes}))
+        assert main([*words, "--seeds", "2", "--out", str(out)]) == 1
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len(said) == 1 and "compare.json is damaged" in said[0]
 
 
 def test_a_grid_of_one_recipe_is_what_it_was(words, comparison, capsys, tmp_path):

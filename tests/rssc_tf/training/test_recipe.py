@@ -47,6 +47,9 @@ def test_unknown_recipes_and_parts(monkeypatch, cli, records, tmp_path):
     words = ("train", "--strategy", "scratch", "--target", records, "--out", tmp_path / "run")
     code, _, err = cli(*words, *SMALL, "--recipe", "odd")
     assert (code, "'no_such_setting'" in err) == (1, True), err
+    words = ("compare", "--strategies", "scratch", "--target", records, "--out", tmp_path / "all")
+    code, _, err = cli(*words, *SMALL, "--recipes", "odd")
+    assert (code, "'no_such_setting'" in err) == (1, True), err
 
 
 def test_a_flag_wins_over_the_recipe_and_a_recipe_over_a_file(trained, records, cli, tmp_path):
@@ -129,13 +132,13 @@ def test_a_linear_layer_is_the_regression(kind):
 
 @pytest.mark.slow
 def test_the_whole_recipe_survives_a_stop(trained, records, cli, tmp_path, monkeypatch):
-    from tests.rssc_tf.training.test_resume import TERM, _signal_at_step
+    from tests.signals import TERM, signal_at_step
 
     words = ("train", "--strategy", "imagenet", "--weights", trained, "--target", records, *SMALL)
     words += ("--recipe", "strong")
     assert cli(*words, "--out", tmp_path / "whole")[0] == 0
     with monkeypatch.context() as patch:
-        _signal_at_step(patch, 3, TERM)
+        signal_at_step(patch, 3, TERM)
         assert cli(*words, "--out", tmp_path / "run")[0] == 143
     assert cli(*words, "--out", tmp_path / "run")[0] == 0
     assert compare_runs(tmp_path / "run", tmp_path / "whole") == []
