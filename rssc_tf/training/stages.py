@@ -104,11 +104,6 @@ def run_regime(
     if source is not None and regime.labels:
         refuse_unlabelled(source.path, source.card)
         check_mixture(config.augment, source.path, source.card)
-        if source.task != target.task:
-            raise DataError(
-                f"source {config.source} is {source.card.task}, target {config.target} is "
-                f"{target.card.task}: both must have the same task"
-            )
     asked = config
     config = resolve(asked, asked.image_size or _default_size(asked, target.card, out, overwrite))
     if config.deterministic:

@@ -134,10 +134,6 @@ BAD_TRAIN = {
         ["--strategy", "dap", "--target", "{records}"],
         "--strategy needs --source",
     ),
-    "task types": (
-        ["--strategy", "in-domain", "--target", "{records}", "--source", "{multi}"],
-        "both must have the same task",
-    ),
     "unknown backbone": (
         ["--strategy", "scratch", "--target", "{records}", "--backbone", "vgg"],
         "--backbone is one of resnet50, ",

@@ -125,6 +125,29 @@ def test_a_source_round_is_paid_for_once(records, cli, tmp_path, monkeypatch):
     assert [stage["stage"] for stage in stages] == ["initial", "source"]
 
 
+@pytest.mark.parametrize("multi_source", [True, slow(False)])
+def test_source_and_target_may_have_other_kinds_of_labels(
+    multi_source, multi_records, records, cli, tmp_path, monkeypatch
+):
+    """Only the backbone goes on, so that MLRSNet's labels may teach it for AID's classes."""
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    source, target = (multi_records, records) if multi_source else (records, multi_records)
+    words = ("train", "--strategy", "in-domain", "--target", target, "--source", source, *SMALL)
+    code, _, err = cli(*words, "--source-epochs", 1, "--out", tmp_path / "run")
+    assert code == 0, err
+    (made,) = (tmp_path / "cache" / "source-rounds").iterdir()
+    cards = [read_card(folder) for folder in (made, tmp_path / "run")]
+    assert [card.task for card in cards] == [read_card(path).task for path in (source, target)]
+    assert cards[0].task != cards[1].task
+    headlines = [
+        json.loads((folder / "metrics.json").read_text())["headline"]
+        for folder in (made, tmp_path / "run")
+    ]
+    assert set(headlines) == {"top1", "micro_f1"}
+    old, new = (load_model(folder) for folder in (made, tmp_path / "run"))
+    assert new.output.shape[1] == len(cards[1].classes) != old.output.shape[1]
+
+
 def test_multi_label_training(multi_records, cli, tmp_path):
     words = ("train", "--strategy", "scratch", "--target", multi_records, *SMALL)
     code, out, err = cli(*words, "--out", tmp_path / "run")
