@@ -80,8 +80,13 @@ def check_fields(settings: object) -> None:
         _check(one, getattr(settings, one.name))
 
 
+def _base(one: Field) -> type:
+    """The type of a field's values, apart from `None`."""
+    return next(kind for kind in _KINDS if kind is one.type or one.type == (kind | None))
+
+
 def _check(one: Field, value: Any) -> None:
-    base = next(kind for kind in _KINDS if kind is one.type or one.type == (kind | None))
+    base = _base(one)
     allowed = {base, int} if base is float else {base}
     if value is None and base is not one.type:
         return
@@ -109,11 +114,27 @@ def parse_text(one: Field, text: str) -> Any:
     Raises:
         SettingError: it stands for none.
     """
-    base = next(kind for kind in _KINDS if kind is one.type or one.type == (kind | None))
+    base = _base(one)
     try:
         return {"true": True, "false": False}[text] if base is bool else base(text)
     except (ValueError, KeyError):
         raise SettingError(one.name, f"is {_KINDS[base]}", text) from None
+
+
+def with_numbers(settings: type, values: dict) -> dict:
+    """`values`, by name of a field, as a YAML file has them: there `1e-4` is a text, because it has
+    no dot, and `1.0e-4` a number; to a person both are."""
+    known = {one.name: one for one in fields(settings)}
+
+    def read(name: str, value: Any) -> Any:
+        if isinstance(value, str) and name in known and _base(known[name]) is float:
+            try:
+                return float(value)
+            except ValueError:
+                pass
+        return value
+
+    return {name: read(name, value) for name, value in values.items()}
 
 
 def flag(one: Field) -> str:

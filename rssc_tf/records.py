@@ -129,6 +129,8 @@ class Records:
             if value < least:
                 raise SettingError(name, f"is at least {least}", value)
         examples = count_kept(self.path, self.card, split, exclude)
+        if not examples:
+            raise SettingError("exclude", f"leaves an image of {split}", f"all {len(exclude)}")
         # The epoch counts up in a variable, as the seeds do in `shuffle`: tf.data knows no other
         # way to tell one iteration from the next.
         following = tf.Variable(first_epoch, dtype=tf.int64, trainable=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from rssc_tf.fields import with_numbers
 from rssc_tf.settings import Settings, unknown_settings
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.yaml_files import read_yaml
@@ -16,7 +17,7 @@ def load_config(file: Path) -> dict:
     Raises:
         DataError: it cannot be read, is no mapping, or has a key that is no setting.
     """
-    content = read_yaml(file)
+    content = with_numbers(Settings, read_yaml(file))
     unknown = unknown_settings(content)
     if unknown:
         raise DataError(f"{file}: there is no setting {unknown[0]!r}")

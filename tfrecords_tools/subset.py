@@ -30,14 +30,15 @@ def training_share(card: Card) -> float:
 
 
 def is_whole(card: Card, fraction: float) -> bool:
-    """Whether this share of all images is the training split as it is (to half an image a class).
+    """Whether this share of all images is the training split as it is: to half an image, of each
+    class where an image has one.
 
     Raises:
         RsscError: it is more than the training split has, or not in (0, 1].
     """
     share = training_share(card)
     total = sum(split.examples for split in card.splits.values())
-    slack = 0.5 * len(card.classes) / total
+    slack = 0.5 * (1 if card.multi_label else len(card.classes)) / total
     if not 0 < fraction <= share + slack:
         what = (
             f"are shares of all images, above 0 and at most {share:.3g}: the training "

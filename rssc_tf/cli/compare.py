@@ -96,6 +96,9 @@ def command(
     content = load_grid(config) if config else {"settings": {}}
     flags = given(context)
     content["settings"] |= {name: flags[name] for name in flags if name not in decided_by_grid()}
+    for name in ("by_strategy", "by_fraction", "by_shots"):
+        parts = content.get(name, {}).items()
+        content[name] = {key: _without(part, flags) for key, part in parts}
     for name, default in (
         ("target", target),
         ("strategies", strategies),
@@ -142,6 +145,11 @@ def command(
         return
     print(write_report(out))
     print(f"report: {out}/report.html")
+
+
+def _without(settings: dict, flags: dict) -> dict:
+    """Those that no flag has."""
+    return {name: value for name, value in settings.items() if name not in flags}
 
 
 def _names(value) -> tuple[str, ...]:

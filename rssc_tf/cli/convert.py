@@ -60,7 +60,8 @@ def command(
         float | None, Option(help="Share of all images for training; 0.2 by default.")
     ] = None,
     val_fraction: Annotated[
-        float | None, Option(help="Share for validation, 0.1 by default; the rest is test.")
+        float | None,
+        Option(help="Share for validation (with --per-class of the rest), 0.1 by default."),
     ] = None,
     per_class: Annotated[
         int | None, Option(min=1, help="Few-shot: this many training images a class.")

@@ -19,6 +19,7 @@ from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, trainin
 from rssc_tf.comparison.tuning import Tuning, Values, candidates
 from rssc_tf.fields import WEIGHTS
 from rssc_tf.keys import PROCEDURE, definition
+from rssc_tf.models.backbones import preset_content
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.rounds import resolve, with_source_settings
@@ -294,9 +295,9 @@ def _content(config: Settings) -> str | None:
     if config.weights is None:
         # A backbone's own are what its name says; a file can become another one.
         row = default_for(config.backbone, pretraining)
-        return (row.sha256 or row.name) if row and row.url else None
+        return (row.sha256 or row.name) if row and row.url else preset_content(config.backbone)
     source = find_source(config.weights)
     # Of a library, which before names was taken without being named; or of no use from scratch.
     if source.row and (source.row.provider == "library" or pretraining == "random"):
-        return None
+        return preset_content(config.backbone)
     return source.content()

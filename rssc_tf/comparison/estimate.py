@@ -42,7 +42,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     cells = plan(grid, out, write=False)
     say_sizes(grid, cells)
     measured = _Measurements()
-    done = {cell.key for cell in cells if read_metrics(out / cell.folder)}
+    done = {cell.place for cell in cells if read_metrics(out / cell.folder)}
     rows: dict[tuple, list[Cell]] = {}
     for cell in cells:
         size = f"{cell.shots} shots" if cell.shots else f"{cell.fraction:g}"
@@ -53,7 +53,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     counted: dict[str, dict[str, None]] = {}  # a candidate in words to the regimes timed with it
     for where, members in rows.items():
         counts = [cell.train_images for cell in members]
-        missing = [cell for cell in members if cell.key not in done]
+        missing = [cell for cell in members if cell.place not in done]
         number, seconds = None, 0.0
         if missing and (tuning := members[0].tuning):
             number, why = tuning.read(out).get("chosen"), "as chosen"
@@ -72,7 +72,7 @@ def print_estimate(grid: Grid, out: Path) -> None:
     for words, strategies in counted.items():
         console.print(f"{', '.join(strategies)}: timed with {words}", highlight=False)
     rounds = {
-        cell.source_round: cell for cell in cells if cell.key not in done and cell.source_round
+        cell.source_round: cell for cell in cells if cell.place not in done and cell.source_round
     }
     costs: dict[str, list[float]] = {}
     for cell in rounds.values():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rssc_tf.comparison.tuning import parse_tune
+from rssc_tf.fields import with_numbers
 from rssc_tf.optimization.recipes import PAPER, get_recipe
 from rssc_tf.regimes import get_regime
 from rssc_tf.settings import HEADS, Settings, decided_by_grid
@@ -113,7 +114,7 @@ def load_grid(file: Path) -> dict:
         if not isinstance(parts, dict) or not all(isinstance(p, dict) for p in parts.values()):
             raise DataError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
         grid[name] = {
-            key: {setting.replace("-", "_"): value for setting, value in part.items()}
+            key: with_numbers(Settings, {n.replace("-", "_"): value for n, value in part.items()})
             for key, part in parts.items()
         }
-    return {**grid, "settings": content}
+    return {**grid, "settings": with_numbers(Settings, content)}

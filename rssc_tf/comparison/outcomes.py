@@ -140,7 +140,8 @@ class Group:
     def is_whole(self) -> bool:
         """Whether the training images are all that the target has, so that none were drawn."""
         card = read_card(next(self.all_runs()).folder)
-        return "subset_of" not in card.made
+        drawn = {run.draw for run in self.all_runs()}
+        return "subset_of" not in card.made or (len(drawn) > 1 and self.draws == 1)
 
     @property
     def strategies(self) -> list[str]:
@@ -220,8 +221,16 @@ class Group:
 
     @property
     def best(self) -> str:
-        """The strategy with the highest mean."""
-        return max(self.strategies, key=lambda name: self.score(name).value)
+        """The strategy with the highest mean, over the seeds that all have where there are some:
+        another draw of the training images may be worth more than the strategy."""
+        seeds = set.intersection(*(set(runs) for runs in self.runs.values()))
+        row = intervals(self.task)[self.metric]
+
+        def mean(name: str) -> float:
+            runs = self.runs[name]
+            return float(np.mean([runs[seed].scores(row)[0] for seed in seeds or runs]))
+
+        return max(self.strategies, key=mean)
 
     @property
     def reference(self) -> str | None:

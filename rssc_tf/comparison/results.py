@@ -72,7 +72,7 @@ def read_results(out: Path) -> pd.DataFrame:
     rows: dict[tuple, dict] = {}
     for file in files:
         for row in _read(file).to_dict("records"):
-            where = _place(row)
+            where = place_of(row)
             known = rows.setdefault(where, row)
             if known["key"] != row["key"]:
                 raise DataError(
@@ -101,13 +101,15 @@ def _read(file: Path) -> pd.DataFrame:
             table[name] = table[name].astype(int)
         table["fraction"] = table["fraction"].astype(float).fillna(0.0)
         for row in table.to_dict("records"):
-            _place(row)
+            place_of(row)
     except (ValueError, TypeError) as error:
         raise DataError(f"{file} has a row that is no run of a grid ({error})") from error
     return table
 
 
-def _place(row: dict) -> tuple:
+def place_of(row: dict) -> tuple:
+    """That of a row in the grid, see `Cell.place`. Keys tell less apart: of two sizes that are both
+    the whole training split they are equal."""
     names = ("target", "head", "recipe", "fraction", "shots", "strategy", "seed")
     return place(*(row[name] for name in names))
 
@@ -118,7 +120,7 @@ def _name(row: dict) -> str:
 
 
 def _in_order(rows: list[dict]) -> pd.DataFrame:
-    rows.sort(key=_place)
+    rows.sort(key=place_of)
     metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     return pd.DataFrame(rows, columns=[*COLUMNS, *metrics])
 

@@ -1,6 +1,5 @@
 """Makes the runs of a grid that are missing, each in its own folder, and the table of all."""
 
-import csv
 import gc
 import sys
 import time
@@ -18,6 +17,7 @@ from rssc_tf.comparison.results import (
     DONE,
     FAILED,
     file_name,
+    place_of,
     read_results,
     row_of,
     write_results,
@@ -75,10 +75,11 @@ def compare(
             _check_folder(out)
             begun = begin(out, grid.draws, grid.tune)
             cells = plan(grid, out)
-            rows = {row["key"]: row for row in _rows(out)}
+            rows = {place_of(row): row for row in _rows(out)}
             _check_settings(cells, rows, out)
             say_sizes(grid, cells)
             note(out, command, begun)
+            _begin_times(out)
         _make_missing(cells, rows, out, shard, retry_failed, jobs)
 
 
@@ -94,9 +95,9 @@ def _make_missing(
     table = out / file_name(shard)
     missing = []
     for cell in mine:
-        row = rows.get(cell.key)
+        row = rows.get(cell.place)
         if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
-            rows[cell.key] = row_of(cell, metrics, tuned=_tuned(cell, out))
+            rows[cell.place] = row_of(cell, metrics, tuned=_tuned(cell, out))
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)
             if row and row["status"] == DONE:
@@ -106,8 +107,7 @@ def _make_missing(
             if made.error:
                 folder = out / cell.folder
                 warnings.warn(f"{folder}: {made.error}; going on with the grid", stacklevel=2)
-            rows[cell.key] = row_of(cell, made.metrics, made.error, _tuned(cell, out))
-            _note_time(out, cell.key, made.seconds)
+            rows[cell.place] = row_of(cell, made.metrics, made.error, _tuned(cell, out))
             write_results(_kept(rows, cells, mine, shard), table)
     write_results(_kept(rows, cells, mine, shard), table)
 
@@ -122,7 +122,7 @@ class Made(NamedTuple):
 
 def make(cell: Cell, out: Path) -> Made:
     """Makes one run in this process, and before it what is tuned; raises what `run_regime` does,
-    apart from `Diverged`."""
+    apart from `Diverged`. The time is noted, that of a call which is stopped too."""
     started, config = time.monotonic(), cell.config
     gc.collect()  # models are reference cycles, and hold memory of the device
     metrics, error = None, ""
@@ -133,7 +133,10 @@ def make(cell: Cell, out: Path) -> Made:
         metrics = run_regime(config, out / cell.folder, source_round=cell.config)
     except Diverged as diverged:
         error = str(diverged)
-    return Made(metrics, error, time.monotonic() - started)
+    finally:
+        seconds = time.monotonic() - started
+        _note_time(out, cell.key, seconds)
+    return Made(metrics, error, seconds)
 
 
 def _tuned(cell: Cell, out: Path) -> str:
@@ -158,16 +161,19 @@ def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int
     """A shard's table holds its own runs; the whole grid's also those of earlier, larger grids."""
     if shard[1] == 1:
         return list(rows.values())
-    return [rows[cell.key] for cell in mine if cell.key in rows]
+    return [rows[cell.place] for cell in mine if cell.place in rows]
+
+
+def _begin_times(out: Path) -> None:
+    """Before processes write lines to it."""
+    if not is_there(out / TIMES):
+        (out / TIMES).write_text("key,seconds,finished\n", encoding="utf-8")
 
 
 def _note_time(out: Path, key: str, seconds: float) -> None:
-    new = not is_there(out / TIMES)
-    with open(out / TIMES, "a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        if new:
-            writer.writerow(["key", "seconds", "finished"])
-        writer.writerow([key, round(seconds, 1), datetime.now(UTC).isoformat(timespec="seconds")])
+    with open(out / TIMES, "a", encoding="utf-8") as stream:
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        stream.write(f"{key},{seconds:.1f},{finished}\n")
 
 
 def _check_folder(out: Path) -> None:
@@ -192,7 +198,7 @@ def _rows(out: Path) -> list[dict]:
     return read_results(out).to_dict("records") if any(out.glob("results*.csv")) else []
 
 
-def _check_settings(cells: list[Cell], rows: dict[str, dict], out: Path) -> None:
+def _check_settings(cells: list[Cell], rows: dict[tuple, dict], out: Path) -> None:
     """Refuses cells that are there already, but were made with other settings or records."""
     made = {row["run"]: row["key"] for row in rows.values()}
     for cell in cells:

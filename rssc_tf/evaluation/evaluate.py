@@ -77,6 +77,7 @@ def evaluate_run(
     views: int = 1,
     tune_thresholds: bool = False,
     pictures: bool = True,
+    rate: str = "learning_rate",
 ) -> dict:
     """Evaluates the classifier of a run on every example of a split, and writes what it found.
 
@@ -98,6 +99,7 @@ def evaluate_run(
         tune_thresholds: choose each label's threshold on `val`, anew where there are some, and
             keep them in `calibration.json`.
         pictures: whether the two are drawn.
+        rate: the setting of the run's learning rate, for an error.
 
     Returns:
         The content of `metrics.json`: `split`, `examples`, `views`, `records`, `card_sha256` and
@@ -121,9 +123,9 @@ def evaluate_run(
         _check_tunable(records, own)
     calibration = read_calibration(folder, card.classes, views)
     apply = forward(model).in_views(views, records.task.exclusive)
-    found = _predict(apply, records, split, views)
+    found = _predict(apply, records, split, views, rate)
     if own and "val" in card.splits and (calibration is None or tune_thresholds):
-        val = found if split == "val" else _predict(apply, records, "val", views)
+        val = found if split == "val" else _predict(apply, records, "val", views, rate)
         calibration = _fit(calibration, val, card, tune_thresholds)
         write_calibration(calibration, folder, views)
     metrics = {
@@ -166,7 +168,7 @@ def _check_tunable(records: Records, own: bool) -> None:
         )
 
 
-def _predict(apply, records: Records, split: str, views: int) -> Predictions:
+def _predict(apply, records: Records, split: str, views: int, rate: str) -> Predictions:
     batches, task = records.split(split, _BATCH // views, ids=True), records.task
     with explain_damage(records.path):
         found = predict(apply, batches, task, f"evaluating {split}", records.splits[split])
@@ -174,7 +176,7 @@ def _predict(apply, records: Records, split: str, views: int) -> Predictions:
     if odd.any():
         raise NotFinite(
             f"the model gives {str(found.ids[odd][0])!r} of {records.path} a logit that is not "
-            "finite: train again with a lower `learning_rate`, or with `precision='float32'`"
+            f"finite: train again with a lower `{rate}`, or with `precision='float32'`"
         )
     return found
 

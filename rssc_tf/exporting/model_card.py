@@ -56,6 +56,9 @@ _TOP = """print(names[probabilities.argmax()], probabilities.max())
 """
 _LABELS = """print([name for name, p in zip(names, probabilities) if p >= 0.5])
 """
+_OWN_THRESHOLDS = """thresholds = [{}]
+print([name for name, p, least in zip(names, probabilities, thresholds) if p >= least])
+"""
 
 
 _EIGHT_VIEWS = """
@@ -77,7 +80,7 @@ def portable_card(run: Run, views: int, kind: str, quantize: str, found: dict | 
     side = crop_side(run.card.side)
     batch = "1" if kind == "tflite" else "n"
     prepare = _PREPARE.format(size=run.card.size, side=side)
-    last = _TOP if run.task.exclusive else _LABELS
+    last = _TOP if run.task.exclusive else _cut(run, views)
     code = _IMPORTS[kind] + prepare + _CLASSIFY[kind] + _NAMES + last
     classes = len(run.card.classes)
     usage = f"""- File: `model.{kind}`, {"float32" if quantize == "none" else "int8"}
@@ -85,10 +88,19 @@ def portable_card(run: Run, views: int, kind: str, quantize: str, found: dict | 
   to the backbone's size, the normalisation and the temperature are inside.
 - Output: `probabilities`, float32 `({batch}, {classes})`, in the order of `labels.txt`"""
     usage += _EIGHT_VIEWS if views == 8 else ""
-    return _card(run, views, usage, f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n")
+    more = f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n"
+    return _card(run, views, usage, more, "The code above")
 
 
-def _card(run: Run, views: int, usage: str, more: str = "") -> str:
+def _cut(run: Run, views: int) -> str:
+    """Code that names the labels of an image."""
+    found = run.calibration(views)
+    if found is None or not found.thresholds:
+        return _LABELS
+    return _OWN_THRESHOLDS.format(", ".join(repr(found.thresholds[name]) for name in run.classes))
+
+
+def _card(run: Run, views: int, usage: str, more: str = "", decides: str = "`predicted`") -> str:
     config, card = run.config, run.card
     trained = f"{config['strategy']}; head: {config['head']}; {config['epochs']} epochs"
     sizes = ", ".join(f"{split.examples} {name}" for name, split in card.splits.items())
@@ -103,7 +115,7 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 {more}
 {_describe_scores(run, views)}
 
-{_describe_calibration(run, views)}
+{_describe_calibration(run, views, decides)}
 
 Photographs from another sensor, season or region than the training images may be classified worse
 than the test images.
@@ -164,7 +176,7 @@ def _describe_agreement(found: dict | None) -> str:
 | mean difference of a probability | {found["mean_difference"]:.2g} |"""
 
 
-def _describe_calibration(run: Run, views: int) -> str:
+def _describe_calibration(run: Run, views: int, decides: str) -> str:
     found = run.calibration(views)
     if found is None:
         return "The probabilities are not calibrated."
@@ -177,7 +189,7 @@ def _describe_calibration(run: Run, views: int) -> str:
         return text
     rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in found.thresholds.items())
     return (
-        f"{text}\n\n`predicted` names a label from its own threshold upwards, the one with the "
+        f"{text}\n\n{decides} names a label from its own threshold upwards, the one with the "
         "highest F1 on the same images. The scores `tuned_...` above are at these thresholds, the "
         f"others at 0.5.\n\n| label | threshold |\n| --- | --- |\n{rows}"
     )

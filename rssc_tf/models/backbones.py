@@ -7,9 +7,12 @@ The table itself needs no Keras: the command line lists its names.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rssc_tf.compat import all_layers
@@ -163,6 +166,38 @@ def _hub(preset: str) -> Backbone:
         return None if size is None else max(size)
 
     return Backbone(f"hub:{preset}", f"keras_hub:{preset}", normalization, build, image_size)
+
+
+def preset_folder(backbone: str) -> Path | None:
+    """The folder of a KerasHub preset that `backbone` names, if it is one that lies here."""
+    folder = Path(backbone.removeprefix("hub:"))
+    return folder if backbone.startswith("hub:") and folder.is_dir() else None
+
+
+def preset_content(backbone: str) -> str | None:
+    """SHA-256 of what is in the folder of a preset, which can become another one under its name;
+    `None` for any other backbone."""
+    folder = preset_folder(backbone)
+    if folder is None:
+        return None
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return _content_of(tuple((str(path), *_stamp(path)) for path in files), folder)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _content_of(stamps: tuple, folder: Path) -> str:
+    """Read once for all runs of a comparison: presets are gigabytes."""
+    content = hashlib.sha256()
+    for name, *_ in stamps:
+        with open(name, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        content.update(f"{Path(name).relative_to(folder)} {digest}\n".encode())
+    return content.hexdigest()
 
 
 def keras_hub(what: str):

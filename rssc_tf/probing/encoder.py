@@ -18,6 +18,7 @@ from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, find, keep
 from rssc_tf.environment import versions
 from rssc_tf.evaluation.features import Features, extract_features
+from rssc_tf.models.backbones import preset_content
 from rssc_tf.models.view_count import check_views
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
@@ -154,10 +155,13 @@ def _networks(deterministic: bool = False):
 
 def _known_of(word: str, backbone: str, seed: int) -> dict:
     """What a backbone's own weights follow from, beside its name."""
+    known = {"word": word, "libraries": versions()}
+    if preset := preset_content(backbone):
+        known["preset"] = preset
     if word == "random":
-        return {"word": word, "seed": seed, "libraries": versions()}
+        return known | {"seed": seed}
     row = default_for(backbone, word)
-    return {"word": word, "libraries": versions(), "content": row and (row.name, row.sha256)}
+    return known | {"content": row and (row.name, row.sha256)}
 
 
 def _of_run(

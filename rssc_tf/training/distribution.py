@@ -47,12 +47,22 @@ def on_one_device(distribution: tf.distribute.Strategy) -> bool:
     return distribution.num_replicas_in_sync == 1 and distribution.cluster_resolver is None
 
 
-def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Strategy) -> int:
-    """The batch over all replicas: not larger than the split, and a multiple of the replicas."""
-    replicas, wanted = distribution.num_replicas_in_sync, min(batch_size, examples)
-    batch = wanted // replicas * replicas
-    if batch == 0:
+def batch_on(replicas: int, batch_size: int, examples: int) -> int:
+    """The batch over so many replicas: not larger than the split, and a multiple of them.
+
+    Raises:
+        DataError: it is smaller than their number.
+    """
+    wanted = min(batch_size, examples)
+    if wanted < replicas:
         raise DataError(f"a batch of {wanted} is too small for {replicas} devices")
+    return wanted // replicas * replicas
+
+
+def global_batch(batch_size: int, examples: int, distribution: tf.distribute.Strategy) -> int:
+    """`batch_on` the replicas that there are; a warning says what they do not divide."""
+    replicas, wanted = distribution.num_replicas_in_sync, min(batch_size, examples)
+    batch = batch_on(replicas, batch_size, examples)
     if batch < wanted:
         warnings.warn(
             f"training in batches of {batch}: {replicas} devices do not divide {wanted}",

@@ -77,7 +77,7 @@ def train(
     if config.head_first and not resumed:
         fit_head(model, training.records)
         assembly.begin_average()
-    _check_resumed(progress, batch, folder, cluster)
+    _check_resumed(progress, min(config.batch_size, examples), batch, folder, cluster)
     every_steps, every_seconds = checkpoint_interval(config.checkpoint_every)
 
     # --- the images: those of the next step, and of the end of an epoch ---
@@ -145,11 +145,12 @@ def train(
     return progress
 
 
-def _check_resumed(progress: Progress, batch: int, folder: Path, cluster: Cluster) -> None:
+def _check_resumed(progress: Progress, wanted: int, batch: int, folder: Path, cluster: Cluster):
     if progress.batch != batch:
+        fit = [str(n) for n in range(1, wanted + 1) if wanted // n * n == progress.batch][:4]
         raise RsscError(
             f"{folder} was begun in batches of {progress.batch}, on these devices they are of "
-            f"{batch}: go on with a number of devices that divides {progress.batch}"
+            f"{batch}: go on with {' or '.join(fit) or 'other'} devices, or remove it"
         )
     cluster.same(
         progress.step,

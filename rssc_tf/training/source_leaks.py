@@ -1,4 +1,4 @@
-"""Source images that show a photograph of the target's test split: found, counted, told."""
+"""Source images that show a photograph that the target is judged on: found, counted, told."""
 
 import hashlib
 import json
@@ -21,22 +21,23 @@ _MOST_BYTES = 256 * MIB  # of ids: a million images
 
 
 def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
-    """Ids of source images, of any split, that are also in the target's test split.
+    """Ids of source images, of any split, that are also in the split that the target is judged on.
 
     The search reads both sets once; what it found is kept in the cache for the same source and
     test split, which all draws and sizes of a target have in common.
     Warns where such images are among the source's training images and are not `excluded` from
     these: the regime's gain would then be partly a memory of the test.
     """
-    if "test" not in target.splits:
+    split = target.evaluated
+    if split == "train":  # a score that is a memory anyway
         return []
-    defined = {"source": source.card.sha256, "target": define_split(target.card, "test")}
+    defined = {"source": source.card.sha256, "target": define_split(target.card, split)}
     text = json.dumps(defined, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key}.json"
     leaks = find(found, _read)
     if leaks is None:
-        leaks = find_leaks(source.path, target.path)
+        leaks = find_leaks(source.path, target.path, (split,))
         for records in (source, target):
             refuse_replaced(records.path, records.card)
         text = json.dumps(leaks, ensure_ascii=False)
@@ -46,13 +47,13 @@ def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
     if trained and not excluded:
         warnings.warn(
             f"{trained} of {examples} source training images show a photograph of the target's "
-            "test split: pass `exclude_leaks=True` to leave them out",
+            f"{split} split: pass `exclude_leaks=True` to leave them out",
             stacklevel=2,
         )
     return leaks
 
 
-def left_out(source: Records, leaks: list[str]) -> list[str]:
+def left_out(source: Records, leaks: list[str], split: str) -> list[str]:
     """Those of `leaked_ids` that are training images of the source, for a round that sees no labels
     and takes none of them; says in one line how many.
 
@@ -68,7 +69,7 @@ def left_out(source: Records, leaks: list[str]) -> list[str]:
     if found:
         print(
             f"{len(found)} of {examples} source training images show a photograph of the target's "
-            "test split and are left out",
+            f"{split} split and are left out",
             file=sys.stderr,
         )
     left = examples - len(found)

@@ -14,7 +14,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.augmentations import check_mixture
+from pipelines.cache import is_wanted
 from pipelines.crop import crop_side
+from pipelines.records import count_kept
 from rssc_tf.cache import cache_folder, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
@@ -35,7 +37,7 @@ from rssc_tf.settings_file import save_config
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster
-from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.distribution import batch_on, get_distribution
 from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import (
@@ -64,7 +66,7 @@ from tfrecords_tools.records.card import (
 )
 from tfrecords_tools.records.shards import check_shards
 
-_LATER = ("card_sha256",)  # facts of a source round that 0.1 did not note
+_LATER = ("card_sha256", "preset")  # facts that older versions did not note
 
 
 def run_regime(
@@ -146,11 +148,18 @@ def _run_stages(
             leaks = leaked_ids(source, target, config.exclude_leaks or not regime.labels)
         excluded, guide = leaks if config.exclude_leaks else [], None
         if not regime.labels:
-            excluded = leaks = left_out(source, leaks)  # unasked: any images may be the source
+            # Unasked: any images may be the source.
+            excluded = leaks = left_out(source, leaks, target.evaluated)
             guide = find_guide(source_config, source, cluster.distribution, target, excluded)
 
+    _check_work(config, target, cluster)
+    if source is not None:
+        _check_work(source_config, source, cluster, excluded)
+
     # --- the stages ---
-    if cluster.chief and (overwrite or not (out / CONFIG).is_file()):
+    # What is replaced stays until there is a source round to replace it with.
+    kept = overwrite and source is not None and (out / METRICS).is_file()
+    if cluster.chief and not kept and (overwrite or not (out / CONFIG).is_file()):
         _begin(config, target.card, out, overwrite)
     if source is not None:
         facts = {"records": source.name, "card_sha256": source.card.sha256}
@@ -158,13 +167,15 @@ def _run_stages(
         if guide:
             facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
-    if cluster.chief:
+    if cluster.chief and not kept:
         _check_stages(out, stages)
     if source is not None:
         what = (source_config, source, initial, cluster, excluded, guide)
         folder = _source_round(*what, out, again=overwrite)
         initial = _trained_backbone(folder, cluster, config)
         stages[-1]["folder"] = str(folder)
+    if cluster.chief and kept:
+        _begin(config, target.card, out, overwrite)
     training = _train_stage(config, target, initial, out, cluster, stages, pictures=pictures)
     return training and training.assembly.forward
 
@@ -175,6 +186,22 @@ def _open(path: str) -> Records:
     if "train" not in records.splits:
         raise DataError(f"{path} has no training split: convert with `train_fraction` above 0")
     return records
+
+
+def _check_work(
+    config: Settings, records: Records, cluster: Cluster, excluded: Sequence[str] = ()
+) -> None:
+    """Finds what a stage would end with after hours: no image, a batch that is too small for the
+    devices, or too little memory."""
+    examples = count_kept(records.path, records.card, "train", excluded)
+    if not examples:
+        raise DataError(
+            f"{records.path} has no training image left: all {records.splits['train']} show "
+            "photographs that the target is judged on. Give another `source`"
+        )
+    batch_on(cluster.distribution.num_replicas_in_sync, config.batch_size, examples)
+    for split in {"train", "val"} & set(records.splits):
+        is_wanted(config.cache, records.card, split)
 
 
 def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) -> int:
@@ -279,7 +306,8 @@ def _source_round(
             if guide:
                 _note_scores(folder, records, cluster)
             else:
-                _evaluate(training and training.assembly.forward, config, records, folder, cluster)
+                trained = training and training.assembly.forward
+                _evaluate(trained, config, records, folder, cluster, rate="source_learning_rate")
         except Diverged as error:
             if cluster.chief:
                 note_failure(folder, run, error)
@@ -354,12 +382,13 @@ def _evaluate(
     folder: Path,
     cluster: Cluster,
     trial: bool = False,
+    rate: str = "learning_rate",
 ) -> dict:
     """The chief evaluates the model of a stage; returns the content of `metrics.json`."""
     if cluster.chief:
         refuse_replaced(records.path, records.card)
         split, model = "val" if trial else records.evaluated, trained or load_model(folder)
-        how = {"views": config.views, "pictures": not trial}
+        how = {"views": config.views, "pictures": not trial, "rate": rate}
         metrics = evaluate_run(model, records, split, folder, **how)
         cluster.barrier()
         return metrics

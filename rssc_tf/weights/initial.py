@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 import keras
 
-from rssc_tf.models.backbones import HERE, Backbone, get_backbone, keras_hub, prepare
+from rssc_tf.models.backbones import (
+    HERE,
+    Backbone,
+    get_backbone,
+    keras_hub,
+    prepare,
+    preset_content,
+    preset_folder,
+)
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import CannotFetch
@@ -27,7 +35,8 @@ class Initial(NamedTuple):
         backbone: keras.Model, `(batch, h, w, 3)` normalised floats to a feature map.
         normalization: the layer that makes its input from pixels in 0..255.
         provenance: JSON-ready dict: `pretraining`, `origin`, `sha256` (`None` unless a file),
-            `normalization`. Equal dicts mean equal weights; it is part of a source round's key.
+            `normalization`, and `preset` where it is of a folder. Equal dicts mean equal weights;
+            it is part of a source round's key.
     """
 
     backbone: keras.Model
@@ -57,6 +66,7 @@ def initialise(
         # `weights` is ignored: one command line serves all regimes of a comparison.
         layer = Normalization.from_mode(normalization or "torch")
         provenance = {"pretraining": "random", "origin": None, "sha256": None}
+        provenance |= _preset(name)
         return _finish(build(backbone), layer, provenance)
     if weights is not None:
         imported = open_weights(weights, name, normalization)
@@ -70,8 +80,15 @@ def initialise(
         "pretraining": pretraining,
         "origin": imported.metadata["origin"],
         "sha256": imported.sha256,
+        **_preset(name),
     }
     return _finish(imported.model, imported.normalization, provenance)
+
+
+def _preset(backbone: str) -> dict:
+    """What stands for the content of a preset's folder, where the backbone is one."""
+    content = preset_content(backbone)
+    return {"preset": content} if content else {}
 
 
 def _default(backbone: Backbone, row: Weights | None, normalization: str | None) -> Imported:
@@ -162,7 +179,7 @@ def _download(
     except RsscError:
         raise
     except Exception as error:  # Each library has its own errors for "offline".
-        if backbone.name.startswith("hub:") and Path(backbone.name.removeprefix("hub:")).is_dir():
+        if preset_folder(backbone.name):
             raise DataError(
                 f"{backbone.name} is a preset that KerasHub cannot load ({reason_of(error)}): save "
                 "it again with save_to_preset, or give a file with `weights`"

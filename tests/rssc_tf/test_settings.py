@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rssc_tf.comparison.grid import load_grid
 from rssc_tf.fields import NOTHING, WEIGHTS, declared, markdown_table
 from rssc_tf.keys import changed_setting, definition
 from rssc_tf.models.backbones import BACKBONES
@@ -22,7 +23,7 @@ from rssc_tf.settings import (
 )
 from rssc_tf.settings_file import load_config, save_config
 from tests.test_legacy import GRID, IN_DOMAIN, LEGACY, SMALL
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.records.card import read_card
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,6 +83,25 @@ def test_bad_files_are_one_line(text, message, tmp_path):
     with pytest.raises(RsscError, match=message) as caught:
         load_config(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_without_a_dot_is_one_in_files_too(tmp_path):
+    """YAML's own readers take `1e-4` for a text."""
+    (tmp_path / "c.yaml").write_text("learning_rate: 1e-4\nweight_decay: 1.0e-2\ntarget: 1e-4\n")
+    assert load_config(tmp_path / "c.yaml") == {
+        "learning_rate": 1e-4,
+        "weight_decay": 0.01,
+        "target": "1e-4",
+    }
+    (tmp_path / "g.yaml").write_text(
+        "by_strategy: {scratch: {learning-rate: 2e-3}}\nema-momentum: 1e-1\n"
+    )
+    grid = load_grid(tmp_path / "g.yaml")
+    assert grid["by_strategy"] == {"scratch": {"learning_rate": 2e-3}}
+    assert grid["settings"] == {"ema_momentum": 0.1}
+    (tmp_path / "c.yaml").write_text("strategy: scratch\ntarget: x\nlearning_rate: fast\n")
+    with pytest.raises(SettingError, match=r"`learning_rate` is a number\. Received: 'fast'"):
+        Settings(**load_config(tmp_path / "c.yaml"))
 
 
 def test_dashes_are_understood_in_files(tmp_path):

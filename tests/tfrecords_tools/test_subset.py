@@ -1,14 +1,15 @@
 """Nested subsets of the training split."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.card import MULTI, open_records
 from tfrecords_tools.records.verify import verify
-from tfrecords_tools.subset import Size, choose, is_whole, write_subset
+from tfrecords_tools.subset import Size, choose, is_whole, training_share, write_subset
 
 
 def _ids(records: Path, split: str = "train") -> list[str]:
@@ -82,6 +83,17 @@ def test_whole_or_more_than_there_is(whole, tmp_path):
     with pytest.raises(RsscError, match=r"class 'a' .* has no training image"):
         write_subset(whole, tmp_path / "part", 0.02)
     assert not (tmp_path / "part").exists()
+
+
+def test_half_an_image_is_of_all_where_images_have_several_labels(whole):
+    """Ten labels of 40 images: a share that is some images less is no rounding."""
+    card = open_records(whole)
+    several = replace(card, task=MULTI, classes=tuple("abcdefghij"))
+    share = training_share(several)
+    assert is_whole(several, share) and is_whole(several, share - 0.4 / 60)
+    assert not is_whole(several, share - 2 / 60)
+    with pytest.raises(RsscError, match=r"at most 0\.8"):
+        is_whole(several, share + 2 / 60)
 
 
 def test_a_few_shot_subset(whole, tmp_path):

@@ -18,7 +18,8 @@ class SplitPlan:
 
     Attributes:
         train: share of all images for training, in (0, 1].
-        val: share of all images for validation, in [0, 1); the rest is the test split.
+        val: share of all images for validation, in [0, 1), with `per_class` of those that are then
+            left; the rest is the test split.
         per_class: few-shot: this many training images a class instead of `train`. In a
             multi-label set: until every label has that many positives, if it has them.
         folds: cross-validation: one of this many equal parts is the test split, `val` of all

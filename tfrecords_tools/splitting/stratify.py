@@ -1,5 +1,6 @@
 """Stratification where images carry several labels, or belong to groups that stay together."""
 
+import math
 import re
 import warnings
 from pathlib import Path
@@ -27,7 +28,15 @@ def iterative_cut(
 
     if share <= 0 or share >= 1 - 1e-9 or len(rows) < 2:
         return (rows, rows[:0]) if share >= 1 - 1e-9 else (rows[:0], rows)
-    splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 - share, random_state=seed)
+    # The splitter has no part of no image: it rounds the second part up.
+    if math.ceil(len(rows) * (1 - share)) >= len(rows):
+        count = int(len(rows) * share + 0.5)
+        if not count:
+            return rows[:0], rows
+        how = {"train_size": count, "test_size": len(rows) - count}
+    else:
+        how = {"test_size": 1 - share}
+    splitter = MultilabelStratifiedShuffleSplit(1, **how, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its advice on classes with one member
         first, second = next(splitter.split(rows[:, None], positive[rows]))

@@ -65,7 +65,7 @@ def _ranking(group: Group) -> str:
     text = f"{best}, {score(found.value)}% {metric_name(group.metric)} {interval(found, score)}"
     others = [name for name in group.strategies if name != best]
     gains = {name: group.difference(best, name) for name in others}
-    close = [name for name, gain in gains.items() if gain is None or not gain.differs]
+    close = [name for name, gain in gains.items() if gain is None or not gain.low > 0]
     if not others:
         return text
     if not close:

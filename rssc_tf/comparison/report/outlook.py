@@ -38,11 +38,14 @@ def outlook(target: Target) -> str:
     group = target.main
     found = forecasts(target, group.way).get(group.best)
     if not found:
-        sizes = len({one.train_images for one in target.of_way(group.way)})
+        groups = target.of_way(group.way)
+        sizes = len({one.train_images for one in groups if group.best in one.runs})
+        mend = "compare more fractions or shots"
+        if len({one.train_images for one in groups}) >= FEWEST:
+            mend = f"make the runs of {group.best} that are missing"
         return (
             f"Nothing can be said: a forecast needs {FEWEST} numbers of labelled images or more, "
-            f"here {'is one' if sizes == 1 else f'are {sizes}'} (compare more "
-            "fractions or shots)."
+            f"here {'is one' if sizes == 1 else f'are {sizes}'} ({mend})."
         )
     trained = f" ({target.trained(group)})" if target.trained(group) else ""
     text = (

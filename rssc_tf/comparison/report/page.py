@@ -85,7 +85,7 @@ def what_was_compared(study: Study) -> str:
     }
     counts = []
     for (one, several), column in counted.items():
-        number = column.nunique()
+        number = column.groupby(table["target"]).nunique().max()  # targets have their own sizes
         counts.append(f"{number} {several if number > 1 else one}")
     counts.append(f"{len(study.runs)} of {len(study.table)} runs")
     tests = [f"{len(t.ids):,} {t.split} images of {t.name}" for t in study.targets]

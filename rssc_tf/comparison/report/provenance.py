@@ -146,7 +146,7 @@ def _unique(values: Iterable) -> list[str]:
 def _times(study: Study) -> list[tuple[str, str]]:
     try:
         times = read_csv(study.out / "times.csv")
-        # The last line of a run counts: an earlier one is of a call that was stopped.
+        # A call that was stopped has a line, and the one that went on another.
         times = times.groupby("key")["seconds"].sum()
     except (OSError, ValueError, KeyError):
         return []

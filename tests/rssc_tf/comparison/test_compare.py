@@ -13,6 +13,7 @@ import yaml
 
 from tests import tiny
 from tests.kill_jobs import kill_when
+from tests.signals import TERM, signal_at_step
 
 ROOT = Path(__file__).parents[3]
 GRID = ("--strategies", "scratch,in-domain", "--seeds", 1, "--fractions", "0.2,0.5")
@@ -102,6 +103,47 @@ def test_a_second_call_makes_only_what_is_missing(compared, arguments, cli, tmp_
     assert len(pd.read_csv(out / "times.csv")) == 5
 
 
+def test_sizes_that_are_both_the_whole_split_have_rows_of_their_own(
+    records, arguments, cli, tmp_path
+):
+    out = tmp_path / "out"
+    words = ["compare", "--target", records, "--strategies", "scratch", "--seeds", 1, *tiny.SMALL]
+    words += ["--epochs", 1, "--out", out]
+    for shots in ("5", "2,5"):  # of 5 images a class
+        code, printed, err = cli(*words, "--shots", shots, "--fractions", "0.5")
+        assert code == 0 and "is gone" not in err, err
+    assert printed.count("--- run") == 1
+    table = pd.read_csv(out / "results.csv")
+    assert sorted(zip(table["fraction"].fillna(0), table["shots"], strict=True)) == [
+        (0, 2),
+        (0, 5),
+        (0.5, 0),
+    ]
+    assert table.set_index("shots").loc[[0, 5], "top1"].nunique() == 1
+
+
+def test_flags_win_over_the_parts_of_a_file(records, cli, tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text("by_strategy: {scratch: {epochs: 3, learning_rate: 1e-2}}\n")
+    words = ("compare", "--config", file, "--target", records, "--strategies", "scratch")
+    code, _, err = cli(*words, "--seeds", 1, *tiny.SMALL, "--epochs", 1, "--out", tmp_path / "out")
+    assert code == 0, err
+    (run,) = (tmp_path / "out").glob("runs/*/*/scratch-0")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    assert (settings["epochs"], settings["learning_rate"]) == (1, 0.01)
+
+
+def test_a_call_that_is_stopped_has_its_time(records, cli, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = ("compare", "--target", records, "--strategies", "scratch", "--seeds", 1, *tiny.SMALL)
+    with monkeypatch.context() as patch:
+        signal_at_step(patch, 1, TERM)
+        assert cli(*words, "--out", out)[0] == 143
+    assert cli(*words, "--out", out)[0] == 0
+    times = pd.read_csv(out / "times.csv")
+    assert len(times) == 2 and times["key"].nunique() == 1 and (times["seconds"] > 0).all()
+
+
 def test_a_grid_can_grow(compared, arguments, cli, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(compared, out)
@@ -152,9 +194,10 @@ def test_a_diverging_run_is_a_failed_row(records, cli, tmp_path):
         "seeds": 1,
         "fractions": [0.2, 0.5],
         "by_fraction": {0.2: {"learning_rate": 9.9, "epochs": 9}},
+        **{"epochs": 2, "batch_size": 8, "image_size": 32},
     }
     config.write_text(yaml.safe_dump(settings))
-    words = ["compare", "--config", config, "--out", tmp_path / "out", *tiny.SMALL]
+    words = ["compare", "--config", config, "--out", tmp_path / "out"]
     words += ["--backbone", "tiny_explosive"]
     code, _, errors = cli(*words)
     assert code == 0, errors

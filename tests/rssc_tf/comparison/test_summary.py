@@ -37,6 +37,24 @@ def test_summary_agrees_with_the_table_of_runs(draw_comparison):
     assert summary[summary["metric"] == "ece"]["low"].isna().all()
 
 
+def test_the_best_is_so_on_the_seeds_that_all_have(draw_comparison):
+    """Two of three runs failed: what is left was on the easiest draw, and is behind there."""
+    study = read_study(draw_comparison({"scratch": 0.1, "imagenet": 4, "dap": 2}))
+    (group,) = study.targets[0].groups
+    weak = group.runs.pop("scratch")
+    group.runs["imagenet"] = {0: group.runs["imagenet"][0], 1: weak[1], 2: weak[2]}
+    group.runs["dap"] = {0: group.runs["dap"][0]}
+    assert group.score("imagenet").value < group.score("dap").value
+    assert group.difference("dap", "imagenet").high < 0
+    assert (group.best, group.reference) == ("imagenet", "dap")
+    (said,) = answers(study)[0].sentences
+    assert ": imagenet, " in said and said.endswith("ahead of all others."), said
+    # Where no seed is common to all, their own decide, and nobody is ahead of what beats it.
+    group.runs["dap"] = {3: group.runs["dap"][0]}
+    assert group.best == "dap"
+    assert "not told apart from it: imagenet" in answers(study)[0].sentences[0]
+
+
 def test_differences_agree_with_the_table_of_runs(draw_comparison):
     out = draw_comparison({"scratch": 1, "imagenet": 3, "dap": 3})
     found = differences(read_study(out))

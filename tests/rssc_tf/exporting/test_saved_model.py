@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rssc_tf.exporting.model_card import model_card
+from rssc_tf.exporting.model_card import model_card, portable_card
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
@@ -335,6 +335,15 @@ def test_multi_label_export(multi_records, cli, tmp_path):
             assert predicted.decode() == ",".join(above)
         card = (tmp_path / "export" / "model_card.md").read_text()
         assert ("from its own threshold upwards" in card) == bool(flags)
+        # A file that has probabilities only comes with the code that cuts them there.
+        portable = portable_card(load_run(run), 1, "tflite", "none", None)
+        assert "`predicted`" not in portable
+        code = portable.partition("```python\n")[2].partition("```")[0]
+        code = code.partition("splitlines()\n")[2]
+        for row in answer["probabilities"]:
+            said: list = []
+            exec(code, {"names": names, "probabilities": row, "print": said.extend})
+            assert said == [name for name, p in zip(names, row) if p >= thresholds[name]]
     assert all(f"| {name} | {thresholds[name]:.4f} |" in card for name in names)
     assert set(thresholds.values()) != {0.5}
 

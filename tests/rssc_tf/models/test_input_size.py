@@ -1,6 +1,7 @@
 """KerasHub's transformers at other sizes than their own, from presets in a folder."""
 
 import functools
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -228,6 +229,32 @@ def test_of_two_towers_the_one_for_images_is_used_with_its_weights(name, preset)
     np.testing.assert_array_equal(
         tower({"images": images}), whole.vision_encoder({"images": images})
     )
+
+
+def test_what_a_folder_holds_counts_and_not_its_name(preset, records, cli, tmp_path):
+    """Another preset under the name of one is not taken for it: in no key of what is kept."""
+    folder = tmp_path / "preset"
+    shutil.copytree(preset("vit"), folder)
+    words = ("--target", records, "--backbone", f"hub:{folder}", "--image-size", 32)
+    compare = ("compare", *words, "--strategies", "imagenet", "--seeds", 1, "--epochs", 1)
+    compare += ("--batch-size", 10, "--out", tmp_path / "comparison")
+
+    def facts() -> tuple:
+        found = [initialise(f"hub:{folder}", one).provenance for one in ("imagenet", "random")]
+        code, _, err = cli("probe", "imagenet", *words, "--out", tmp_path / "probe", "--overwrite")
+        assert code == 0, err
+        metrics = json.loads((tmp_path / "probe" / "knn-metrics.json").read_text())
+        return *found, metrics["encoder"]["weights_sha256"]
+
+    before = facts()
+    assert facts() == before and before[0]["preset"] == before[1]["preset"]
+    assert cli(*compare)[0] == 0 and cli(*compare)[0] == 0
+    keras.utils.set_random_seed(2)
+    KINDS["vit"]().save_to_preset(folder)
+    after = facts()
+    assert not any(one == other for one, other in zip(before, after, strict=True))
+    code, _, err = cli(*compare)
+    assert (code, "the records or the weights are others" in err) == (1, True), err
 
 
 def test_a_preset_that_cannot_be_loaded_is_one_line(preset, tmp_path):

@@ -12,7 +12,7 @@ from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
-from rssc_tf.training.distribution import get_distribution, global_batch
+from rssc_tf.training.distribution import batch_on, get_distribution, global_batch
 from rssc_tf.training.interrupts import Interrupts, Stopped, stopping_at_once
 from tests.kill_jobs import compare_runs
 from tests.signals import INT, TERM, signal_at, signal_at_step
@@ -213,8 +213,14 @@ def test_another_batch_is_told_and_refused():
         global_batch(2, 5000, three)
     progress = loop.Progress(100)
     progress.step = 7
+    cluster = Cluster(get_distribution("none"))
     with pytest.raises(RsscError, match="begun in batches of 100, on these devices they are of 99"):
-        loop._check_resumed(progress, 99, Path("run"), Cluster(get_distribution("none")))
+        loop._check_resumed(progress, 100, 99, Path("run"), cluster)
+    # The numbers of devices that are named are such that the batch is the same on them.
+    progress.batch = 96
+    with pytest.raises(RsscError, match="go on with 6 or 8 or 12 or 16 devices"):
+        loop._check_resumed(progress, 100, 100, Path("run"), cluster)
+    assert [batch_on(number, 100, 5000) for number in (6, 8, 12, 16)] == [96] * 4
 
 
 def test_a_second_ctrl_c_interrupts_at_once():

@@ -15,11 +15,13 @@ import yaml
 from sklearn.metrics import f1_score
 
 import tests.tiny
+from pipelines import cache
 from rssc_tf.cli import main
 from rssc_tf.runs import load_model, load_run
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
 from tests.lanes import slow
+from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import CARD_NAME, read_card
@@ -260,6 +262,60 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert stages[1]["leaks_excluded"] == len(target_test)
     history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
+
+
+def test_leaks_into_what_is_judged_on_where_there_is_no_test(scenes, records, cli, tmp_path):
+    target = tmp_path / "target"
+    words = ("convert", scenes, "--out", target, "--seed", 9, "--train-fraction", 0.5)
+    assert cli(*words, "--val-fraction", 0.5)[0] == 0
+    judged = set(pd.read_csv(target / "folds.csv").query("split == 'val'")["id"])
+    trained = set(pd.read_csv(records / "folds.csv").query("split == 'train'")["id"])
+    words = ("train", "--strategy", "in-domain", "--target", target, "--source", records, *SMALL)
+    words = (*words, "--source-epochs", 1)
+    code, _, err = cli(*words, "--out", tmp_path / "leaky")
+    told = f"{len(judged & trained)} of 20 source training images show a photograph of the target's"
+    assert (code, f"{told} val split" in err) == (0, True), err
+    code, _, err = cli(*words, "--out", tmp_path / "clean", "--exclude-leaks")
+    assert (code, "val split" in err) == (0, False), err
+    stages = json.loads((tmp_path / "clean" / "stages.json").read_text())
+    assert stages[1]["leaks_excluded"] == len(judged)
+
+
+def test_what_is_replaced_stays_until_there_is_something_to_replace_it_with(
+    records, scenes, cli, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", records, *SMALL)
+    words = (*words, "--source-epochs", 1, "--out", run)
+    assert cli(*words)[0] == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    def stays() -> bool:
+        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+    # Images that do not fit, of the target and so after the source round; no image to learn from;
+    # and a source round that is stopped.
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "available_memory", lambda: 1)
+        code, _, err = cli(*words, "--overwrite", "--cache", "ram")
+        assert (code, "are free: use --cache none" in err, stays()) == (1, True, True), err
+    only = tmp_path / "only"
+    kept = pd.read_csv(records / "folds.csv").query("split == 'test'")["id"]
+    for name in kept:
+        (only / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(scenes / name, only / name)
+    made = ("convert", only, "--out", tmp_path / "all leaks", "--train-fraction", 1)
+    assert cli(*made, "--val-fraction", 0)[0] == 0
+    leaking = ("--overwrite", "--source", tmp_path / "all leaks", "--exclude-leaks")
+    code, _, err = cli(*words, *leaking)
+    assert (code, "no training image left" in err, stays()) == (1, True, True), err
+    with monkeypatch.context() as patch:
+        signal_at_step(patch, 1, TERM)
+        assert cli(*words, "--overwrite", "--source-seed", 7)[0] == 143
+        assert stays()
+    assert cli(*words, "--overwrite", "--source-seed", 7)[0] == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["source_seed"] == 7
 
 
 def test_records_that_are_replaced_while_a_run_trains(records, scenes, cli, tmp_path, monkeypatch):

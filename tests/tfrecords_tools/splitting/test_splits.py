@@ -14,7 +14,15 @@ from tfrecords_tools.splitting.splits import (
     keep_splits,
     limit,
 )
-from tfrecords_tools.splitting.stratify import read_groups
+from tfrecords_tools.splitting.stratify import iterative_cut, read_groups
+
+
+@pytest.mark.parametrize("share", [0.0, 0.004, 0.012, 0.02, 0.3, 0.99, 0.999, 1.0])
+def test_a_cut_of_any_share_is_one_of_about_so_many(share):
+    positive = np.random.default_rng(0).integers(0, 2, (41, 3))
+    first, second = iterative_cut(np.arange(41), positive, share, 0)
+    assert sorted([*first, *second]) == list(range(41))
+    assert abs(len(first) - 41 * share) <= 1.5
 
 
 def _single(counts: dict[str, int]) -> Listing:
