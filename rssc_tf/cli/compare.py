@@ -1,6 +1,7 @@
 """Compare pre-training regimes over seeds, draws and sizes, with intervals and a report."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,7 @@ def command(
     config: Annotated[
         Path | None,
         Option(
-            help="YAML with these settings, by_strategy, by_fraction, by_shots; flags win.",
+            help="YAML with these settings (flags win), by_strategy, by_fraction, by_shots.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -97,8 +98,10 @@ def command(
     flags = given(context)
     content["settings"] |= {name: flags[name] for name in flags if name not in decided_by_grid()}
     for name in ("by_strategy", "by_fraction", "by_shots"):
-        parts = content.get(name, {}).items()
-        content[name] = {key: _without(part, flags) for key, part in parts}
+        for key, own in content.get(name, {}).items():
+            if same := [f"`{one}`" for one in own if one in flags]:
+                what = f"{name} of {config} has {' and '.join(same)} for {key}, which holds there"
+                warnings.warn(what, stacklevel=2)
     for name, default in (
         ("target", target),
         ("strategies", strategies),
@@ -145,11 +148,6 @@ def command(
         return
     print(write_report(out))
     print(f"report: {out}/report.html")
-
-
-def _without(settings: dict, flags: dict) -> dict:
-    """Those that no flag has."""
-    return {name: value for name, value in settings.items() if name not in flags}
 
 
 def _names(value) -> tuple[str, ...]:

@@ -122,15 +122,16 @@ def test_sizes_that_are_both_the_whole_split_have_rows_of_their_own(
     assert table.set_index("shots").loc[[0, 5], "top1"].nunique() == 1
 
 
-def test_flags_win_over_the_parts_of_a_file(records, cli, tmp_path):
+def test_a_flag_that_a_part_of_the_file_has_for_itself_is_told(records, cli, tmp_path):
     file = tmp_path / "grid.yaml"
     file.write_text("by_strategy: {scratch: {epochs: 3, learning_rate: 1e-2}}\n")
     words = ("compare", "--config", file, "--target", records, "--strategies", "scratch")
     code, _, err = cli(*words, "--seeds", 1, *tiny.SMALL, "--epochs", 1, "--out", tmp_path / "out")
     assert code == 0, err
+    assert f"by_strategy of {file} has --epochs for scratch, which holds there" in err
     (run,) = (tmp_path / "out").glob("runs/*/*/scratch-0")
     settings = yaml.safe_load((run / "config.yaml").read_text())
-    assert (settings["epochs"], settings["learning_rate"]) == (1, 0.01)
+    assert (settings["epochs"], settings["learning_rate"]) == (3, 0.01)
 
 
 def test_a_call_that_is_stopped_has_its_time(records, cli, tmp_path, monkeypatch):
@@ -194,10 +195,9 @@ def test_a_diverging_run_is_a_failed_row(records, cli, tmp_path):
         "seeds": 1,
         "fractions": [0.2, 0.5],
         "by_fraction": {0.2: {"learning_rate": 9.9, "epochs": 9}},
-        **{"epochs": 2, "batch_size": 8, "image_size": 32},
     }
     config.write_text(yaml.safe_dump(settings))
-    words = ["compare", "--config", config, "--out", tmp_path / "out"]
+    words = ["compare", "--config", config, "--out", tmp_path / "out", *tiny.SMALL]
     words += ["--backbone", "tiny_explosive"]
     code, _, errors = cli(*words)
     assert code == 0, errors
