@@ -134,6 +134,7 @@ def test_a_flag_that_a_part_of_the_file_has_for_itself_is_told(records, cli, tmp
     assert (settings["epochs"], settings["learning_rate"]) == (3, 0.01)
 
 
+@pytest.mark.slow
 def test_a_call_that_is_stopped_has_its_time(records, cli, tmp_path, monkeypatch):
     out = tmp_path / "out"
     words = ("compare", "--target", records, "--strategies", "scratch", "--seeds", 1, *tiny.SMALL)

@@ -81,7 +81,6 @@ PRESETS |= {"siglip": "SigLIP", "swin": "SwinTransformer", "resnet": "ResNet"}
 PRESETS |= {"densenet": "DenseNet", "efficientnet": "EfficientNet", "mobilenet": "MobileNet"}
 WHOLE = {(None, None, 3)}  # of a CNN
 NATIVE = {"swin": 64}  # the side of their weights, where it is not 48
-QUICK = ("vit", "resnet")
 WITH_A_MAP = CNNS.keys()
 # Presets of two towers, of which the one for images is used.
 TWO_TOWERS = {
@@ -177,8 +176,15 @@ def test_a_backbone_of_one_size_only_says_so():
         at_side(fixed, 48)
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in PRESETS])
-def test_a_preset_does_all_at_three_sizes(name, preset, records, cli, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        (name, size) if (name, size) == ("vit", None) else slow(name, size)
+        for name in PRESETS
+        for size in (None, 32, 96)
+    ],
+)
+def test_a_preset_does_all_at_three_sizes(name, size, preset, records, cli, tmp_path, monkeypatch):
     words = ("--target", records, "--backbone", f"hub:{preset(name)}")
     scene = write_raster(tmp_path / "scene.tif", np.full((3, 96, 96), 90, np.uint8))
 
@@ -188,37 +194,34 @@ def test_a_preset_does_all_at_three_sizes(name, preset, records, cli, tmp_path, 
         return out + err
 
     native = NATIVE.get(name, 48)
-    for size in (None, 32, 96):
-        side, given = size or native, ("--image-size", size) if size else ()
-        told = done(
-            *("probe", "imagenet", *words, *given, "--method", "knn"),
-            *("--out", tmp_path / f"probe-{side}"),
-        )
-        assert (f"images are seen at {native} px, the size of the weights" in told) == (
-            size is None
-        )
-        run = tmp_path / f"run-{side}"
-        train = ("train", "--strategy", "imagenet", *words, "--epochs", 1, "--batch-size", 10)
-        train += (*given, "--out", run)
-        with monkeypatch.context() as patch:  # a run that was killed goes on
-            signal_at_step(patch, 1, TERM)
-            assert cli(*train)[0] == 143
-        told = done(*train)
-        assert "going on from step 1 of 2" in told and "structure of" not in told
-        model = load_model(run)
-        assert model.get_layer("backbone").inputs[0].shape[1:] in WHOLE | {(side, side, 3)}
-        assert model.get_layer("resize").size == side
-        if not size:
-            done("probe", run, "--target", records, "--out", tmp_path / "probe-of-run")
-        code, _, err = cli("evaluate", run, "--explain", 1)
-        assert (code == 0) == (name in WITH_A_MAP), err
-        assert code == 0 or "no spatial feature map" in err
-        done("export", run, "--out", tmp_path / f"export-{side}")
-        done("map", tmp_path / f"export-{side}", scene, "--out", tmp_path / f"map-{side}.tif")
-        with rasterio.open(tmp_path / f"map-{side}.tif") as found:
-            codes, percent = found.read()
-        assert len(np.unique(codes)) == 1 and codes.max() < 4  # the scene is the same everywhere
-        assert 25 <= percent.min() <= percent.max() <= 100
+    side, given = size or native, ("--image-size", size) if size else ()
+    told = done(
+        *("probe", "imagenet", *words, *given, "--method", "knn"),
+        *("--out", tmp_path / f"probe-{side}"),
+    )
+    assert (f"images are seen at {native} px, the size of the weights" in told) == (size is None)
+    run = tmp_path / f"run-{side}"
+    train = ("train", "--strategy", "imagenet", *words, "--epochs", 1, "--batch-size", 10)
+    train += (*given, "--out", run)
+    with monkeypatch.context() as patch:  # a run that was killed goes on
+        signal_at_step(patch, 1, TERM)
+        assert cli(*train)[0] == 143
+    told = done(*train)
+    assert "going on from step 1 of 2" in told and "structure of" not in told
+    model = load_model(run)
+    assert model.get_layer("backbone").inputs[0].shape[1:] in WHOLE | {(side, side, 3)}
+    assert model.get_layer("resize").size == side
+    if not size:
+        done("probe", run, "--target", records, "--out", tmp_path / "probe-of-run")
+    code, _, err = cli("evaluate", run, "--explain", 1)
+    assert (code == 0) == (name in WITH_A_MAP), err
+    assert code == 0 or "no spatial feature map" in err
+    done("export", run, "--out", tmp_path / f"export-{side}")
+    done("map", tmp_path / f"export-{side}", scene, "--out", tmp_path / f"map-{side}.tif")
+    with rasterio.open(tmp_path / f"map-{side}.tif") as found:
+        codes, percent = found.read()
+    assert len(np.unique(codes)) == 1 and codes.max() < 4  # the scene is the same everywhere
+    assert 25 <= percent.min() <= percent.max() <= 100
 
 
 @pytest.mark.parametrize("name", TWO_TOWERS)
@@ -231,6 +234,7 @@ def test_of_two_towers_the_one_for_images_is_used_with_its_weights(name, preset)
     )
 
 
+@pytest.mark.slow
 def test_what_a_folder_holds_counts_and_not_its_name(preset, records, cli, tmp_path):
     """Another preset under the name of one is not taken for it: in no key of what is kept."""
     folder = tmp_path / "preset"

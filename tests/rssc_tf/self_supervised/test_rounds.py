@@ -77,6 +77,7 @@ def test_a_round_is_a_run_that_is_watched(
     assert (initial["stage"], source["folder"]) == ("initial", str(folder))
 
 
+@pytest.mark.slow
 def test_a_round_is_made_once_for_all_recipes(trained, records, cli, tmp_path, cache):
     words = _words("distil", records, *_more("distil", trained))
     assert cli(*words, "--out", tmp_path / "a")[0] == 0

@@ -281,6 +281,7 @@ def test_leaks_into_what_is_judged_on_where_there_is_no_test(scenes, records, cl
     assert stages[1]["leaks_excluded"] == len(judged)
 
 
+@pytest.mark.slow
 def test_what_is_replaced_stays_until_there_is_something_to_replace_it_with(
     records, scenes, cli, tmp_path, monkeypatch
 ):

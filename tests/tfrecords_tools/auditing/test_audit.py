@@ -21,6 +21,7 @@ def _of(report, kind: str) -> list:
     return [finding for finding in report.findings if finding.kind == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_mlrsnet_both_versions(shared):
     (older, newer), _ = audit(shared / "mlrsnet_labels")
