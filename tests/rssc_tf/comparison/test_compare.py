@@ -103,6 +103,7 @@ def test_a_second_call_makes_only_what_is_missing(compared, arguments, cli, tmp_
     assert len(pd.read_csv(out / "times.csv")) == 5
 
 
+@pytest.mark.slow
 def test_sizes_that_are_both_the_whole_split_have_rows_of_their_own(
     records, arguments, cli, tmp_path
 ):

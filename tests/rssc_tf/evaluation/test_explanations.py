@@ -194,6 +194,7 @@ def test_the_heat_in_a_run_is_that_of_its_stored_model(run, records):
     np.testing.assert_allclose(found * cam[0].size, cam, atol=1e-5 * cam.max())
 
 
+@pytest.mark.slow
 def test_multi_label_explanations_name_what_is_wrong_and_what_is_missed(
     multi_records, cli, tmp_path
 ):

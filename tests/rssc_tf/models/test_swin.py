@@ -13,7 +13,6 @@ from rssc_tf.models.swin import WindowAttention, swin
 from rssc_tf.models.swin_names import SWINS, SwinName
 from rssc_tf.runs import load_run
 from tests.kill_jobs import compare_runs
-from tests.lanes import slow
 from tests.signals import TERM, signal_at_step
 
 NAME = "swin_v2_t"
@@ -35,7 +34,8 @@ def _classifier(side: int = SIDE) -> keras.Model:
     return build_classifier(swin(NAME), Normalization.from_mode("unit"), 4, side)
 
 
-@pytest.mark.parametrize("side", [SIDE, slow(42)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [SIDE, 42])
 def test_saved_and_compiled(side, images, tmp_path):
     model = _classifier(side)
     logits = model(images, training=False).numpy()

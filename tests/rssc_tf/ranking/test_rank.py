@@ -349,6 +349,7 @@ def eight(trained, tmp_path_factory):
     return folder / "export"
 
 
+@pytest.mark.slow
 def test_an_export_gives_the_views_that_are_asked_for_or_none(
     eight, exported, records, cli, tmp_path
 ):

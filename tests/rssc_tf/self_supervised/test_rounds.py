@@ -213,6 +213,7 @@ def test_a_collapse_ends_the_round_in_one_line(records, cli, tmp_path, cache, mo
     assert "--source-learning-rate" in last
 
 
+@pytest.mark.slow
 def test_a_failed_round_is_tried_again_only_where_it_is_asked_for(
     records, cli, tmp_path, cache, monkeypatch
 ):
@@ -262,6 +263,7 @@ def test_a_failed_round_does_not_end_a_comparison(records, cli, tmp_path, cache,
     assert set(pd.read_csv(tmp_path / "out" / "results.csv")["status"]) == {"done"}
 
 
+@pytest.mark.slow
 def test_other_beginnings_are_refused_before_the_source_round(
     trained, records, scenes, cli, tmp_path, cache
 ):

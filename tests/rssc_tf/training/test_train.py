@@ -264,6 +264,7 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
 
 
+@pytest.mark.slow
 def test_leaks_into_what_is_judged_on_where_there_is_no_test(scenes, records, cli, tmp_path):
     target = tmp_path / "target"
     words = ("convert", scenes, "--out", target, "--seed", 9, "--train-fraction", 0.5)
