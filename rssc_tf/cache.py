@@ -4,7 +4,6 @@ Beside a kept file lies its SHA-256 (`NAME.sha256`, as `sha256sum` writes it). W
 said in one line, removed, and made again: a cache never stands in the way.
 """
 
-import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import TypeVar
 
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.regular_files import open_regular, read_regular
+from tfrecords_tools.common.regular_files import open_regular, read_regular, sha256_of
 
 Content = TypeVar("Content")
 
@@ -74,7 +73,7 @@ def say_damaged(file: Path, error: Exception) -> None:
 def seal(file: Path) -> None:
     """Writes the SHA-256 of a kept file beside it."""
     with new_file(_seal(file)) as aside:
-        aside.write_text(f"{_sha256(file)}  {file.name}\n", encoding="utf-8")
+        aside.write_text(f"{sha256_of(file)}  {file.name}\n", encoding="utf-8")
 
 
 def check_seal(file: Path) -> None:
@@ -85,14 +84,9 @@ def check_seal(file: Path) -> None:
             raise DataError(f"{file}: is empty")
     if _seal(file).is_file():
         expected = read_regular(_seal(file), most=1000).decode("ascii", "replace").partition(" ")[0]
-        if _sha256(file) != expected:
+        if sha256_of(file) != expected:
             raise DataError(f"{file}: its sha256 is not the one in {_seal(file).name}")
 
 
 def _seal(file: Path) -> Path:
     return file.with_name(f"{file.name}.sha256")
-
-
-def _sha256(file: Path) -> str:
-    with open_regular(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 By hand, and not by tensorflow-datasets: what it writes keeps no hashes of its shards.
 """
 
-import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import StoredImage
@@ -289,9 +289,8 @@ class Writer:
                 path = self._folder / f"{split}-{number:05d}"
                 final = path.with_name(f"{path.name}-of-{len(counts):05d}.tfrecord")
                 path.rename(final)
-                with open(final, "rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                shards.append(Shard(final.name, examples, final.stat().st_size, digest))
+                size = final.stat().st_size
+                shards.append(Shard(final.name, examples, size, sha256_of(final)))
             splits[split] = Split(tuple(shards), tuple(int(c) for c in self._counts[split]))
         return splits
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from rssc_tf.compat import all_layers
 from rssc_tf.models.vit_names import vit_name
 from tfrecords_tools.common.errors import DataError, MissingExtra, SettingError
+from tfrecords_tools.common.regular_files import sha256_of
 
 if TYPE_CHECKING:
     import keras
@@ -194,9 +195,7 @@ def _content_of(stamps: tuple, folder: Path) -> str:
     """Read once for all runs of a comparison: presets are gigabytes."""
     content = hashlib.sha256()
     for name, *_ in stamps:
-        with open(name, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        content.update(f"{Path(name).relative_to(folder)} {digest}\n".encode())
+        content.update(f"{Path(name).relative_to(folder)} {sha256_of(Path(name))}\n".encode())
     return content.hexdigest()
 
 

@@ -24,12 +24,12 @@ from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.version import __version__
-from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.size import say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:

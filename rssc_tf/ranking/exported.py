@@ -14,9 +14,9 @@ from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.models.view_count import check_views
 from rssc_tf.predict import load_saved_model
 from rssc_tf.records import Records
-from rssc_tf.weights.files import sha256_of
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.records.card import Card
 
 

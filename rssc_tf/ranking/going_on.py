@@ -12,11 +12,12 @@ from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.regimes import REGIMES
 from rssc_tf.runs import STAGES
-from rssc_tf.weights.files import check_file, read_metadata, sha256_of
+from rssc_tf.weights.files import check_file, read_metadata
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.subset import images_at, training_share
 

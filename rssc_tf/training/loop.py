@@ -145,7 +145,10 @@ def train(
     return progress
 
 
-def _check_resumed(progress: Progress, wanted: int, batch: int, folder: Path, cluster: Cluster):
+def _check_resumed(
+    progress: Progress, wanted: int, batch: int, folder: Path, cluster: Cluster
+) -> None:
+    """Refuses to go on in batches of another size; `wanted` is that which devices round down."""
     if progress.batch != batch:
         fit = [str(n) for n in range(1, wanted + 1) if wanted // n * n == progress.batch][:4]
         raise RsscError(

@@ -24,7 +24,7 @@ from rssc_tf.evaluation.files import write_metrics
 from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.fields import WEIGHTS
-from rssc_tf.keys import PROCEDURE, changed_setting, definition
+from rssc_tf.keys import PROCEDURE, definition
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.models.precision import dtype_policy
 from rssc_tf.records import Records
@@ -49,24 +49,20 @@ from rssc_tf.training.kept_rounds import (
 )
 from rssc_tf.training.label_free import Guide, build_label_free, find_guide
 from rssc_tf.training.loop import train
+from rssc_tf.training.run_folder import begin, check_out, check_stages
 from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
 from rssc_tf.weights.size import default_size, say_size
-from tfrecords_tools.common.atomic import new_file, new_folder
+from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
-from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import (
-    CARD_NAME,
     Card,
-    read_card,
     refuse_replaced,
     refuse_unlabelled,
 )
 from tfrecords_tools.records.shards import check_shards
-
-_LATER = ("card_sha256", "preset")  # facts that older versions did not note
 
 
 def run_regime(
@@ -114,7 +110,7 @@ def run_regime(
     alone = sole_writer(out) if cluster.chief else nullcontext()
     with stopping_at_once(), cluster.watched(), alone:
         if cluster.chief:
-            _check_out(out, config, target.card, overwrite)
+            check_out(out, config, target.card, overwrite)
             if not asked.image_size:
                 say_size(config.image_size, crop_side(target.card.side))
         source_config = None
@@ -153,14 +149,12 @@ def _run_stages(
             guide = find_guide(source_config, source, cluster.distribution, target, excluded)
 
     _check_work(config, target, cluster)
-    if source is not None:
-        _check_work(source_config, source, cluster, excluded)
 
     # --- the stages ---
     # What is replaced stays until there is a source round to replace it with.
     kept = overwrite and source is not None and (out / METRICS).is_file()
     if cluster.chief and not kept and (overwrite or not (out / CONFIG).is_file()):
-        _begin(config, target.card, out, overwrite)
+        begin(config, target.card, out, overwrite)
     if source is not None:
         facts = {"records": source.name, "card_sha256": source.card.sha256}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
@@ -168,14 +162,14 @@ def _run_stages(
             facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
     if cluster.chief and not kept:
-        _check_stages(out, stages)
+        check_stages(out, stages)
     if source is not None:
         what = (source_config, source, initial, cluster, excluded, guide)
         folder = _source_round(*what, out, again=overwrite)
         initial = _trained_backbone(folder, cluster, config)
         stages[-1]["folder"] = str(folder)
     if cluster.chief and kept:
-        _begin(config, target.card, out, overwrite)
+        begin(config, target.card, out, overwrite)
     training = _train_stage(config, target, initial, out, cluster, stages, pictures=pictures)
     return training and training.assembly.forward
 
@@ -200,8 +194,9 @@ def _check_work(
             "photographs that the target is judged on. Give another `source`"
         )
     batch_on(cluster.distribution.num_replicas_in_sync, config.batch_size, examples)
-    for split in {"train", "val"} & set(records.splits):
-        is_wanted(config.cache, records.card, split)
+    for split in ("train", "val"):
+        if split in records.splits:
+            is_wanted(config.cache, records.card, split)
 
 
 def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) -> int:
@@ -212,48 +207,6 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
         return crop
     regime = get_regime(config.strategy)
     return default_size(crop, config.backbone, regime.pretraining, config.weights)
-
-
-def _check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
-    """Refuses a folder that is finished, foreign, or from other settings or records."""
-    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / CONFIG).is_file():
-        raise DataError(f"{out} exists and is no run folder: choose another `out`")
-    if (out / METRICS).is_file():
-        raise DataError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
-    changed = changed_setting(read_settings(out), config)
-    if not changed and read_card(out).sha256 != card.sha256:
-        changed = f"the records {config.target} have changed"
-    if changed:
-        raise DataError(
-            f"{out} was begun with other settings ({changed}): repeat those, choose another "
-            "`out`, or pass `overwrite=True`"
-        )
-
-
-def _check_stages(out: Path, stages: list[dict]) -> None:
-    """Refuses to go on from other initial weights or another source round than at the start."""
-    if not is_there(out / STAGES):
-        return
-    begun = read_json(out / STAGES, f"remove it, or train in {out} again with `overwrite=True`")
-    if not isinstance(begun, list) or not all(isinstance(stage, dict) for stage in begun):
-        raise DataError(f"{out / STAGES} is no list of stages: remove it")
-    for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
-        for name in new:
-            known = name in old or name not in _LATER
-            if known and old.get(name) != new[name]:
-                raise DataError(
-                    f"{out} was begun with other weights ({new['stage']}: {name} was "
-                    f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
-                )
-
-
-def _begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
-    """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
-    with new_folder(folder, overwrite) as aside:
-        (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
-        save_config(config, aside / CONFIG)
 
 
 def _source_round(
@@ -297,8 +250,9 @@ def _source_round(
         if cluster.from_chief((folder / FAILED).is_file()):
             cluster.see(folder / FAILED)
             refuse_failed(folder, run if cluster.chief else None)
+        _check_work(config, records, cluster, excluded)
         if cluster.chief and not (folder / CONFIG).is_file():
-            _begin(config, records.card, folder, overwrite=True)
+            begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
         what = (folder, cluster, stages, excluded, guide)
         try:

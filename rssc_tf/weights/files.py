@@ -4,7 +4,6 @@ Our format is a Keras `.weights.h5` of the backbone alone, which Keras itself ca
 root attribute `rssc_tf`: JSON with what a later run must know to use the weights rightly.
 """
 
-import hashlib
 import io
 import json
 import re
@@ -21,7 +20,7 @@ from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.common.json_files import parse_json
-from tfrecords_tools.common.regular_files import MOST_JSON, open_regular
+from tfrecords_tools.common.regular_files import MOST_JSON, open_regular, sha256_of
 
 if TYPE_CHECKING:
     import keras
@@ -43,12 +42,6 @@ _SAID = {
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
 # How Hugging Face's libraries name the files of a checkpoint in several pieces.
 _PIECE = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_hash(path: Path, expected: str | None, name: str | None = None) -> str:

@@ -14,13 +14,7 @@ from rssc_tf.models.backbones import Backbone, get_backbone
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights import layouts
-from rssc_tf.weights.files import (
-    check_file,
-    check_keras,
-    keras_layers,
-    read_metadata,
-    sha256_of,
-)
+from rssc_tf.weights.files import check_file, check_keras, keras_layers, read_metadata
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.keras_file import load_keras, open_keras
 from rssc_tf.weights.padding import paddings, symmetric_padding
@@ -32,6 +26,7 @@ from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
 from tfrecords_tools.common.names import printable
+from tfrecords_tools.common.regular_files import sha256_of
 
 
 class DoesNotSay(DataError):

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.weights.files import check_file, keras_layers, read_metadata, sha256_of
+from rssc_tf.weights.files import check_file, keras_layers, read_metadata
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import by_sha256, default_for
 from tfrecords_tools.common.errors import DataError, RsscError, reason_of
+from tfrecords_tools.common.regular_files import sha256_of
 
 _LIMITS = 8, 10**4  # of the setting `image_size`
 

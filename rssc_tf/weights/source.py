@@ -9,11 +9,12 @@ from urllib.parse import unquote, urlparse
 
 from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
-from rssc_tf.weights.files import check_file, read_metadata, sha256_of
+from rssc_tf.weights.files import check_file, read_metadata
 from rssc_tf.weights.packaged import package_file
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.table import TABLE, by_name, by_sha256, is_name
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import sha256_of
 
 MODEL = "model.keras"  # of a run
 # Of PyTorch's hub: the first digits of a file's sha256 stand at the end of its name. Eight digits

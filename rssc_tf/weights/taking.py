@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.known_overhead import MULTI_BAND
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import sha256_of
 
 
 class Taking:

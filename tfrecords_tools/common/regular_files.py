@@ -4,6 +4,7 @@ A FIFO in a folder of images would be waited for without end; a device, or a spa
 fill the memory.
 """
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -159,6 +160,12 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(data) > size:
         raise BadFile(path, "is longer than its size: it grows, or is made by the system")
     return data
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open_regular(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _mib(size: int) -> str:

@@ -5,14 +5,13 @@ records are followed too: TensorFlow's reader asks for as much memory as a lengt
 forged one ends the process.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.common.regular_files import BadFile, open_regular
+from tfrecords_tools.common.regular_files import BadFile, open_regular, sha256_of
 from tfrecords_tools.records.card import Card, Shard, find_damage, refuse_damage
 
 _HEADER, _FOOTER = 12, 4  # length (8 bytes) and its checksum; the checksum of the data
@@ -53,19 +52,13 @@ def find_fault(path: Path, shard: Shard) -> str | None:
         examples, fault = _follow_lengths(path)
         if fault is None and examples != shard.examples:
             fault = f"{examples} examples, the card says {shard.examples}"
-        if fault is None and hash_file(path) != shard.sha256:
+        if fault is None and sha256_of(path) != shard.sha256:
             fault = "its sha256 is not the card's"
     except BadFile as error:
         fault = error.reason
     except OSError as error:
         fault = f"cannot be read: {error.strerror or error}"
     return f"{path}: {fault}" if fault else None
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with open_regular(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def follows_lengths(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rssc_tf.settings import Settings
-from rssc_tf.training import assembly, loop, stages, validation
+from rssc_tf.training import assembly, loop, run_folder, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import batch_on, get_distribution, global_batch
@@ -133,7 +133,7 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
 def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", tmp_path / "r")
     with monkeypatch.context() as patch:
-        signal_at(patch, stages, "save_config", 1, TERM)
+        signal_at(patch, run_folder, "save_config", 1, TERM)
         assert cli(*words)[0] == 143
     assert not (tmp_path / "r").exists()
     assert not list(tmp_path.glob(".r.*"))
@@ -187,7 +187,7 @@ def begun(records, tmp_path_factory):
         "scratch", str(records), backbone="tiny", image_size=32, batch_size=8, epochs=2
     )
     config = stages.resolve(config, 42)
-    stages._begin(config, open_records(records), out, overwrite=False)
+    run_folder.begin(config, open_records(records), out, overwrite=False)
     return ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out), out
 
 

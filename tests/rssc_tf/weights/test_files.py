@@ -10,6 +10,7 @@ import pytest
 
 from rssc_tf.weights import files
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.regular_files import sha256_of
 
 
 def small_model() -> keras.Model:
@@ -82,7 +83,7 @@ def test_equal_weights_are_equal_bytes(tmp_path):
     model = small_model()
     for name in "ab":
         files.save_weights(tmp_path / f"{name}.weights.h5", model, {"backbone": "x"})
-    assert len({files.sha256_of(path) for path in tmp_path.iterdir()}) == 1
+    assert len({sha256_of(path) for path in tmp_path.iterdir()}) == 1
 
 
 def test_metadata_that_is_none(tmp_path):

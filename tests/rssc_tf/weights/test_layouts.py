@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.known_overhead import MULTI_BAND
 from rssc_tf.weights.layouts import assign, match
@@ -16,6 +15,7 @@ from rssc_tf.weights.padding import symmetric_padding
 from rssc_tf.weights.torch_file import read_torch
 from tests.lanes import slow
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.regular_files import sha256_of
 
 FILE = Path("checkpoint.pth")
 TOLERANCE = 1e-4  # Of pooled features, which are of order 1.

@@ -13,7 +13,7 @@ from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.weights import table
-from rssc_tf.weights.files import save_weights, sha256_of
+from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.importer import say_licence
 from rssc_tf.weights.initial import initialise
 from rssc_tf.weights.row import Weights, on_commerce
@@ -21,6 +21,7 @@ from rssc_tf.weights.source import Source, backbone_of, find_source
 from rssc_tf.weights.table import by_name
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.regular_files import sha256_of
 
 ROW = "theirs/tiny"
 

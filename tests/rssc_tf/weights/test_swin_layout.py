@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from rssc_tf.models.swin_names import SWINS, SwinName
-from rssc_tf.weights.files import sha256_of
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.importer import import_file
 from rssc_tf.weights.initial import open_weights
 from rssc_tf.weights.known_overhead import MULTI_BAND
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.regular_files import sha256_of
 
 NAME, SMALL = "swin_v2_t", SwinName(32, (2, 2, 1, 1))
 # Whole windows, one window, sides that do not come out in patches, squares and windows.

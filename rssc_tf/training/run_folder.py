@@ -1,0 +1,58 @@
+"""A run folder to write to: begun in one piece, gone on with, or refused."""
+
+import json
+from pathlib import Path
+
+from rssc_tf.keys import changed_setting
+from rssc_tf.runs import CONFIG, METRICS, STAGES, read_settings
+from rssc_tf.settings import Settings
+from rssc_tf.settings_file import save_config
+from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import is_there
+from tfrecords_tools.records.card import CARD_NAME, Card, read_card
+
+_LATER = ("card_sha256", "preset")  # facts that older versions did not note
+
+
+def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
+    """Refuses a folder that is finished, foreign, or from other settings or records."""
+    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / CONFIG).is_file():
+        raise DataError(f"{out} exists and is no run folder: choose another `out`")
+    if (out / METRICS).is_file():
+        raise DataError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
+    changed = changed_setting(read_settings(out), config)
+    if not changed and read_card(out).sha256 != card.sha256:
+        changed = f"the records {config.target} have changed"
+    if changed:
+        raise DataError(
+            f"{out} was begun with other settings ({changed}): repeat those, choose another "
+            "`out`, or pass `overwrite=True`"
+        )
+
+
+def check_stages(out: Path, stages: list[dict]) -> None:
+    """Refuses to go on from other initial weights or another source round than at the start."""
+    if not is_there(out / STAGES):
+        return
+    begun = read_json(out / STAGES, f"remove it, or train in {out} again with `overwrite=True`")
+    if not isinstance(begun, list) or not all(isinstance(stage, dict) for stage in begun):
+        raise DataError(f"{out / STAGES} is no list of stages: remove it")
+    for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
+        for name in new:
+            known = name in old or name not in _LATER
+            if known and old.get(name) != new[name]:
+                raise DataError(
+                    f"{out} was begun with other weights ({new['stage']}: {name} was "
+                    f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
+                )
+
+
+def begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
+    """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
+    with new_folder(folder, overwrite) as aside:
+        (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+        save_config(config, aside / CONFIG)
