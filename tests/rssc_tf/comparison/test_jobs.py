@@ -1,5 +1,6 @@
 """`compare --jobs N`: the same results as one after the other, and as safe."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -53,9 +54,13 @@ def _start(words: list[str], out: Path, jobs: int = 2) -> subprocess.Popen:
 
 
 def _count(name: str, out: Path) -> int:
-    """How many runs, a source round included, have a file of this name."""
+    """How many runs, a source round included, have a file or folder of this name.
+
+    `os.walk` passes over a folder that has got another name meanwhile; `rglob` fails at it.
+    """
     folders = (out / "runs", out.parent / "cache" / "source-rounds")
-    return sum(1 for folder in folders for _ in folder.rglob(name))
+    walks = (entry for folder in folders for entry in os.walk(folder))
+    return sum(name in names for _, *kinds in walks for names in kinds)
 
 
 def _start_until(more: int, name: str, words: list[str], out: Path) -> subprocess.Popen:
@@ -70,8 +75,11 @@ def _start_until(more: int, name: str, words: list[str], out: Path) -> subproces
 
 def _children_of(pid: int) -> list[int]:
     """The processes that it has started itself: not those that these have started."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(word) for file in listed for word in file.read_text().split()]
+    children = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # that thread has ended meanwhile
+            children += map(int, file.read_text().split())
+    return children
 
 
 def _makes_runs(pid: int) -> bool:
