@@ -19,7 +19,7 @@ from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.imaging.images import BadImage
 from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import store
-from tfrecords_tools.records.card import SPLITS, Card, Shard, Split
+from tfrecords_tools.records.card import RECORDS, SPLITS, Card, Shard, Split
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.splits import check_splits
 from tfrecords_tools.write import (
@@ -63,10 +63,10 @@ def write_records_with_beam(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise MissingExtra("`runner='beam'`", "beam", "apache_beam") from error
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, RECORDS)
     check_splits(listing)
     tasks = _tasks(in_record_order(listing, seed))
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, RECORDS) as folder:
         results = folder / "results"
         try:
             with beam.Pipeline(options=PipelineOptions(beam_options or [])) as pipeline:

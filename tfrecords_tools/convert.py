@@ -7,7 +7,7 @@ import pandas as pd
 
 from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
-from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.atomic import refuse_existing, refuse_input
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
@@ -15,7 +15,7 @@ from tfrecords_tools.imaging.bands import Band, by_name
 from tfrecords_tools.imaging.measure import measure, measure_scenes
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
-from tfrecords_tools.records.card import MULTI, Card, check_classes, check_name
+from tfrecords_tools.records.card import MULTI, RECORDS, Card, check_classes, check_name
 from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
@@ -26,6 +26,7 @@ from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles
 from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.splits import limit
+from tfrecords_tools.splitting.stratify import group_table
 from tfrecords_tools.subset import write_subset
 from tfrecords_tools.write import write_records
 
@@ -116,7 +117,7 @@ def convert(
         skip_bad: go on without bad images and rows, and list them in the card.
         ignore_unlisted: leave out images that no split file lists.
         ignore_missing: go on without listed images that are not there.
-        overwrite: replace an existing `out`.
+        overwrite: replace `out` if it is a record folder.
         runner: `"local"` (all cores) or `"beam"` (Apache Beam; the same examples).
         beam_options: Beam's own options, such as `--runner=FlinkRunner`.
 
@@ -124,7 +125,8 @@ def convert(
         The card of the new folder.
 
     Raises:
-        DataError: see `readers`, `label_files`, `splits` and `write`.
+        DataError: `out` has images or lists in it, or is there and may not be replaced; and see
+            `readers`, `label_files`, `splits` and `write`.
         SettingError: a parameter is out of range, has no effect, or contradicts another.
     """
     out = Path(out)
@@ -161,12 +163,15 @@ def convert(
         ("workers", workers, runner == "local", "is for this machine, not `runner='beam'`"),
     )
     few = {number: few_shot_folder(out, number) for number in shots}
+    scenes = [images] if isinstance(images, Path | str) else list(images)
+    inputs = [*scenes, *(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
     for folder in (out, *few.values()):
-        refuse_existing(folder, overwrite)
+        refuse_input(folder, inputs)
+        refuse_existing(folder, overwrite, RECORDS)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")
-    scenes = [images] if isinstance(images, Path | str) else list(images)
+        scenes = [images]
     if len(scenes) != 1 and (tile is None or not scenes):
         raise DataError(f"{len(scenes)} paths: give one folder, or cut scenes with `tile`")
     if tile is not None:

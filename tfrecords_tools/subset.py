@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.atomic import new_folder, refuse_input
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
-from tfrecords_tools.records.card import CARD_NAME, Card, open_records, refuse_unlabelled
+from tfrecords_tools.records.card import CARD_NAME, RECORDS, Card, open_records, refuse_unlabelled
 from tfrecords_tools.splitting import draws
 from tfrecords_tools.write import Writer
 
@@ -111,7 +111,7 @@ def write_subset(
 
     Raises:
         RsscError: bad records or size, none or two sizes, a class that has too few training images
-            for it, or `out` exists.
+            for it, or `out` exists or has the records in it.
     """
     tf = import_tensorflow()
     from tfrecords_tools.records.schema import parse
@@ -120,6 +120,7 @@ def write_subset(
     if (fraction is None) == (shots is None):
         raise SettingError("fraction", "or `shots` is given, one of the two", (fraction, shots))
     size = Size(fraction, shots)
+    refuse_input(out, [records])
     card = open_records(records)
     refuse_unlabelled(records, card)
     shards = [str(records / shard.file) for shard in card.splits["train"].shards]
@@ -132,7 +133,7 @@ def write_subset(
             advance()
     chosen = choose(ids, labels, card, size, draw, seed)
     sizes = Counter(card.sizes)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, RECORDS) as folder:
         writer = Writer(folder, len(card.classes), card.encoding)
         with progress_bar(f"{size} of {card.name}", len(ids)) as advance:
             for name, carried, example in zip(ids, labels, dataset, strict=True):

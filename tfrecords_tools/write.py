@@ -20,7 +20,7 @@ from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import StoredImage
-from tfrecords_tools.records.card import CARD_NAME, SPLITS, Card, Shard, Split
+from tfrecords_tools.records.card import CARD_NAME, RECORDS, SPLITS, Card, Shard, Split
 from tfrecords_tools.records.encode import encode_all
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.sources.split_files import FOLDS, write_folds
@@ -75,13 +75,13 @@ def write_records(
             or cannot be written.
     """
     out = Path(out)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, RECORDS)
     check_splits(listing)
     rows = in_record_order(listing, seed)
     sources = read_tiles(rows, listing.tile, rule) if listing.tile else rows["path"]
     workers = workers or os.cpu_count() or 1
     check = PixelCheck(listing.classes)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, RECORDS) as folder:
         bad: list[tuple[str, str]] = []
         writer = Writer(folder, len(listing.classes), encoding)
         with progress_bar(f"converting {name}", len(rows)) as advance:

@@ -73,7 +73,7 @@ def command(
 ) -> None:
     from rssc_tf.evaluation.metrics import intervals
     from rssc_tf.probing.encoder import open_encoder
-    from rssc_tf.probing.probe import check_settings, probe, write_probes
+    from rssc_tf.probing.probe import MARKS, check_settings, probe, write_probes
     from rssc_tf.records import Records
     from tfrecords_tools.common.atomic import refuse_existing
     from tfrecords_tools.records.card import refuse_unlabelled
@@ -95,7 +95,7 @@ def command(
     out = out or Path("runs", f"probe-{target.resolve().name}-{encoder.name}")
     settings = {"method": method, "protocol": protocol, "c": c, "k": k, "seed": seed}
     with sole_writer(out):
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, MARKS)
         found = probe(encoder, records, **settings)
         write_probes(found, encoder, records, out, overwrite)
     rows = intervals(records.task).values()

@@ -75,7 +75,7 @@ def command(
     ] = None,
 ) -> None:
     from rssc_tf.ranking.going_on import going_on
-    from rssc_tf.ranking.page import write_ranking
+    from rssc_tf.ranking.page import MARKS, write_ranking
     from rssc_tf.ranking.rank import rank
     from rssc_tf.ranking.text import caveats, table_of, verdict
     from rssc_tf.records import Records
@@ -85,7 +85,7 @@ def command(
     records = Records(target)
     out = out or Path("runs", f"rank-{target.resolve().name}")
     with sole_writer(out):
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, MARKS)
         ranking = rank(
             records,
             weights,

@@ -31,6 +31,7 @@ _LONGER = {"source_epochs": 20, "source_batch_size": 64}
 SEEDS = 3
 RECIPE = "strong"
 _JOBS = min(2, os.cpu_count() or 1)  # so small a run is half one thread's work: tracing, tables
+_SCENES = "scenes.png"  # the first file that is written
 
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
@@ -110,14 +111,14 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     from rssc_tf.runs import load_run
 
     started = time.monotonic()
-    with new_folder(out, overwrite):
+    with new_folder(out, overwrite, (_SCENES,)):
         pass
     settings = demo_settings()
     target = settings.pop("target")
     for name in _OF_RECIPE:
         del settings[name]
     settings["views"] = 1  # eight would be a third of the demo's time
-    plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / "scenes.png")
+    plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / _SCENES)
     wanted = STRATEGIES + LABEL_FREE * ssl
     strategies, missing = _possible(wanted, settings["backbone"])
     comparison = out / "comparison"
@@ -141,7 +142,7 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     print(verdict)
     minutes = (time.monotonic() - started) / 60
     print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
-    print(f"Look at {comparison / REPORT} and {out}/scenes.png")
+    print(f"Look at {comparison / REPORT} and {out}/{_SCENES}")
     print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
     print(f"        rssc-tf serve {out}/export")
     print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")

@@ -17,6 +17,7 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card
 
 _BATCH = 32
+_INDEX = "index.csv"
 
 
 def explain(
@@ -67,7 +68,7 @@ def explain(
     table.insert(1, "file", files)
     images = _read_images(records, split, set(table["id"]))
     out = folder / f"{stem}explanations"
-    with new_folder(out, overwrite=True) as aside, progress_bar("explaining", len(table)) as bar:
+    with new_folder(out, True, (_INDEX,)) as aside, progress_bar("explaining", len(table)) as bar:
         for start in range(0, len(table), _BATCH):
             part = table[start : start + _BATCH]
             pixels = np.stack([images[id_] for id_ in part["id"]])
@@ -77,7 +78,7 @@ def explain(
             for case, image, *pair in zip(part.itertuples(), pixels, *heats, strict=True):
                 _draw(case, image, *pair, card, aside)
                 bar()
-        write_csv(_index(table, card), aside / "index.csv")
+        write_csv(_index(table, card), aside / _INDEX)
     return out
 
 

@@ -18,6 +18,7 @@ from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.records.card import CARD_NAME
 
 VERSION = "1"
+MARKS = (CARD_NAME, "labels.txt")  # what every export has: see `atomic.new_folder`
 
 
 @writes_to("out")
@@ -51,7 +52,7 @@ def export(
     """
     out, views = Path(out), run.views if views is None else views
     run.calibration(views)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, MARKS) as folder:
         try:
             own = own_records(run, records)
             images = image_files(own, max(BATCHES))

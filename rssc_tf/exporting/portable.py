@@ -13,7 +13,7 @@ from pipelines.crop import crop_side
 from rssc_tf.compat import all_layers
 from rssc_tf.evaluation.files import write_metrics
 from rssc_tf.exporting import agreement, to_onnx, to_tflite
-from rssc_tf.exporting.folder import describe
+from rssc_tf.exporting.folder import MARKS, describe
 from rssc_tf.exporting.model_card import portable_card
 from rssc_tf.exporting.records import first_images, own_records
 from rssc_tf.models.views import seen_in_views
@@ -109,7 +109,7 @@ def export_portable(
     format_, views = FORMATS[kind], run.views if views is None else views
     format_.require()
     run.calibration(views)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, MARKS) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
             samples, _ = first_images(own, "train", REPRESENTATIVE)

@@ -23,6 +23,8 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import refuse_unlabelled
 
 METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
+# What every folder of probes has, see `atomic.new_folder`.
+MARKS = ("|".join(f"{method}-metrics.json" for method in (*PROBES, "paper")),)
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def write_probes(
         DataError: `out` exists or cannot be written.
     """
     card = records.card
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, MARKS) as folder:
         for each in found:
             write_tables(each, each.probabilities, card, folder, f"{each.method}-", encoder.views)
             metrics = {

@@ -32,7 +32,7 @@ from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import as_flags
 from tfrecords_tools.common.html_pages import write_page
 
-REPORT, CONTENT = "report.html", "ranking.json"
+REPORT, CONTENT = MARKS = "report.html", "ranking.json"  # see `atomic.new_folder`
 _SHARED = "rssc_tf.comparison.report"  # style sheet and tables
 
 # As the regimes' (after Okabe & Ito), for light and dark paper.
@@ -69,7 +69,7 @@ def write_ranking(ranking: Ranking, out: Path, command: str = "", overwrite: boo
     Raises:
         DataError: `out` exists or cannot be written.
     """
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, overwrite, MARKS) as folder:
         content = json.dumps({**ranking.content(), **versions()}, indent=1, ensure_ascii=False)
         (folder / CONTENT).write_text(content + "\n", encoding="utf-8")
         shown = ranking.placed[: len(_COLORS)]

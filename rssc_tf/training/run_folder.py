@@ -18,10 +18,12 @@ _LATER = ("card_sha256", "preset")  # facts that older versions did not note
 
 def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
     """Refuses a folder that is finished, foreign, or from other settings or records."""
-    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / CONFIG).is_file():
         raise DataError(f"{out} exists and is no run folder: choose another `out`")
+    if overwrite:
+        return
     if (out / METRICS).is_file():
         raise DataError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
     changed = changed_setting(read_settings(out), config)
@@ -53,6 +55,6 @@ def check_stages(out: Path, stages: list[dict]) -> None:
 
 def begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
     """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
-    with new_folder(folder, overwrite) as aside:
+    with new_folder(folder, overwrite, (CONFIG, CARD_NAME)) as aside:
         (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
         save_config(config, aside / CONFIG)

@@ -53,7 +53,7 @@ from rssc_tf.training.run_folder import begin, check_out, check_stages
 from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
 from rssc_tf.weights.size import default_size, say_size
-from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
@@ -252,6 +252,7 @@ def _source_round(
             refuse_failed(folder, run if cluster.chief else None)
         _check_work(config, records, cluster, excluded)
         if cluster.chief and not (folder / CONFIG).is_file():
+            discard(folder)  # of the cache: what is left there of a round can be made again
             begin(config, records.card, folder, overwrite=True)
         stages = [{"stage": "initial", **initial.provenance}]
         what = (folder, cluster, stages, excluded, guide)

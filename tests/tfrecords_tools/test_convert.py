@@ -188,11 +188,39 @@ def test_workers_do_not_change_a_byte(class_folders, tmp_path):
 def test_existing_output_is_kept(root, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
-    with pytest.raises(RsscError, match="exists: choose another `out`"):
-        _convert(root, tmp_path / "out")
+    for overwrite in (False, True):
+        with pytest.raises(RsscError, match=r"exists and holds other files.*choose another `out`"):
+            _convert(root, tmp_path / "out", overwrite=overwrite)
     assert (tmp_path / "out" / "mine.txt").read_text() == "x"
-    _convert(root, tmp_path / "out", overwrite=True)
-    assert not (tmp_path / "out" / "mine.txt").exists()
+    (tmp_path / "out" / "mine.txt").unlink()
+    _convert(root, tmp_path / "out")
+    with pytest.raises(RsscError, match="exists: choose another `out`, or pass `overwrite=True`"):
+        _convert(root, tmp_path / "out")
+    _convert(root, tmp_path / "out", seed=1, overwrite=True)
+    assert open_records(tmp_path / "out").made["seed"] == 1
+
+
+def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
+    """Whatever else lies there: the images, a list, or a table of groups would go with it."""
+    records = tmp_path / "home" / "records"
+    _convert(root, records)
+    (records / "mine").mkdir()
+    shutil.copytree(root, records / "mine" / "images")
+    table = records / "mine" / "table.csv"
+    table.write_text("image,label\n")
+    few = records.with_name("records-shots1")
+    for out, images, options in (
+        (root, root, {}),
+        (root.parent, root, {}),
+        (records, records / "mine" / "images", {}),
+        (records, root, {"labels": [table]}),
+        (records, root, {"split_files": [records / "folds.csv"]}),
+        (records, root, {"group": f"{table}:label"}),
+        (records, few / "images", {"shots": [1]}),
+    ):
+        with pytest.raises(RsscError, match="which is to be written"):
+            convert(images, out, overwrite=True, **options)
+    assert len(list(root.rglob("*.jpg"))) == 20 and table.exists()
 
 
 def test_few_shot_records_beside_the_whole_ones(root, tmp_path, capfd):

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,36 +26,75 @@ _numbers = itertools.count()
 _ours: set[Path] = set()  # what this process is writing
 
 
-def refuse_existing(out: Path, overwrite: bool = False) -> None:
-    """Raises `DataError` if `out` exists, is not an empty folder, and may not be replaced."""
+def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) -> None:
+    """Refuses an output that is there, is not an empty folder, and may not be replaced.
+
+    Args:
+        out: file or folder that is to be written.
+        overwrite: whether it may be replaced, a folder only if it has all `marks`: what else a
+            user keeps in a folder is not ours to remove.
+        marks: of a folder that is to be written, what every one of its kind has: names or patterns
+            of files, or several of which one is there, with `|` between them.
+
+    Raises:
+        DataError: see above; and it cannot be looked at.
+    """
     out = Path(out)
     try:
-        if _old(out).is_dir():  # a kill between two renames: what is there is not all there is
+        real = Path(os.path.realpath(out))
+        if _old(real).is_dir():  # a kill between two renames: what is there is not all there is
             with sole_writer(out):
-                _recover(out)
-        free = overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir()))
+                _recover(real)
+        if not real.exists() or (real.is_dir() and not any(real.iterdir())):
+            return
+        missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise DataError(f"cannot write {out}: {error.strerror or error}") from error
-    if free:
-        return
-    raise DataError(f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it")
+    if marks and not real.is_dir():
+        raise DataError(f"{out} exists and is a file, no folder: choose another `out`")
+    if missing:
+        lacks = missing[0].replace("|", " or ")
+        raise DataError(
+            f"{out} exists and holds other files (it has no {lacks}), which are not replaced: "
+            "choose another `out`, or empty it by hand"
+        )
+    if not overwrite:
+        raise DataError(
+            f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it"
+        )
+
+
+def _has(folder: Path, mark: str) -> bool:
+    return any(next(folder.glob(one), None) is not None for one in mark.split("|"))
+
+
+def refuse_input(out: Path, inputs: Iterable[Path | str]) -> None:
+    """Raises `DataError` if an input is `out` or lies in it: it would be replaced with it."""
+    real = os.path.realpath(out)
+    for one in inputs:
+        if Path(os.path.realpath(one)).is_relative_to(real):
+            where = "is" if os.path.realpath(one) == real else "lies in"
+            raise DataError(f"{one} {where} {out}, which is to be written: choose another `out`")
 
 
 @contextmanager
-def new_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) -> Iterator[Path]:
     """Yields a folder beside `out` that becomes `out` when the block ends well.
 
     If the block raises (Ctrl-C included) the folder is removed and `out` is as it was. The lock
-    of `out` is held meanwhile.
+    of `out` is held meanwhile. Where `out` is a link, what it leads to is written.
+
+    Args:
+        out, overwrite, marks: as for `refuse_existing`; without marks no folder is replaced.
 
     Raises:
         Busy: another process writes `out`.
-        DataError: `out` exists and `overwrite` is false, or it cannot be written.
+        DataError: `out` exists and may not be replaced, or it cannot be written.
     """
-    out = Path(os.path.abspath(out))
+    out = Path(os.path.realpath(out))
     with sole_writer(out) as locked:
         _recover(out)
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite and bool(marks), marks)
         _remove_left_over(out, locked)
         with _aside(out) as aside:
             try:
@@ -151,7 +190,7 @@ def _replace(aside: Path, out: Path) -> None:
         aside.rename(out)
         return
     old = _old(out)
-    shutil.rmtree(old, ignore_errors=True)
+    discard(old)
     out.rename(old)
     try:
         aside.rename(out)
@@ -171,7 +210,7 @@ def _recover(out: Path) -> None:
             old.rename(out)
     except OSError as error:
         raise _explain(error, out, old) from error
-    shutil.rmtree(old, ignore_errors=True)
+    discard(old)
 
 
 def discard(path: Path) -> None:

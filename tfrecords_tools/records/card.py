@@ -19,6 +19,7 @@ from tfrecords_tools.common.regular_files import MISSING, MOST_JSON, read_regula
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
 
 CARD_NAME = "dataset.json"
+RECORDS = (CARD_NAME, "*.tfrecord")  # what every record folder has: see `atomic.new_folder`
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 SINGLE, MULTI, UNLABELLED = TASKS = ("single-label", "multi-label", "unlabelled")

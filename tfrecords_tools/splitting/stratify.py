@@ -104,9 +104,9 @@ def read_groups(listing: Listing, by: str) -> list[str]:
         DataError: no such column, a bad expression, or an image without a group.
     """
     ids = list(listing.table["id"])
-    file, colon, column = by.rpartition(":")
-    if colon and Path(file).suffix.lower() in TEXT_TABLES:
-        found = _column(Path(file), column, ids)
+    table = group_table(by)
+    if table:
+        found = _column(*table, ids)
     else:
         try:
             pattern = re.compile(by)
@@ -125,6 +125,12 @@ def read_groups(listing: Listing, by: str) -> list[str]:
             f"{absent[0]}"
         )
     return [found[name] for name in ids]
+
+
+def group_table(by: str) -> tuple[Path, str] | None:
+    """The table and its column where `by` is `FILE.csv:COLUMN`, and no regular expression."""
+    file, colon, column = by.rpartition(":")
+    return (Path(file), column) if colon and Path(file).suffix.lower() in TEXT_TABLES else None
 
 
 def _column(file: Path, column: str, ids: list[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfrecords_tools.common import atomic
-from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
+from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing, refuse_input
 from tfrecords_tools.common.errors import RsscError
 
 
@@ -42,9 +42,54 @@ def test_a_failure_keeps_what_was_there(tmp_path):
     (tmp_path / "out" / "old").write_text("old")
     with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
         pass
-    with pytest.raises(ValueError), new_folder(tmp_path / "out", overwrite=True):
+    with pytest.raises(ValueError), new_folder(tmp_path / "out", True, ["old"]):
         raise ValueError
     assert (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
+    """Whatever is asked for: not one that lacks a mark, and none where no mark is given."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    for marks in ((), ["card.json"], ["thesis.txt", "*.data"], ["one-*.json|two-*.json"]):
+        with pytest.raises(RsscError, match="exists"), new_folder(out, True, marks):
+            pass
+    with pytest.raises(RsscError, match=r"it has no one-\*\.json or two-\*\.json"):
+        refuse_existing(out, True, ["one-*.json|two-*.json"])
+    assert (out / "thesis.txt").read_text() == "mine"
+    with new_folder(out, True, ["*.csv|thesis.*"]) as aside:
+        (aside / "x").write_text("new")
+    assert [path.name for path in out.iterdir()] == ["x"]
+
+
+def test_a_link_is_written_through_again_and_again(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    (tmp_path / ".disk.old").symlink_to("gone")  # as if a link had been moved aside
+    for text in ("one", "two", "three"):
+        with new_folder(tmp_path / "out", True, ["x"]) as aside:
+            (aside / "x").write_text(text)
+        assert (tmp_path / "disk" / "x").read_text() == text
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(RsscError, match="exists and is a file"):
+        with new_folder(tmp_path / "out", True, ["x"]):
+            pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", [".", "photos", "link", "photos/../photos"])
+def test_an_output_that_holds_its_input_is_refused(tmp_path, out):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    with pytest.raises(RsscError, match="which is to be written: choose another `out`"):
+        refuse_input(tmp_path / out, [tmp_path, tmp_path / "photos" / "a.jpg"])
+    refuse_input(tmp_path / "photo", [tmp_path / "photos"])
 
 
 def test_a_killed_process_leftover_is_removed(tmp_path):
@@ -115,7 +160,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
     with pytest.raises(RsscError, match="exists"), new_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out" / "x").read_text() == "earlier"
-    with new_folder(tmp_path / "out", overwrite=True) as aside:
+    with new_folder(tmp_path / "out", True, ["x"]) as aside:
         (aside / "x").write_text("new")
     assert (tmp_path / "out" / "x").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -133,7 +178,7 @@ def test_an_error_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(RsscError, match=r"cannot write .*out: Input/output error"):
-        with new_folder(tmp_path / "out", overwrite=True):
+        with new_folder(tmp_path / "out", True, ["x"]):
             pass
     assert (tmp_path / "out" / "x").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

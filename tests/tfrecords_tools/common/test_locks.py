@@ -52,7 +52,7 @@ def test_the_loser_is_told_who_writes(tmp_path, hold):
     assert message.startswith(f"another process is writing {tmp_path / 'out'} (-c ")
     assert f"process {holder.pid} on " in message and message.count("\n") == 0
     assert message.endswith("wait for it, stop it, or choose another `out`")
-    with pytest.raises(Busy), new_folder(tmp_path / "out", overwrite=True):
+    with pytest.raises(Busy), new_folder(tmp_path / "out", True, ["x"]):
         pass
     (tmp_path / "same").symlink_to(tmp_path)  # another name for the same output
     with pytest.raises(Busy), sole_writer(tmp_path / "same" / "out"):
