@@ -218,7 +218,7 @@ def convert(
     if tile is None:
         training = listing.table["split"] == "train"
         paths, others = (list(listing.table.loc[own, "path"]) for own in (training, ~training))
-        rule, notes = measure(paths, rule, workers, others)
+        rule, notes = measure(paths, rule, workers, others, dataset.bands if dataset else ())
     else:
         made |= {"tile": tile, "scenes": len(scenes)}
     listing.notes += notes

@@ -21,6 +21,8 @@ _BY_COUNT = {
 # Sentinel-2 and Landsat 8 and 9 number the visible bands alike; Landsat 4 to 7 do not.
 _NUMBERED = {"red": 4, "green": 3, "blue": 2}
 _OLD_LANDSAT = {"red": 3, "green": 2, "blue": 1}
+_LANDSAT_7 = [1, 2, 3, 4, 5, 7]  # as many take from it; Landsat 8 has no reason to leave out 6
+_SIGN = re.compile(r"(?:sr_|toa_)?b(?:0\d|8a)", re.IGNORECASE)  # that numbers are a sensor's
 # What a product or a composite adds to a band's name is passed over: B04_10m, B4_median.
 _NUMBER = re.compile(
     r"(?:sr_|toa_)?b(?:and)?[ _]?0?(\d{1,2})(a?)(?:_(?:\d+m|mean|median|min|max|mosaic|p\d+))?",
@@ -66,35 +68,44 @@ def choose(
     names: Sequence[str] = (),
     colours: Sequence[str] = (),
     wanted: Sequence[Band] = (),
+    alpha: int | None = None,
+    listed: bool = False,
 ) -> Choice:
     """Chooses the bands of a raster.
 
     Args:
-        count: how many it has, without alpha.
+        count: how many it has, alpha among them.
         names: what it calls each band (`""`: nothing).
         colours: what it declares each to be, of `COLOURS`, or `""`.
         wanted: the user's choice; by default it is red, green and blue by name, else as declared,
             else the first three, else the first.
+        alpha: index of the band that is declared to be alpha: taken only where a user wants it, by
+            its number.
+        listed: whether 12 or 13 bands without names are called as Sentinel-2's products list them.
 
     Raises:
         ValueError: `wanted` has a band that is not there, or there are two without a name.
     """
+    numbers = [band + 1 for band in range(count) if band != alpha]
+    names = [names[number - 1] for number in numbers] if names else []
     if wanted:
-        return Choice(tuple(_number(band, count, names) for band in wanted))
-    for found in (by_name(names), by_name(colours)):
+        return Choice(tuple(_number(band, count, numbers, names, listed) for band in wanted))
+    colours = [colours[number - 1] for number in numbers] if colours else []
+    for found in (_by_words(names), _by_numbers(names), _by_words(colours)):
         if found:
-            return Choice(found)
+            return Choice(tuple(numbers[band - 1] for band in found))
+    first, count = tuple(numbers[:3]), len(numbers)
     if count == 1:
-        return Choice((1,))
+        return Choice(first)
     described = _describe(count, names)
     if count == 2:
         raise ValueError(f"{described}: choose one with `bands`, such as `bands='1'`")
     if count == 3 and not any(map(_colour, names)):
-        return Choice((1, 2, 3))
+        return Choice(first)
     sensor = _BY_COUNT.get(count)
     hint = f"`bands='{','.join(map(str, by_name(sensor)))}'` if it is Sentinel-2" if sensor else ""
     return Choice(
-        (1, 2, 3),
+        first,
         f"{described}, and none is called red, green and blue: choose with `bands`"
         + (f", {hint}" if hint else ", such as `bands='3,2,1'`"),
     )
@@ -110,13 +121,32 @@ def is_alpha(name: str) -> bool:
 
 def by_name(names: Sequence[str]) -> tuple[int, ...]:
     """Numbers from 1 of the bands that are called red, green and blue, or `()`."""
+    return _by_words(names) or _by_numbers(names)
+
+
+def _by_words(names: Sequence[str]) -> tuple[int, ...]:
     found = [_colour(name) for name in names]
     exact = [_SHORT.get(name.strip().lower(), name.strip().lower()) for name in names]
     for kinds in (exact, found):
         if all(kinds.count(colour) == 1 for colour in COLOURS):
             return tuple(kinds.index(colour) + 1 for colour in COLOURS)
+    return ()
+
+
+def _by_numbers(names: Sequence[str]) -> tuple[int, ...]:
+    """Red, green and blue where the bands have the numbers of a sensor.
+
+    Programs number any bands from 1 (`Band 1`, `b1`, ...): such numbers are a sensor's only beside
+    a sign of it, a zero before them (`B04`), a B8A, or surface reflectance up to a seventh band.
+    """
     numbers = [_band_number(name) for name in names]
-    table = _OLD_LANDSAT if _is_old_landsat(names, numbers) else _NUMBERED
+    known = sorted(number for number in numbers if number is not None)
+    surface = sum(name.lower().startswith(("sr_b", "toa_b")) for name in names) > 3
+    signed = any(_SIGN.match(name.strip()) for name in names) or (surface and 7 in known)
+    if not signed and known in (list(range(1, len(known) + 1)), _LANDSAT_7):
+        return ()
+    # Landsat 4 to 7 have 1 to 5 and 7 (surface reflectance), and so no 6 beside a prefix.
+    table = _OLD_LANDSAT if surface and 7 in known and 6 not in known else _NUMBERED
     if all(numbers.count(number) == 1 for number in table.values()):
         return tuple(numbers.index(table[colour]) + 1 for colour in COLOURS)
     return ()
@@ -137,23 +167,41 @@ def _band_number(name: str) -> int | None:
     return int(match[1]) if match and not match[2] else None
 
 
-def _is_old_landsat(names: Sequence[str], numbers: Sequence[int | None]) -> bool:
-    """Landsat 4 to 7 have 1 to 5 and 7 (surface reflectance), and so no 6 beside a prefix."""
-    surface = [name for name in names if name.lower().startswith(("sr_b", "toa_b"))]
-    return len(surface) > 3 and 7 in numbers and 6 not in numbers
+def numbers_of(bands: Sequence[Band], names: Sequence[str]) -> tuple[int, ...]:
+    """The numbers from 1 of bands, in a raster whose bands have these names.
+
+    Raises:
+        ValueError: it has no such band.
+    """
+    return choose(len(names), names, wanted=bands).bands
 
 
-def _number(band: Band, count: int, names: Sequence[str]) -> int:
-    """A band's number from 1; `ValueError` if there is none."""
+def is_listed(count: int) -> bool:
+    """Whether a product lists as many bands, so that names may be meant where a file has none."""
+    return count in _BY_COUNT
+
+
+def _number(
+    band: Band, count: int, numbers: Sequence[int], names: Sequence[str], listed: bool
+) -> int:
+    """A band's number from 1; `ValueError` if there is none.
+
+    Args:
+        band: as a user has it.
+        count: how many there are.
+        numbers, names: of those that are no alpha.
+        listed: see `choose`.
+    """
     if isinstance(band, int):
         if 1 <= band <= count:
             return band
-        raise ValueError(f"it has no band {band}: {_describe(count, names)}")
-    for known in (names, by_colour_names(names), _BY_COUNT.get(count, ())):
+        raise ValueError(f"it has no band {band}: {_describe(len(numbers), names)}")
+    product = _BY_COUNT.get(len(numbers), ()) if listed else ()
+    for known in (names, by_colour_names(names), product):
         folded = [_fold(name) for name in known]
         if folded.count(_fold(band)) == 1:
-            return folded.index(_fold(band)) + 1
-    raise ValueError(f"it has no band {band!r}: {_describe(count, names)}")
+            return numbers[folded.index(_fold(band))]
+    raise ValueError(f"it has no band {band!r}: {_describe(len(numbers), names)}")
 
 
 def by_colour_names(names: Sequence[str]) -> list[str]:

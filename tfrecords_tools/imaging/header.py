@@ -43,6 +43,7 @@ class Header:
         width, height: in pixels, as stored: what a camera notes of a turn (EXIF) is not applied.
         bands: values a pixel, alpha among them; 1 for a palette.
         bits: of a value.
+        signed: whether it may be below 0.
     """
 
     format: str
@@ -50,11 +51,12 @@ class Header:
     height: int
     bands: int
     bits: int
+    signed: bool = False
 
     @property
     def deep(self) -> bool:
         """Whether its values are no 8-bit colours as they are."""
-        return self.bits > 8
+        return self.bits > 8 or self.signed
 
 
 def read_header(data: bytes) -> Header:
@@ -107,7 +109,8 @@ def _parse(data: bytes) -> Header:
         from tfrecords_tools.imaging.tiff import Tiff
 
         with Tiff(data) as tiff:
-            return Header("TIFF", tiff.width, tiff.height, tiff.count, tiff.bits)
+            signed = tiff.dtype is not None and tiff.dtype.kind == "i"
+            return Header("TIFF", tiff.width, tiff.height, tiff.count, tiff.bits, signed)
     with open_pillow(data) as image:
         bands = len(image.getbands())
         return Header(image.format, image.width, image.height, bands, 8)

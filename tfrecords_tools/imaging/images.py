@@ -118,7 +118,7 @@ def read_image(
         BadImage: empty, truncated, not an image, a decompression bomb, bands that must be chosen,
             or no valid pixel.
     """
-    with _reasons():
+    with decoding():
         header = read_header(data)
         if header.format == "TIFF" or header.deep:
             raster = _read_raster(data, header, rule, mask, strict)
@@ -136,7 +136,7 @@ def read_raster(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> R
     Raises:
         BadImage: as `read_image`.
     """
-    with _reasons():
+    with decoding():
         header = read_header(data)
         if not header.deep:
             return None
@@ -144,7 +144,7 @@ def read_raster(data: bytes, rule: Rule = PLAIN, mask: bytes | None = None) -> R
         return raster if isinstance(raster, Raster) else None
 
 
-class _reasons:
+class decoding:
     """Turns whatever a decoder raises into a `BadImage`."""
 
     def __enter__(self) -> None:
@@ -220,12 +220,10 @@ def _read_raster(
     else:
         pixels = imagecodecs.png_decode(data)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    pixels = np.moveaxis(pixels, -1, 0)
-    valid = find_valid(pixels, rule.nodata)
+    pixels, there = np.moveaxis(pixels, -1, 0), True
     if len(pixels) in (2, 4) and header.format == "PNG":
-        valid &= pixels[-1] > 0
-        pixels = pixels[:-1]
-    return Raster(pixels, valid, header.bits)
+        pixels, there = pixels[:-1], pixels[-1] > 0
+    return Raster(pixels, find_valid(pixels, rule.nodata) & there, header.bits)
 
 
 def _read_tiff(
@@ -237,7 +235,8 @@ def _read_tiff(
         # Known before a large file is decoded.
         choice = _choose(tiff, rule, strict)
         try:
-            found = tiff.read()
+            taken = tiff.alpha is not None and tiff.alpha + 1 in choice.bands
+            found = tiff.read(opacity=rule.alpha and not taken)
         except Unreadable as error:
             if header.deep or tiff.count > 4:
                 raise BadImage(f"does not decode as TIFF: {error}") from error
@@ -261,16 +260,14 @@ def _read_tiff(
 
 
 def _choose(tiff: Tiff, rule: Rule, strict: bool) -> Choice:
-    if tiff.alpha is not None and tiff.alpha + 1 in rule.bands_for(tiff.colour_bands):
-        tiff.take_alpha_for_a_band()
-    count = tiff.colour_bands
+    wanted, listed = rule.bands_for(tiff.count, tiff.alpha), rule.count is not None
     try:
-        choice = choose(count, tiff.names, tiff.colours, rule.bands_for(count))
+        choice = choose(tiff.count, tiff.names, tiff.colours, wanted, tiff.alpha, listed)
     except ValueError as error:
         if not strict and not rule.bands:
             return Choice((1,), str(error))
         raise BadImage(str(error)) from error
-    if choice.doubt and count > UNSURE and strict:
+    if choice.doubt and tiff.colour_bands > UNSURE and strict:
         raise BadImage(choice.doubt)
     return choice
 

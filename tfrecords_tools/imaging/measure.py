@@ -14,8 +14,9 @@ import numpy as np
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.parallel import map_chunks
+from tfrecords_tools.imaging.bands import is_listed, numbers_of
 from tfrecords_tools.imaging.header import BadImage, read_header
-from tfrecords_tools.imaging.images import read_files, read_raster
+from tfrecords_tools.imaging.images import decoding, read_files, read_raster
 from tfrecords_tools.imaging.rule import PLAIN, Rule, kind_of
 from tfrecords_tools.imaging.scaling import find_fill, resolve
 from tfrecords_tools.imaging.tiff import Tiff
@@ -35,7 +36,11 @@ class Sample:
 
 
 def measure(
-    paths: Sequence[str], rule: Rule, workers: int | None, others: Sequence[str] = ()
+    paths: Sequence[str],
+    rule: Rule,
+    workers: int | None,
+    others: Sequence[str] = (),
+    listed: Sequence[str] = (),
 ) -> tuple[Rule, list[str]]:
     """Takes the range of a set from its training images.
 
@@ -44,26 +49,33 @@ def measure(
         rule: what the user said: bands, nodata, limits.
         workers: processes; all cores by default.
         others: the images that are not for training, of which the same bands are taken.
+        listed: what the bands are called where as many have no names in the files.
 
     Returns:
         The rule for all images of the set (`PLAIN` where none has more than 8 bits and nothing
         else is to be kept), and notes.
 
     Raises:
-        SettingError: the user chose bands, a range or nodata, and no file has a use for it.
+        SettingError: the user chose bands, a range or nodata, and no file has a use for it; or
+            bands by names that nobody gives them.
         DataError: the range is empty in these images.
     """
-    deep, counts = _look(_spread(paths))
-    if rule != PLAIN and not (deep and counts):
-        deep_too, counts = _look(sorted(paths))
-        deep = deep_too[:: max(1, len(deep_too) // _IMAGES)]
+    looked = _look(_spread(paths), rule)
+    if rule != PLAIN and not (looked.deep and looked.counts):
+        all_of_them = _look(sorted(paths), rule)
+        deep = all_of_them.deep[:: max(1, len(all_of_them.deep) // _IMAGES)]
+        looked = replace(all_of_them, deep=deep, alphas=looked.alphas)
+    deep, counts = looked.deep, looked.counts
     _refuse_idle(rule, deep, counts)
-    if rule.bands and rule.count is None and len(counts | _look(_spread(others))[1]) == 1:
+    rule = _by_list(rule, looked.unnamed, listed)
+    others_too = rule.bands and rule.count is None
+    if others_too and len(counts | _look(_spread(others), rule).counts) == 1:
         rule = replace(rule, count=next(iter(counts)))
+    rule, notes = _with_alpha(rule, any(map_chunks(_are_misled, looked.alphas, workers)))
     if not deep:
-        return rule, []
+        return rule, notes
     found = map_chunks(partial(_sample_chunk, rule=rule), deep, workers)
-    values, notes = _by_kind(found), []
+    values = _by_kind(found)
     for kind, part in values.items():
         if fill := find_fill(part):
             notes.append(
@@ -81,10 +93,11 @@ def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
     """
     from tfrecords_tools.imaging.scene import open_scene  # needs the extra [geo]
 
-    samples, deep, counts, notes = [], [], set(), []
+    samples, deep, counts, notes, misled = [], [], set(), [], False
     for path in paths:
         with open_scene(path, rule=rule, strict=True) as scene:
             counts.add(scene.count)
+            misled |= scene.misled
             deep += [path] * scene.deep
             try:
                 notes += filter(None, [scene.noticed_fill()])
@@ -97,7 +110,8 @@ def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
     _refuse_idle(rule, deep, counts)
     if rule.bands and rule.count is None and len(counts) == 1:
         rule = replace(rule, count=next(iter(counts)))
-    return (_with_ranges(rule, _by_kind(samples)) if deep else rule), notes
+    rule, said = _with_alpha(rule, misled)
+    return (_with_ranges(rule, _by_kind(samples)) if deep else rule), notes + said
 
 
 def _by_kind(samples: Iterable[Sample | None]) -> dict[str, np.ndarray]:
@@ -124,7 +138,8 @@ def _with_ranges(rule: Rule, values: dict[str, np.ndarray]) -> Rule:
 def refuse_idle(paths: Sequence[str], rule: Rule) -> None:
     """Raises `SettingError` where a rule asks for what no file has a use for."""
     if rule != PLAIN:
-        _refuse_idle(rule, *_look(paths))
+        looked = _look(paths, rule)
+        _refuse_idle(rule, looked.deep, looked.counts)
 
 
 def _spread(paths: Sequence[str]) -> list[str]:
@@ -140,21 +155,85 @@ def _spread(paths: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _look(paths: Sequence[str]) -> tuple[list[str], set[int]]:
-    """Which files have more than 8 bits; and how many bands the TIFFs have, without alpha."""
-    deep, counts = [], set()
+@dataclass(frozen=True)
+class _Looked:
+    """What the headers of some files say.
+
+    Attributes:
+        deep: those of more than 8 bits.
+        counts: how many bands the TIFFs have (`Rule.count_of`).
+        alphas: TIFFs with a band that is declared to be alpha, and is not to be taken.
+        unnamed: TIFFs whose bands have no names, and how many they have.
+    """
+
+    deep: list[str]
+    counts: set[int]
+    alphas: list[str]
+    unnamed: dict[str, int]
+
+
+def _look(paths: Sequence[str], rule: Rule) -> _Looked:
+    looked = _Looked([], set(), [], {})
     for path in paths:
         try:
             data, _ = read_files(Path(path))
             header = read_header(data)
             if header.format == "TIFF":
                 with Tiff(data) as tiff:
-                    counts.add(tiff.colour_bands)
+                    count = rule.count_of(tiff.count, tiff.alpha)
+                    looked.counts.add(count)
+                    if count < tiff.count:
+                        looked.alphas.append(path)
+                    if not any(tiff.names):
+                        looked.unnamed[path] = count
         except BadImage:
             continue  # said where it is converted
         if header.deep:
-            deep.append(path)
-    return deep, counts
+            looked.deep.append(path)
+    return looked
+
+
+def _by_list(rule: Rule, unnamed: dict[str, int], listed: Sequence[str]) -> Rule:
+    """The rule with numbers for names of bands, where the files give none and a list does.
+
+    Of bands without names, as many as Sentinel-2's, a name may mean two: products have B8A before
+    B09, and some sets at the end.
+    """
+    if all(isinstance(band, int) for band in rule.bands):
+        return rule
+    for path, count in unnamed.items():
+        shown = ",".join(map(str, rule.bands))
+        if count == len(listed):
+            try:
+                return replace(rule, bands=numbers_of(rule.bands, listed))
+            except ValueError as error:
+                raise SettingError("bands", f"are of {', '.join(listed)}", shown) from error
+        if is_listed(count):
+            what = f"are numbers where files do not name their bands, as {path} with its {count}"
+            raise SettingError("bands", what, shown)
+    return rule
+
+
+def _with_alpha(rule: Rule, misled: bool) -> tuple[Rule, list[str]]:
+    """The rule without alpha where one of the files is misled by its own, and a note."""
+    if not misled:
+        return rule, []
+    return replace(rule, alpha=False), [
+        "a band that files declare to be alpha is none by its values, and masks no pixel"
+    ]
+
+
+def _are_misled(paths: list[str]) -> list[bool]:
+    return [_is_misled(path) for path in paths]
+
+
+def _is_misled(path: str) -> bool:
+    """Whether the band that a file declares to be alpha is none by its values."""
+    try:
+        with decoding(), Tiff(read_files(Path(path))[0]) as tiff:
+            return not tiff.for_pillow and tiff.read().misled
+    except BadImage:
+        return False
 
 
 def _refuse_idle(rule: Rule, deep: list[str], counts: set[int]) -> None:

@@ -62,11 +62,13 @@ class Rule:
 
     Attributes:
         bands: of TIFF files, numbers from 1 or names; by default as `bands.choose` finds them.
-        count: how many bands the files have that `bands` is for; `None`: any.
+        count: how many bands the files have that `bands` is for (`count_of`); `None`: any.
         nodata: a value that is no measurement, beside what a file itself declares.
         range: what becomes 0 and 255 in values of more than 8 bits, where `ranges` has no more.
         ranges: kind of raster (`kind_of`) to `(low, high)` of each band, as measured on a set.
         joint: whether the bands of an image share one range.
+        alpha: whether the band that files declare to be alpha can be it. GDAL declares the fourth
+            of four bands of bytes to be alpha, near infra-red or not.
     """
 
     bands: tuple[Band, ...] = ()
@@ -75,6 +77,7 @@ class Rule:
     range: tuple[Limit, Limit] = ROBUST
     ranges: Mapping[str, Ranges] = field(default_factory=dict)
     joint: bool = False
+    alpha: bool = True
 
     def override(
         self,
@@ -94,9 +97,14 @@ class Rule:
             rule = replace(rule, range=tuple(limits), ranges={}, joint=False)
         return rule if nodata is None else replace(rule, nodata=nodata)
 
-    def bands_for(self, count: int) -> tuple[Band, ...]:
-        """The bands to take of a file that has `count`, without alpha; `()`: as it says."""
-        return self.bands if self.count in (None, count) else ()
+    def count_of(self, count: int, alpha: int | None) -> int:
+        """How many bands a file has that has `count`, without the one (its index) that is declared
+        to be alpha, unless it is to be taken."""
+        return count - (alpha is not None and alpha + 1 not in self.bands)
+
+    def bands_for(self, count: int, alpha: int | None) -> tuple[Band, ...]:
+        """The bands to take of such a file (`count_of`); `()`: as it says."""
+        return self.bands if self.count in (None, self.count_of(count, alpha)) else ()
 
     def to_json(self) -> dict:
         """JSON-ready; what is at its default is left out."""
@@ -108,12 +116,14 @@ class Rule:
                 content[name] = value
         if self.ranges:
             content["ranges"] = {kind: [list(p) for p in r] for kind, r in self.ranges.items()}
-        return {**content, "joint": True} if self.joint else content
+        if self.joint:
+            content["joint"] = True
+        return content if self.alpha else {**content, "alpha": False}
 
     @staticmethod
     def from_json(content: dict) -> "Rule":
         """What `to_json` gave; `ValueError` or `TypeError` for anything else."""
-        known = {"bands", "count", "nodata", "range", "ranges", "joint"}
+        known = {"bands", "count", "nodata", "range", "ranges", "joint", "alpha"}
         if not isinstance(content, dict) or not set(content) <= known:
             raise ValueError("the rule for pixels has unknown entries")
         bands = tuple(content.get("bands", ()))
@@ -136,6 +146,7 @@ class Rule:
             (low, high),
             ranges,
             bool(content.get("joint", False)),
+            bool(content.get("alpha", True)),
         )
 
 

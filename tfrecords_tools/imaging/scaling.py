@@ -69,11 +69,27 @@ def find_fill(values: np.ndarray) -> tuple[float, float] | None:
     return None
 
 
-def is_opacity(values: np.ndarray) -> bool:
-    """Whether a band that is declared to be alpha may be it by its values: most pixels are there,
-    or are not. GDAL declares a fourth band of bytes to be alpha, and near infra-red has zeros too.
+def is_opacity(alpha: np.ndarray, colours: np.ndarray) -> bool:
+    """Whether a band that is declared to be alpha may be it by its values.
+
+    GDAL declares a fourth band of bytes to be alpha, and near infra-red is 0 over water.
+
+    Args:
+        alpha: its values, `(h, w)`.
+        colours: those of other bands, `(bands, h, w)`.
+
+    Returns:
+        Whether most pixels are there, or are not; and either all are, or the others have one
+        colour where they are not.
     """
-    return bool(((values == 0) | (values == values.max(initial=0))).mean() >= 0.5)
+    top = alpha.max(initial=0)
+    clear = (alpha == 0) | (alpha == top)
+    if clear.mean() < 0.5:
+        return False
+    hidden = colours[:, alpha == 0]
+    first = hidden[:, :1]
+    same = (hidden == first) | ((hidden != hidden) & (first != first))  # NaN is one value too
+    return bool(same.all() or (top > 0 and clear.all()))
 
 
 def resolve(

@@ -59,7 +59,8 @@ class Scene:
         crs: rasterio CRS, or `None`.
         transform: affine.Affine from (column, row) to the CRS; the identity where there is none.
         bands: the band numbers, `(n,)`.
-        count: how many bands it has without alpha.
+        count: how many bands it has (`Rule.count_of`).
+        misled: whether the band that is declared to be alpha is none by its values.
         dtype: numpy type of a value.
         deep: whether values are no colours as they are: more than 8 bits, or signed.
         georeferenced: whether the file says where it lies.
@@ -92,8 +93,11 @@ class Scene:
         self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
         # What GDAL takes for alpha, and is another band by its name or values, masks nothing.
-        misled = ColorInterp.alpha in dataset.colorinterp and not self._has_opacity()
-        if misled and all(MaskFlags.nodata not in flag for flag in flags):
+        alpha = _alpha(dataset)
+        taken = alpha is not None and alpha + 1 in self.bands
+        self.misled = alpha is not None and not taken and not self._has_opacity(alpha)
+        no_mask = ColorInterp.alpha in dataset.colorinterp and (alpha is None or taken)
+        if (no_mask or self.misled) and all(MaskFlags.nodata not in flag for flag in flags):
             flags = [[MaskFlags.all_valid]]
         self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
         self.all_valid = not self._masked and not self._floats and self._nodata is None
@@ -139,12 +143,14 @@ class Scene:
             )
         return None
 
-    def _has_opacity(self) -> bool:
-        if (band := _alpha(self._dataset)) is None:
+    def _has_opacity(self, alpha: int) -> bool:
+        if not self._rule.alpha:
             return False
         with reading(self.name):
             shape = tuple(min(side, _SAMPLE) for side in self._dataset.shape)
-            return is_opacity(self._dataset.read(band, out_shape=shape))
+            bands = [alpha + 1, *self.bands]
+            pixels = self._dataset.read(bands, out_shape=(len(bands), *shape))
+            return is_opacity(pixels[0], pixels[1:])
 
     def _check(self) -> None:
         for band in self.bands:
@@ -285,34 +291,30 @@ def reading(path: str) -> Iterator[None]:
 
 def _choose_bands(dataset, rule: Rule, strict: bool) -> tuple[Choice, int]:
     """Numbers from 1, with a doubt where the file does not say which of many bands are which; and
-    how many bands there are without alpha."""
-    pixels = [band for band in dataset.indexes if band != _alpha(dataset)]
-    names = [dataset.descriptions[band - 1] or "" for band in pixels]
-    colours = [dataset.colorinterp[band - 1].name for band in pixels]
-    colours = [colour if colour in COLOURS else "" for colour in colours]
-    count = len(pixels)
-    # What a user names is any band; what is found on its own is no alpha.
-    wanted = rule.bands_for(len(pixels))
-    if wanted and all(isinstance(band, int) for band in wanted):
-        pixels, names, colours = list(dataset.indexes), [], []
+    how many bands there are (`Rule.count_of`)."""
+    alpha = _alpha(dataset)
+    names = [name or "" for name in dataset.descriptions]
+    colours = [one.name if one.name in COLOURS else "" for one in dataset.colorinterp]
+    count, wanted = rule.count_of(dataset.count, alpha), rule.bands_for(dataset.count, alpha)
     try:
-        choice = choose(len(pixels), names, colours, wanted)
+        choice = choose(dataset.count, names, colours, wanted, alpha, rule.count is not None)
     except ValueError as error:
-        if len(pixels) == 2 and not wanted and not strict:
-            return Choice((pixels[0],), f"{error}; the first is taken for grey"), count
+        if count == 2 and not wanted and not strict:
+            first = 2 if alpha == 0 else 1
+            return Choice((first,), f"{error}; the first is taken for grey"), count
         types = ", ".join(dataset.dtypes[:4])
         raise DataError(f"{dataset.name}: {error} ({types})") from error
     if choice.doubt and strict and count > UNSURE:
         raise DataError(f"{dataset.name}: {choice.doubt}")
     doubt = f"{choice.doubt}; the first three bands are taken" if choice.doubt else ""
-    return Choice(tuple(pixels[band - 1] for band in choice.bands), doubt), count
+    return Choice(choice.bands, doubt), count
 
 
 def _alpha(dataset) -> int | None:
-    """The number of the band that says where the scene is, or `None`."""
+    """The index of the band that says where the scene is, or `None`."""
     if dataset.count > 1 and ColorInterp.alpha in dataset.colorinterp:
-        band = dataset.colorinterp.index(ColorInterp.alpha) + 1
-        return band if is_alpha(dataset.descriptions[band - 1] or "") else None
+        band = dataset.colorinterp.index(ColorInterp.alpha)
+        return band if is_alpha(dataset.descriptions[band] or "") else None
     return None
 
 

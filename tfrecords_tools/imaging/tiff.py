@@ -41,13 +41,15 @@ class Bands:
     """Decoded bands.
 
     Attributes:
-        pixels: raw values `(bands, h, w)`; without alpha.
+        pixels: raw values `(bands, h, w)`, of alpha too.
         mask: bool `(h, w)`: false where alpha or a mask says that there is nothing; or `None`.
+        misled: whether the band that is declared to be alpha is none by its values.
         colourmap: uint8 `(values, 3)` of a palette, or `None`.
     """
 
     pixels: np.ndarray
     mask: np.ndarray | None
+    misled: bool
     colourmap: np.ndarray | None
 
 
@@ -64,7 +66,7 @@ class Tiff:
         dtype: numpy type of a value; `None` where tifffile has none.
         alpha: index of the alpha band, or `None`.
         nodata: the value that GDAL's tag declares, or `None`.
-        names, colours: what each band is called and declared to be (`""`: nothing); without alpha.
+        names, colours: what each band is called and declared to be (`""`: nothing).
         frames: how many bands are stored as pages of their own; 0 if none is.
 
     Raises:
@@ -130,15 +132,11 @@ class Tiff:
         except Exception:  # there is none, or a damaged one, which nobody asks for
             return False
 
-    def take_alpha_for_a_band(self) -> None:
-        """A user asks for the band that is declared to be alpha: see `bands.is_alpha`."""
-        if self.alpha is not None:
-            self.names.insert(self.alpha, "")
-            self.colours.insert(self.alpha, "")
-            self.alpha = None
-
-    def read(self) -> Bands:
+    def read(self, opacity: bool = True) -> Bands:
         """Decodes all bands.
+
+        Args:
+            opacity: whether the band that is declared to be alpha may be it.
 
         Raises:
             Unreadable: tifffile does not know its compression, or it is damaged.
@@ -157,14 +155,15 @@ class Tiff:
             pages = [self._file.pages[number] for number in range(self._stack_length)]
         arrays = [self._decode(page) for page in pages]
         pixels = self._arrange(arrays)
-        mask = None
-        if self.alpha is not None:
-            mask = pixels[self.alpha] > 0 if is_opacity(pixels[self.alpha]) else None
-            pixels = np.delete(pixels, self.alpha, axis=0)
+        mask, misled = None, False
+        if self.alpha is not None and opacity:
+            alpha, colours = pixels[self.alpha], np.delete(pixels, self.alpha, axis=0)
+            misled = not is_opacity(alpha, colours)
+            mask = None if misled else alpha > 0
         internal = None if self.frames else self._mask_page()
         if internal is not None:
             mask = internal if mask is None else mask & internal
-        return Bands(self._as_stored(pixels), mask, self._colourmap())
+        return Bands(self._as_stored(pixels), mask, misled, self._colourmap())
 
     def _decode(self, page) -> np.ndarray:
         self._check_blocks(page)
@@ -321,8 +320,6 @@ class Tiff:
         if self.alpha is not None and not is_alpha(names[self.alpha]):
             self.alpha = None
             colours = [""] * self.count
-        if self.alpha is not None:
-            del names[self.alpha], colours[self.alpha]
         return names, colours
 
 

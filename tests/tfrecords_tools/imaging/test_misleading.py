@@ -2,15 +2,20 @@
 decibels, several pages."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
 from tests.tfrecords_tools.imaging.test_tiff import BYTES, DEEP, HEIGHT, WIDTH, raster, tiff
-from tfrecords_tools.imaging.images import read_image
-from tfrecords_tools.imaging.rule import Rule, parse_range
+from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.imaging.images import BadImage, read_image
+from tfrecords_tools.imaging.measure import measure
+from tfrecords_tools.imaging.rule import PLAIN, Rule, parse_range
 from tfrecords_tools.imaging.scaling import find_fill, is_opacity
+from tfrecords_tools.sources.catalogue import find_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -38,9 +43,111 @@ def test_a_band_of_measurements_is_no_alpha(tmp_path):
     assert (np.moveaxis(pixels, -1, 0) == BYTES).all()
 
 
-@pytest.mark.parametrize("values", [[0, 255, 255], [0, 0, 9], [255], [0, 128, 255, 255], [0]])
+@pytest.mark.parametrize("values", [[0, 255, 255], [0, 0, 9], [255], [0, 128, 255, 255], [0, 0]])
 def test_what_is_mostly_there_or_not_is_alpha(values):
-    assert is_opacity(np.array(values, np.uint8))
+    alpha = np.array([values], np.uint8)
+    assert is_opacity(alpha, np.zeros((3, *alpha.shape), np.uint8))
+
+
+def test_alpha_of_two_values_may_hide_any_colours():
+    alpha, colours = np.array([[0, 0, 255]], np.uint8), np.arange(9, dtype=np.uint8)
+    assert is_opacity(alpha, colours.reshape(3, 1, 3))
+    assert not is_opacity(alpha * 0, colours.reshape(3, 1, 3))
+    assert not is_opacity(np.array([[0, 0, 7, 255]]), np.arange(12).reshape(3, 1, 4))
+    floats = np.full((3, 1, 4), np.nan)
+    assert is_opacity(np.array([[0, 0, 7, 255]]), floats)
+
+
+def _tiles(folder, water: float) -> list[str]:
+    """Red, green, blue and near infra-red in 8 bits, as rasterio writes them by default; the last
+    is 0 over water."""
+    rng, paths = np.random.default_rng(0), []
+    for number in range(4):
+        pixels = rng.integers(20, 250, (4, HEIGHT, WIDTH)).astype(np.uint8)
+        if number == 3:
+            pixels[3].reshape(-1)[: round(water * HEIGHT * WIDTH)] = 0
+        paths.append(str(folder / f"{number}.tif"))
+        (folder / f"{number}.tif").write_bytes(raster(pixels))
+    return paths
+
+
+@pytest.mark.parametrize("water", [0.62, 1.0])
+def test_water_is_not_transparent(water, tmp_path):
+    from tfrecords_tools.imaging.measure import measure_scenes
+
+    paths = _tiles(tmp_path, water)
+    assert read_image((tmp_path / "3.tif").read_bytes()).filled == 0
+    for rule, (note,) in (measure(paths, PLAIN, 1), measure_scenes(paths, PLAIN)):
+        assert rule == Rule(alpha=False) == Rule.from_json(rule.to_json())
+        assert "masks no pixel" in note
+
+
+def test_a_set_whose_alpha_is_none_has_none_in_any_image(tmp_path):
+    """Not even in one whose own values would do: built land that reflects as much as it can."""
+    from tfrecords_tools.imaging.scene import open_scene
+
+    paths = _tiles(tmp_path, 0.3)
+    pixels = np.concatenate([BYTES, np.full((1, HEIGHT, WIDTH), 255, np.uint8)])
+    pixels[3, :, :5] = 0
+    (tmp_path / "0.tif").write_bytes(raster(pixels))
+    assert read_image((tmp_path / "0.tif").read_bytes()).filled == 5 * HEIGHT
+    rule, _ = measure(paths, PLAIN, 1)
+    assert read_image((tmp_path / "0.tif").read_bytes(), rule).filled == 0
+    with open_scene(paths[0], rule=rule) as scene:
+        assert scene.read(0, 0, WIDTH, HEIGHT)[1].all()
+
+
+def test_a_set_with_alpha_keeps_its_card(tmp_path):
+    pixels = np.concatenate([BYTES, np.full((1, HEIGHT, WIDTH), 255, np.uint8)])
+    pixels[3, :, :5] = 0
+    (tmp_path / "0.tif").write_bytes(raster(pixels))
+    assert measure([str(tmp_path / "0.tif")], PLAIN, 1) == (PLAIN, [])
+
+
+def test_the_band_that_is_declared_to_be_alpha_can_be_asked_for(tmp_path):
+    """In convert, which counts bands first, as in a map; and it masks nothing then."""
+    from tfrecords_tools.imaging.scene import open_scene
+
+    pixels = np.concatenate([BYTES, _near_infrared()])
+    (tmp_path / "a.tif").write_bytes(raster(pixels))
+    rule, notes = measure([str(tmp_path / "a.tif")], Rule(bands=(4, 3, 2)), 1)
+    assert (rule, notes) == (Rule(bands=(4, 3, 2), count=4), [])
+    picture = read_image((tmp_path / "a.tif").read_bytes(), rule)
+    wanted = pixels[[3, 2, 1]]
+    np.testing.assert_array_equal(np.moveaxis(np.asarray(picture.image), -1, 0), wanted)
+    with open_scene(str(tmp_path / "a.tif"), rule=rule) as scene:
+        found, valid = scene.read(0, 0, WIDTH, HEIGHT)
+    np.testing.assert_array_equal(np.moveaxis(found, -1, 0), wanted)
+    assert valid.all() and picture.filled == 0
+
+
+def test_records_that_were_made_without_the_band_that_was_asked_for(tmp_path):
+    """Older releases counted the bands without it, and then took the first three: what was trained
+    on these is shown these."""
+    from tfrecords_tools.imaging.scene import open_scene
+
+    (tmp_path / "a.tif").write_bytes(raster(np.concatenate([BYTES, _near_infrared()])))
+    rule = Rule(bands=(4, 3, 2), count=3)
+    picture = read_image((tmp_path / "a.tif").read_bytes(), rule)
+    assert (np.moveaxis(np.asarray(picture.image), -1, 0) == BYTES).all()
+    with open_scene(str(tmp_path / "a.tif"), rule=rule) as scene:
+        assert scene.bands == (1, 2, 3)
+
+
+def test_names_of_bands_that_files_do_not_give_are_asked_for(tmp_path):
+    """The catalogue's list decides where there is one: EuroSAT has B8A at the end."""
+    eurosat = find_dataset("EuroSAT").bands
+    (tmp_path / "a.tif").write_bytes(raster(np.zeros((13, HEIGHT, WIDTH), np.uint8)))
+    path, rule = str(tmp_path / "a.tif"), Rule(bands=("B11", "B08", "B8A"))
+    found, _ = measure([path], rule, 1, listed=eurosat)
+    assert (found.bands, found.count) == ((11, 8, 13), 13)
+    with pytest.raises(SettingError, match="are numbers where files do not name their bands"):
+        measure([path], rule, 1)
+    with pytest.raises(SettingError, match=r"`bands` are of B01, .*, B8A\. Received: 'B99'"):
+        measure([path], Rule(bands=("B99",)), 1, listed=eurosat)
+    with pytest.raises(BadImage, match="no band 'B11': it has 13 bands without names"):
+        read_image(raster(DEEP[:1].repeat(13, axis=0)), rule)
+    assert read_image(Path(path).read_bytes(), replace(rule, count=13)).filled == 0  # older records
 
 
 def test_greys_with_a_colour_map_are_colours(tmp_path):

@@ -16,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from tests.tfrecords_tools.imaging import kinds
 from tfrecords_tools.imaging.header import read_header
 from tfrecords_tools.imaging.images import BadImage, load_rgb, read_image
+from tfrecords_tools.imaging.measure import measure
 from tfrecords_tools.imaging.rule import Rule, parse_range
 from tfrecords_tools.imaging.store import store
 
@@ -246,7 +247,8 @@ def named(*names):
             ("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir"),
             (6, 4, 2),
         ),
-        (("B1", "B2", "B3", "B4", "B5", "B6", "B7"), (4, 3, 2)),
+        (("B2", "B3", "B4", "B5", "B6", "B7"), (3, 2, 1)),
+        ((*(f"B{number}" for number in range(1, 9)), "B8A", "B9", "B11", "B12"), (4, 3, 2)),
         (("SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B7"), (3, 2, 1)),
         (("SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7"), (4, 3, 2)),
         (("B2_median", "B3_median", "B4_median", "B8_median"), (3, 2, 1)),
@@ -266,6 +268,28 @@ def test_bands_are_found_by_their_names(names, bands):
     for number, band in enumerate(bands):
         eight[band - 1] = BYTES[number]
     np.testing.assert_array_equal(read(raster(eight, named(*names))), BYTES)
+
+
+@pytest.mark.parametrize("name", ["Band {}", "Band_{}", "b{}", "B{}"])
+def test_numbers_that_a_program_gives_are_no_names(name):
+    """Four bands so are red to near infra-red as often as blue to it, and Landsat's differ."""
+    names = named(*(name.format(number) for number in range(1, 5)))
+    pixels = np.concatenate([BYTES, BYTES[:1]])
+    picture = read_image(raster(pixels, names))
+    np.testing.assert_array_equal(np.moveaxis(np.asarray(picture.image), -1, 0), BYTES)
+    assert "none is called red, green and blue" in picture.warning
+
+    def declared(dataset):
+        names(dataset)
+        dataset.colorinterp = [*map(ColorInterp, (5, 4, 3, 1))]  # blue, green, red
+
+    pixels = np.concatenate([DEEP[::-1], DEEP[:1]])
+    assert read_image(raster(pixels, declared), RANGE).warning.startswith("uint16 scaled")
+    np.testing.assert_array_equal(read(raster(pixels, declared)), BYTES)
+    for count in ((1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 7)):
+        many = named(*map(name.format, count))
+        with pytest.raises(BadImage, match="none is called red, green and blue: choose"):
+            read_image(raster(DEEP[:1].repeat(len(count), axis=0), many))
 
 
 def test_colours_are_found_as_declared():
@@ -379,6 +403,24 @@ def test_nan_comes_back_from_lerc(compress, interleave):
     check_holes(raster(pixels, compress=compress, interleave=interleave, nodata=np.nan))
     pixels[1:, :12, :12] = 500  # in one band alone
     check_holes(raster(pixels, compress=compress, interleave=interleave))
+
+
+def test_nodata_of_a_picture_with_alpha():
+    """Its alpha has another value than nodata where it is there."""
+    values = np.full((HEIGHT, WIDTH, 4), 65535, np.uint16)
+    values[..., :3] = np.moveaxis(DEEP, 0, -1)
+    values[:4, :, :3] = 0
+    assert read_image(kinds.png(values, 6, 16), Rule(nodata=0)).filled == 4 * WIDTH
+
+
+def test_signed_bytes_have_the_range_of_their_set(tmp_path):
+    paths = []
+    for number, high in enumerate((20, 100)):
+        paths.append(str(tmp_path / f"{number}.tif"))
+        pixels = np.random.default_rng(0).integers(-20, high, (HEIGHT, WIDTH, 3)).astype(np.int8)
+        (tmp_path / f"{number}.tif").write_bytes(tiff(pixels, photometric="rgb"))
+    rule, _ = measure(paths, Rule(range=parse_range("p0,p100")), 1)
+    assert rule.ranges == {"integer x 3": ((-20, 99),) * 3}
 
 
 def test_nodata_that_the_user_names():
