@@ -53,6 +53,12 @@ _MEASURES = {
     *("x", "y", "row", "col", "column", "width", "height", "area", "bands", "year", "month", "day"),
     *("date", "time", "timestamp", "resolution", "gsd", "fold", "zone", "cloudcover", "size"),
 }
+_NUMBER = re.compile(r"\s*\d{1,15}\s*")
+_OURS = [
+    "id",
+    "split",
+    "labels",
+]  # the header of `split_files.write_folds`, with bars between labels
 _SHOWN = 4
 
 
@@ -93,7 +99,8 @@ def read_columns(
     Args:
         file: for messages.
         frame: of texts, header included.
-        find: optional function of a cell: whether some image has this name.
+        find: optional function of a cell: the image of this name or `None`, and whether some has it
+            (`readers.NameIndex.look_up`).
         label_column: the columns that are labels, where the file does not make it clear.
         label_separator: what stands between the tags of a cell; `"none"` where a cell is one
             class.
@@ -109,7 +116,7 @@ def read_columns(
             raise DataError(
                 f"{file}: its first row is no header: name the image and the labels in it"
             )
-        rows, header = frame, ["image", "label"] if find(header[0]) else ["label", "image"]
+        rows, header = frame, ["image", "label"] if find(header[0])[1] else ["label", "image"]
     if len(header) < 2:
         raise DataError(
             f"{file}: expected a header row with the image and its label, or with two or more "
@@ -117,7 +124,7 @@ def read_columns(
         )
     if set(header[1:]) <= {"0", "1"}:
         raise DataError(f"{file}: its first row is no header: name the image and the labels in it")
-    image = image_column(header, rows, find)
+    image = image_column(file, header, rows, find)
     table = _Table(file, header, rows, image)
     splits = table.splits()
     found = table.choose(label_column)
@@ -139,33 +146,82 @@ def _word(header: str) -> str:
 
 def _is_row(header: list[str], find) -> bool:
     """Whether the first row names an image. A column may be called as an image is (`image`)."""
-    hits = [cell for cell in header if cell and find(cell)]
+    hits = [cell for cell in header if cell and find(cell)[1]]
     named = [cell for cell in hits if Path(cell).suffix.lower() in EXTENSIONS]
     short = len(header) == 2 and any(not _IMAGE_WORDS.fullmatch(_word(cell)) for cell in hits)
     return bool(named) or short
 
 
-def image_column(header: list[str], rows: pd.DataFrame, find) -> int:
-    """The column in which most cells name images; if that is not known, by its header."""
+def image_column(file: Path, header: list[str], rows: pd.DataFrame, find=None) -> int:
+    """The column whose cells name images; if that is not known, by its header.
+
+    A number may be the name of an image by chance (`7` of `7.png`): names with an extension or a
+    folder count more, and a column that counts the rows less.
+
+    Args:
+        file: for messages.
+        header: of the columns.
+        rows: of texts; the header may be the first.
+        find: as for `read_columns`.
+
+    Raises:
+        DataError: two columns name images, and different ones.
+    """
     called = [bool(word) and bool(_IMAGE_WORDS.fullmatch(word)) for word in map(_word, header)]
     if find:
-        sample = rows.iloc[:200]
-        hits = [sum(map(bool, map(find, sample.iloc[:, c]))) for c in range(len(header))]
-        best = max(range(len(header)), key=lambda c: (hits[c], called[c], bool(header[c]), -c))
-        if hits[best]:
+        columns = [_Names(rows.iloc[:200, c], called[c], find) for c in range(len(header))]
+        best = max(range(len(header)), key=lambda c: (*columns[c].rank, bool(header[c]), -c))
+        for c, other in enumerate(columns):
+            if c != best and other.contradicts(columns[best]):
+                raise DataError(
+                    f"{file}: columns {header[best]!r} and {header[c]!r} both name images, and "
+                    "different ones: remove the one that does not"
+                )
+        if columns[best].hits:
             return best
     if _is_index(header[0], rows.iloc[:, 0]) and len(header) > 2:
         return next((c for c in range(1, len(header)) if called[c]), 1)
     return 0
 
 
+class _Names:
+    """The cells of a column, as names of images."""
+
+    def __init__(self, cells: pd.Series, called: bool, find):
+        found = [find(cell) for cell in cells]
+        self._ids = [one for one, _ in found]
+        headed = len(cells) > 0 and not _NUMBER.fullmatch(cells.iloc[0])
+        self._called = called and not _is_counted(cells.iloc[int(headed) :])
+        self.hits = sum(known for _, known in found)
+        full = [one is not None and _is_full(cell) for cell, one in zip(cells, self._ids)]
+        self.rank = sum(full), self._called, self.hits, called
+
+    def contradicts(self, best: "_Names") -> bool:
+        """Whether it could be the images' column as well, and is of others."""
+        alike = self._called and best._called and bool(self.rank[0]) == bool(best.rank[0])
+        pairs = zip(self._ids, best._ids, strict=True)
+        return (
+            alike
+            and 2 * self.hits >= best.hits
+            and any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        )
+
+
+def _is_full(cell: str) -> bool:
+    return bool(re.search(r"[/\\]", cell)) or Path(cell.strip()).suffix.lower() in EXTENSIONS
+
+
 def _is_index(header: str, values: pd.Series) -> bool:
     """Whether a column counts the rows, as pandas writes it."""
     unnamed = not header or re.fullmatch(r"(?i)unnamed: ?\d+|index|idx|#|no\.?|nr\.?", header)
-    counted = values.map(str.strip)
-    if not unnamed or counted.empty or not counted.str.fullmatch(r"\d{1,15}").all():
+    return bool(unnamed) and _is_counted(values)
+
+
+def _is_counted(values: pd.Series) -> bool:
+    """Whether a column has whole numbers, each the one before and 1."""
+    if values.empty or not values.str.fullmatch(_NUMBER).all():
         return False
-    return bool((counted.astype("int64").diff().iloc[1:] == 1).all())
+    return bool((values.str.strip().astype("int64").diff().iloc[1:] == 1).all())
 
 
 @dataclass
@@ -355,8 +411,8 @@ class _Table:
                     f"Received: {odd!r}"
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
-        listed = _word(header) in _LISTS
-        tags, several, notes = read_tags(self.file, header, cells, separator, listed)
+        listed, ours = _word(header) in _LISTS, self.header == _OURS
+        tags, several, notes = read_tags(self.file, header, cells, separator, listed, ours)
         counts = Counter(tag for row in tags for tag in row)
         if len(counts) == len(tags) > 3 and not several:
             raise DataError(

@@ -169,22 +169,20 @@ class _Finder:
     their paths below its own folder, or below the split that it is called after (`train.csv`)."""
 
     def __init__(self, root: Path, ids: list[str]):
-        self._root, self._find = root.resolve(), NameIndex(ids, root.resolve().name)
+        self._root, self._find = root.resolve(), NameIndex(ids, root)
         folders = {folder_of(name) for name in ids}
         first = splits_at(folders, 0) if split_level(folders) == 0 else {}
         self._splits = {split: folder for folder, split in sorted(first.items())}
 
-    def knows(self, name: str, file: Path) -> bool:
-        """Whether this is what the file calls some image."""
-        names = [f"{folder}/{name}" for folder in self._folders(file)]
-        return any(self._find.look_up(one)[1] for one in (*names, name))
+    def look_up(self, name: str, file: Path) -> tuple[str | None, bool]:
+        """The id of what the file calls so, or `None`, and whether it is a name of some image."""
+        names = [f"{folder}/{name.strip()}" for folder in self._folders(file)]
+        every = [self._find.look_up(one) for one in (*names, name)]
+        return next((one for one, _ in every if one), None), any(known for _, known in every)
 
     def __call__(self, name: str, file: Path) -> str | None:
-        for folder in self._folders(file):
-            found, _ = self._find.look_up(f"{folder}/{name.strip()}")
-            if found:
-                return found
-        return self._find(name, file)
+        found, _ = self.look_up(name, file)
+        return found or self._find(name, file)
 
     def _folders(self, file: Path) -> list[str]:
         folder = file.resolve().parent
@@ -269,8 +267,8 @@ def read_label_tables(
     tables = []
     for file in map(Path, files):
         frame, notes = read_csv(file, header=None, spaces=True)
-        known = partial(find.knows, file=file) if find else None
-        found = read_columns(file, frame, known, label_column, label_separator)
+        look_up = partial(find.look_up, file=file) if find else None
+        found = read_columns(file, frame, look_up, label_column, label_separator)
         tables.append(
             LabelFile(
                 path=file,

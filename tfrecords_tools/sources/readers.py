@@ -219,6 +219,11 @@ def read_unlabelled(root: Path, ignore: Sequence[str] = ()) -> Listing:
     return Listing(table, [], UNLABELLED, ignored(others))
 
 
+def root_of(table: pd.DataFrame) -> Path:
+    """The folder below which the images of a `Listing`'s table have their ids."""
+    return Path(table["path"].iloc[0]).parents[table["id"].iloc[0].count("/")]
+
+
 def folder_of(name: str) -> Folder:
     """The folders of an id, from the outermost."""
     return tuple(name.split("/")[:-1])
@@ -263,11 +268,12 @@ class NameIndex:
 
     Args:
         ids: of the images.
-        folder: name of the folder that they lie in; lists may have it before an id.
+        root: the folder that they lie in; lists may have its name, and more, before an id.
     """
 
-    def __init__(self, ids: list[str], folder: str = ""):
-        self._folder = clean(folder).casefold()
+    def __init__(self, ids: list[str], root: Path | None = None):
+        roots = () if root is None else (Path(os.path.abspath(root)), root.resolve())
+        self._folders = {clean(one.name).casefold() for one in roots if one.name}
         self._found: dict[str, str | None] = {}
         self._folded: dict[str, str | None] = {}
         for name in ids:
@@ -301,12 +307,15 @@ class NameIndex:
             return name, True
         key = _plain_id(name.strip().replace("\\", "/").removeprefix("./"))
         found, known = self._find(key)
-        below = key.casefold().partition(f"{self._folder}/") if self._folder else ("", "", "")
-        if not known and below[1] and (not below[0] or below[0].endswith("/")):
-            found, known = self._find(key[len(below[0]) + len(below[1]) :])
+        parts = key.split("/")
+        for place, part in enumerate(parts[:-1], start=1):
+            if not known and part.casefold() in self._folders:
+                found, known = self._find("/".join(parts[place:]))
         return found, known
 
     def _find(self, key: str) -> tuple[str | None, bool]:
+        if key in self._written:
+            return key, True
         for names, one in ((self._found, key), (self._folded, key.casefold())):
             if one in names:
                 return names[one], True

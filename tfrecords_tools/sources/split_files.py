@@ -11,7 +11,7 @@ from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.sources.label_columns import image_column
-from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe
+from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe, root_of
 from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.sources.words import split_of, split_of_file
@@ -62,7 +62,7 @@ def apply_split_files(
             `ignore_unlisted`).
     """
     table = listing.table
-    find, splits = NameIndex(list(table["id"])), {}
+    find, splits = NameIndex(list(table["id"]), root_of(table)), {}
     missing: list[str] = []
     listed = 0
     for file in map(Path, files):
@@ -118,7 +118,7 @@ def _read(file: Path, listing: Listing, find: NameIndex) -> list[tuple[str, str]
     frame, notes = read_csv(file, header=None)
     listing.notes += notes
     header = [clean(cell).lower() for cell in frame.iloc[0]]
-    column = image_column(header, frame, lambda name: find.look_up(name)[1])
+    column = image_column(file, header, frame, find.look_up)
     if "split" in header:
         words = frame[header.index("split")][1:]
         splits = words.map(split_of)

@@ -1,6 +1,7 @@
 """A column of text -> the classes or tags of each cell, and what stands between them."""
 
 import ast
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +11,19 @@ from tfrecords_tools.common.errors import DataError
 # Between tags wherever they stand; and those that a class's name may have in it.
 _CLEAR = (";", "|")
 _UNCLEAR = (",", " ", "/", "+", "&")
+_OURS = ("|",)
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_ITEM = rf"(?:(?:np\.)?str_\((?:{_QUOTED})\)|u?(?:{_QUOTED}))"  # NumPy 2, Python 2
 _CALLED = {" ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
 def read_tags(
-    file: Path, header: str, cells: pd.Series, separator: str | None, listed: bool
+    file: Path,
+    header: str,
+    cells: pd.Series,
+    separator: str | None,
+    listed: bool,
+    ours: bool = False,
 ) -> tuple[list[list[str]], bool, list[str]]:
     """The classes or tags of each cell.
 
@@ -24,16 +33,17 @@ def read_tags(
         cells: texts; an empty one has no label.
         separator: what stands between tags; `"none"` where a cell is one class; found if `None`.
         listed: whether the column is called as lists are (`tags`, `labels`).
+        ours: whether we have written it (`folds.csv`), with `|` between tags and nothing else.
 
     Returns:
         A list for each cell, whether they are tags (else one class or none), and notes.
 
     Raises:
-        DataError: a cell that can be one class or several tags.
+        DataError: a cell that can be one class or several tags, or a list that is none.
     """
-    if separator is None and len(cells) and cells.str.fullmatch(r"\[.*\]").all():
+    if separator != "none" and not ours and cells.str.startswith("[").any():
         return _read_lists(file, header, cells), True, []
-    by = separator or _find_separator(file, header, cells, listed)
+    by = separator or _find_separator(file, header, cells, listed, ours)
     if by == "none":
         # A list that happens to be empty in some rows has tags; a class does not lack.
         several = separator is None and listed and (cells == "").any()
@@ -44,13 +54,13 @@ def read_tags(
     return rows, True, [f"{Path(file).name}: {header!r} holds tags with {what} between them"]
 
 
-def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool) -> str:
+def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool, ours: bool) -> str:
     """What divides the tags of a cell: `;` or `|` where there is one; spaces, commas and so on,
     which names of classes have too, only where the parts come again in other cells."""
-    for by in _CLEAR:
+    for by in _OURS if ours else _CLEAR:
         if cells.str.contains(by, regex=False).any():
             return by
-    for by in _UNCLEAR:
+    for by in () if ours else _UNCLEAR:
         if not cells.str.contains(by, regex=False).any():
             continue
         whole = set(cells) - {""}
@@ -68,17 +78,34 @@ def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool) -> 
 
 
 def _read_lists(file: Path, header: str, cells: pd.Series) -> list[list[str]]:
-    """Lists as Python and JSON write them."""
+    """Lists as Python, JSON and NumPy write them; an empty cell has none."""
     rows = []
     for number, cell in enumerate(cells):
-        try:
-            parts = ast.literal_eval(cell)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            parts = [part.strip(" '\"") for part in cell[1:-1].split(",")]
-        if not all(isinstance(part, str | int) for part in parts):
+        tags = _parse_list(cell) if cell else []
+        if tags is None:
             raise DataError(
-                f"{file}: row {number + 2}, column {header!r}: expected a list of tags. "
-                f"Received: {cell[:80]!r}"
+                f"{file}: row {number + 2}, column {header!r}: expected a list of tags, such as "
+                f"['a', 'b']. Received: {' '.join(cell.split())[:80]!r}"
             )
-        rows.append([str(part).strip() for part in parts if str(part).strip()])
+        rows.append([tag for tag in map(str.strip, tags) if tag])
     return rows
+
+
+def _parse_list(cell: str) -> list[str] | None:
+    """Quoted texts with commas or white space between them, numbers so, or bare words with commas;
+    `None` for anything else."""
+    found = re.fullmatch(r"\[(.*)\]", cell, re.DOTALL)
+    if not found:
+        return None
+    inside = found[1].strip()
+    if not re.search(r"['\"]", inside):
+        if re.search(r"\.\.\.|[\[\](){}]", inside):
+            return None
+        parts = inside.split("," if "," in inside else None)
+        return parts if "," in inside or all(map(str.isdigit, parts)) else [inside]
+    if not re.fullmatch(rf"{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*,?", inside):
+        return None
+    try:
+        return [ast.literal_eval(text) for text in re.findall(_QUOTED, inside)]
+    except (ValueError, SyntaxError):  # a line break or half an escape in a text
+        return None

@@ -39,6 +39,7 @@ _OF_SPLITS = {"set", "sets", "data", "dataset", "image", "images", "imgs", "spli
 
 _WORD = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_ACRONYM = re.compile(r"(?<=[A-Z])(?=[A-Z][a-z])"), re.compile(r"(?<=[A-Z])(?=[a-z]+$)")
 
 
 def split_of(name: str) -> str | None:
@@ -68,10 +69,13 @@ def splits_of(names: Collection[str]) -> dict[str, str]:
 
 def split_of_file(stem: str) -> str | None:
     """The split that the name of a list ends in (`aid_train`, `RESISC45-Validation`), or `None`."""
-    words = _WORD.findall(stem.casefold())
-    if words and words[-1] in SPLIT_WORDS:
-        return SPLIT_WORDS[words[-1]]
-    return next((name for name in ("train", "val", "test") if stem.lower().endswith(name)), None)
+    # `latest` and `interval` end in the letters of a split, `AidTest`, `AIDTest` and `AIDtest` in
+    # the word.
+    for apart in (stem, *(ends.sub(" ", stem) for ends in (_CAMEL, *_ACRONYM))):
+        words = _WORD.findall(apart)
+        if words and (split := split_of(words[-1])):
+            return split
+    return None
 
 
 def is_system_folder(name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.sources.label_columns import image_column
-from tfrecords_tools.sources.readers import Listing, NameIndex
+from tfrecords_tools.sources.readers import Listing, NameIndex, root_of
 from tfrecords_tools.sources.text_tables import TEXT_TABLES, read_csv
 
 
@@ -106,7 +106,7 @@ def read_groups(listing: Listing, by: str) -> list[str]:
     ids = list(listing.table["id"])
     table = group_table(by)
     if table:
-        found = _column(*table, ids)
+        found = _column(*table, NameIndex(ids, root_of(listing.table)))
     else:
         try:
             pattern = re.compile(by)
@@ -133,13 +133,12 @@ def group_table(by: str) -> tuple[Path, str] | None:
     return (Path(file), column) if colon and Path(file).suffix.lower() in TEXT_TABLES else None
 
 
-def _column(file: Path, column: str, ids: list[str]) -> dict[str, str]:
+def _column(file: Path, column: str, find: NameIndex) -> dict[str, str]:
     frame, _ = read_csv(file)
     frame.columns = [str(name).strip() for name in frame.columns]
     if column not in frame.columns:
         raise DataError(f"{file} has no column {column!r}: it has {', '.join(frame.columns)}")
-    find = NameIndex(ids)
-    image = image_column(list(frame.columns), frame, lambda name: find.look_up(name)[1])
+    image = image_column(file, list(frame.columns), frame, find.look_up)
     return {
         name: group.strip()
         for name, group in zip((find(n, file) for n in frame.iloc[:, image]), frame[column])

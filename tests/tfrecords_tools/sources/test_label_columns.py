@@ -95,6 +95,102 @@ def test_every_dialect_says_the_same(case, read):
     assert sorted(listing.classes) == CLASSES
 
 
+LISTS = {
+    "numpy": "['water' 'trees']",
+    "numpy, wrapped": "['water'\n 'trees']",
+    "numpy 2": "[np.str_('water'), np.str_('trees')]",
+    "python": "['water', \"trees\"]",
+    "python 2": "[u'water', u'trees',]",
+    "json": '["water","\\u0074rees"]',
+    "bare": "[water, trees]",
+}
+
+
+@pytest.mark.parametrize("case", sorted(LISTS))
+def test_lists_as_programs_write_them(case, read):
+    """One empty row among them, two words in a tag, and what comes without quotes."""
+    rows = [LISTS[case], "", "[]", "['dense forest']", *4 * ["['water']"]]
+    cells = ['"{}"'.format(row.replace('"', '""')) for row in rows]
+    text = "\n".join(["image,tags", *map(",".join, zip(NAMES, cells, strict=True))])
+    for options in ({}, {"label_separator": ","}):
+        task, found, _ = read(text, **options)
+        assert task == "multi-label"
+        wanted = [{"water", "trees"}, set(), set(), {"dense forest"}, *4 * [{"water"}]]
+        assert list(found.values()) == wanted
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["['a' 'b' ... 'z']", "['it''s']", "[nan, ['a']]", "['a'", "['a', b]", "water", "['a\\']"],
+)
+def test_what_is_no_list_among_lists_is_refused(cell, read):
+    text = "image,tags\np0,['a']\n" + f'p1,"{cell}"\n'
+    with pytest.raises(DataError, match=r"row 3, column 'tags': expected a list of tags") as error:
+        read(text, skip_bad=True)
+    assert "\n" not in str(error.value)
+
+
+def test_our_own_list_has_bars_between_labels(read):
+    """And names of classes as they are."""
+    classes = ["urban park", "urban street", "a, b", "c; d"]
+    cells = [f'{n},train,"{classes[i % 4]}"\n' for i, n in enumerate(NAMES)]
+    task, found, _ = read("id,split,labels\n" + "".join(cells))
+    assert (task, found["p1.png"]) == ("single-label", {"urban street"})
+    cells[0] = "p0.png,train,urban park|c; d\n"
+    task, found, _ = read("id,split,labels\n" + "".join(cells))
+    assert (task, found["p0.png"]) == ("multi-label", {"urban park", "c; d"})
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Images 0.png to 19.png, and `(number of a row, number of its image)`."""
+    (tmp_path / "numbered").mkdir()
+    for number in range(20):
+        (tmp_path / "numbered" / f"{number}.png").touch()
+    return tmp_path / "numbered", [(row, (7 * row + 3) % 20) for row in range(20)]
+
+
+def _label(number: int) -> str:
+    return "ab"[number % 20 < 10]
+
+
+@pytest.mark.parametrize("extension", [".png", ""])
+@pytest.mark.parametrize("head", ["id,filename", "image_id,image"])
+def test_a_number_of_rows_is_no_name(head, extension, numbered, tmp_path):
+    root, pairs = numbered
+    rows = [f"{row},{image}{extension},{_label(image)}\n" for row, image in pairs]
+    (tmp_path / "labels.csv").write_text(f"{head},label\n" + "".join(rows))
+    listing = read_label_csv(root, [tmp_path / "labels.csv"])
+    for row in listing.table.itertuples():
+        assert listing.classes[row.labels[0]] == _label(int(row.id.partition(".")[0]))
+
+
+def test_of_two_names_the_one_with_an_extension_counts_though_some_are_missing(numbered, tmp_path):
+    root, pairs = numbered
+    (root / "0.png").unlink()
+    rows = [f"{image},{(image + 5) % 20}.png,{_label(image + 5)}\n" for _, image in pairs]
+    (tmp_path / "labels.csv").write_text("id,filename,label\n" + "".join(rows))
+    listing = read_label_csv(root, [tmp_path / "labels.csv"], skip_bad=True)
+    for row in listing.table.itertuples():
+        assert listing.classes[row.labels[0]] == _label(int(row.id.partition(".")[0]))
+
+
+def test_two_columns_that_name_other_images_are_a_question(numbered, tmp_path):
+    root, pairs = numbered
+    rows = [f"{image},{(3 * image) % 20},x\n" for _, image in pairs]
+    (tmp_path / "labels.csv").write_text("id,name,label\n" + "".join(rows))
+    with pytest.raises(DataError, match="columns 'id' and 'name' both name images, and different"):
+        read_label_csv(root, [tmp_path / "labels.csv"])
+
+
+def test_classes_that_are_numbers_of_images_are_no_names(numbered, tmp_path):
+    root, _ = numbered
+    rows = [f"{number},{number % 2}\n" for number in range(20)]
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(rows))
+    listing = read_label_csv(root, [tmp_path / "labels.csv"])
+    assert all(int(r.id[:-4]) % 2 == r.labels[0] for r in listing.table.itertuples())
+
+
 def test_a_guessed_encoding_is_said(read):
     assert read(TABLES["windows"])[2].notes == [
         "labels.csv: not UTF-8 (line 1), read as Windows-1252"

@@ -153,6 +153,21 @@ def test_finds_an_image_by_what_lists_call_it(name):
     assert NameIndex(["a/x_1.jpg", "b/y_1.jpg"])(name, Path("list.csv")) == "a/x_1.jpg"
 
 
+@pytest.mark.parametrize(
+    ("folder", "name", "found"),
+    [
+        ("tiles", "/home/u/my-tiles/tiles/a/1.jpg", "a/1.jpg"),
+        ("tiles", "/data/tiles/tiles/a/1.jpg", "a/1.jpg"),
+        ("tiles", "/data/tiles/other/a/1.jpg", None),
+        ("Straßen", "Straßen/11.jpg", "11.jpg"),  # folded, the name of the folder is longer
+        ("Straßen", "STRASSEN/1.jpg", "1.jpg"),
+    ],
+)
+def test_what_stands_before_the_folder_is_passed_over(folder, name, found, tmp_path):
+    find = NameIndex(["1.jpg", "11.jpg", "a/1.jpg"], tmp_path / folder)
+    assert find.look_up(name)[0] == found
+
+
 def test_mlrsnet_spellings_mean_the_same():
     find = NameIndex(["harbor_port/harbor_port_00001.jpg", "swimmimg_pool/swimmimg_pool_1.jpg"])
     assert find("harbor&port_00001.jpg", Path("x")) == "harbor_port/harbor_port_00001.jpg"

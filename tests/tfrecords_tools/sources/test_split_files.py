@@ -9,9 +9,11 @@ from sklearn.preprocessing import LabelEncoder
 
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.sources.label_files import read_label_csv
-from tfrecords_tools.sources.readers import read_class_folders
+from tfrecords_tools.sources.readers import read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files, write_folds
+from tfrecords_tools.sources.words import split_of_file
 from tfrecords_tools.splitting.splits import SplitPlan, assign_splits
+from tfrecords_tools.splitting.stratify import read_groups
 
 
 @pytest.fixture
@@ -36,6 +38,42 @@ def test_lists_named_train_val_test(listing, tmp_path):
     )
     assert apply_split_files(listing, files) == []
     assert list(listing.table["split"]) == ["train", "val", "train", "test"]
+
+
+def test_a_number_of_rows_is_no_name_in_lists_and_groups(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(8):
+        (tmp_path / "a" / f"{number}.jpg").touch()
+    listing = read_unlabelled(tmp_path)
+    rows = [f"{row},{row ^ 5}.jpg,{'train' if row ^ 5 < 4 else 'test'}\n" for row in range(8)]
+    (file,) = _write(tmp_path, lists="id,filename,split\n" + "".join(rows))
+    apply_split_files(listing, [file])
+    assert list(listing.table["split"]) == ["train"] * 4 + ["test"] * 4
+    assert read_groups(listing, f"{file}:split") == ["train"] * 4 + ["test"] * 4
+
+
+def test_absolute_paths_are_read_below_the_folder(listing, tmp_path):
+    """The folder is called `images`, as others above it may be."""
+    files = _write(
+        tmp_path,
+        x_train="/home/u/images-old/images/a/a_00.jpg\nC:\\images\\images\\a\\a_01.jpg\n",
+        x_test="/data/IMAGES/b/b_00.jpg\nimages/b/b_01.jpg\n",
+    )
+    apply_split_files(listing, files)
+    assert list(listing.table["split"]) == ["train", "train", "test", "test"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "split"),
+    [
+        *(("labels_latest", None), ("contest", None), ("interval", None), ("restrain", None)),
+        *(("aid_train", "train"), ("RESISC45-Validation", "val"), ("AIDtest", "test")),
+        *(("AidTest", "test"), ("UCMTrain", "train"), ("train2017", "train"), ("VAL", "val")),
+        *(("Val", "val"), ("resisc45test", "test")),
+    ],
+)
+def test_the_name_of_a_list_ends_in_the_word_of_a_split(stem, split):
+    assert split_of_file(stem) == split
 
 
 @pytest.mark.parametrize(
