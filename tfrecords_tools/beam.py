@@ -7,6 +7,7 @@ byte, as long as no image is left out.
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def write_records_with_beam(
     overwrite: bool = False,
     made: dict | None = None,
     findings: list[Finding] | None = None,
+    shots: Sequence[int] = (),
     beam_options: list[str] | None = None,
 ) -> Card:
     """Writes what `write.write_records` writes, with one Beam work item a shard.
@@ -93,7 +95,7 @@ def write_records_with_beam(
         done = _read_results(results)
         results.unlink()
         bad = [tuple(pair) for part in done for pair in part["bad"]]
-        finish_listing(listing, bad, skip_bad, out)
+        finish_listing(listing, bad, skip_bad, out, shots)
         check = PixelCheck(listing.classes)
         for part in done:
             for pixels, constant, image, labels in part["seen"]:

@@ -24,8 +24,7 @@ from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
 from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles
 from tfrecords_tools.splitting.division import Division
-from tfrecords_tools.splitting.draws import check_enough
-from tfrecords_tools.splitting.splits import limit
+from tfrecords_tools.splitting.splits import check_shots, limit
 from tfrecords_tools.splitting.stratify import group_table
 from tfrecords_tools.subset import write_subset
 from tfrecords_tools.write import write_records
@@ -104,7 +103,7 @@ def convert(
             (`few_shot_folder`) with that part of the training split and the same other splits. A
             smaller one is part of a larger one; multi-label, see `splitting.draws.shots`.
         group: what keeps images together in one split, see `stratify.read_groups`.
-        seed: decides the splits and the order of the records.
+        seed: decides the splits, the order of the records and the draws of `shots`.
         size: longest stored side, in pixels (292 in the study).
         encoding: `"jpeg"` (quality 95) or `"png"` (lossless).
         bands: of TIFF files, red, green and blue or one for grey: numbers from 1 or names. By
@@ -207,14 +206,15 @@ def convert(
     if dataset:
         check_against(listing, dataset)
     findings = _audit_listing(listing, dataset)
+    if split_files:  # before the limit, which keeps some of every split
+        apply_split_files(listing, split_files, ignore_unlisted, ignore_missing)
     if limit_to is not None:
         limit(listing, limit_to, seed)
     if split_files:
-        apply_split_files(listing, split_files, ignore_unlisted, ignore_missing)
         made = {"split_files": [Path(file).name for file in split_files]}
     else:
         made = division.apply(listing, images, seed)
-    _check_shots(listing, shots)
+    check_shots(listing, shots)
     if tile is None:
         training = listing.table["split"] == "train"
         paths, others = (list(listing.table.loc[own, "path"]) for own in (training, ~training))
@@ -232,6 +232,7 @@ def convert(
         "overwrite": overwrite,
         "made": made,
         "findings": findings,
+        "shots": shots,
     }
     if runner == "beam":
         from tfrecords_tools.beam import write_records_with_beam
@@ -240,7 +241,7 @@ def convert(
     else:
         card = write_records(listing, out, workers=workers, **options)
     for number, folder in few.items():
-        write_subset(out, folder, shots=number, overwrite=overwrite)
+        write_subset(out, folder, shots=number, seed=seed, overwrite=overwrite)
     return card
 
 
@@ -250,18 +251,6 @@ def few_shot_folder(out: Path, shots: int) -> Path:
     if out.name in ("", ".."):
         raise SettingError("out", "is given by its name, which `shots` add to", str(out))
     return out.with_name(f"{out.name}-shots{shots}")
-
-
-def _check_shots(listing: Listing, shots: Sequence[int]) -> None:
-    """Before anything is written: that there are enough training images for them."""
-    labels = listing.table.loc[listing.table["split"] == "train", "labels"]
-    counts = multi_hot(labels, len(listing.classes)).sum(axis=0, dtype=int)
-    for number in shots:
-        if number < 1 or shots.count(number) > 1:
-            what = "are numbers of images a class, at least 1, none twice"
-            raise SettingError("shots", what, ",".join(map(str, shots)))
-        if listing.task != MULTI:
-            check_enough(counts, number, listing.classes)
 
 
 def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None:

@@ -7,18 +7,23 @@ files, so that runs on different sizes and draws answer the same test.
 import os
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfrecords_tools.common.atomic import new_folder, refuse_input
+from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, RECORDS, Card, open_records, refuse_unlabelled
+from tfrecords_tools.sources.split_files import FOLDS
+from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.splitting import draws
 from tfrecords_tools.write import Writer
 
@@ -162,8 +167,19 @@ def write_subset(
             pixels=card.pixels,
             made={"subset_of": card.sha256, **_made(size, draw, seed)},
         )
+        _write_list(records, chosen, folder)
         (folder / CARD_NAME).write_text(subset.to_json(), encoding="utf-8")
     return subset
+
+
+def _write_list(records: Path, chosen: set[str], folder: Path) -> None:
+    """The list of the splits, where the records have theirs: all but the images left out."""
+    with suppress(DataError):  # it is no part of the records, and its owner may have edited it
+        if is_there(records / FOLDS):
+            table, _ = read_csv(records / FOLDS)
+            if {"id", "split"} <= set(table.columns):
+                kept = (table["split"] != "train") | table["id"].isin(chosen)
+                write_csv(table[kept], folder / FOLDS)
 
 
 def _made(size: Size, draw: int, seed: int) -> dict:

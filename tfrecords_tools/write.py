@@ -5,6 +5,7 @@ By hand, and not by tensorflow-datasets: what it writes keeps no hashes of its s
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from tfrecords_tools.records.encode import encode_all
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.sources.split_files import FOLDS, write_folds
 from tfrecords_tools.sources.tiles import read_tiles
-from tfrecords_tools.splitting.splits import check_splits
+from tfrecords_tools.splitting.splits import check_shots, check_splits
 
 EXAMPLES_PER_SHARD = 2048
 AUDIT_JSON, AUDIT_CSV = "audit.json", "audit.csv"
@@ -46,6 +47,7 @@ def write_records(
     overwrite: bool = False,
     made: dict | None = None,
     findings: list[Finding] | None = None,
+    shots: Sequence[int] = (),
 ) -> Card:
     """Writes `OUT/<split>-00000-of-0000N.tfrecord` and `OUT/dataset.json`.
 
@@ -69,6 +71,7 @@ def write_records(
         overwrite: replace an existing `out`.
         made: JSON-ready facts to keep in the card.
         findings: what an audit of the labels found; the images' findings are added.
+        shots: training images a class that must be left when bad ones are left out.
 
     Raises:
         DataError: bad images without `skip_bad`, a class without training images, `out` exists
@@ -93,7 +96,7 @@ def write_records(
                 else:
                     bad.append((row.path, image))
                 advance()
-        finish_listing(listing, bad, skip_bad, out)
+        finish_listing(listing, bad, skip_bad, out, shots)
         card = write_card(
             folder,
             listing,
@@ -116,9 +119,14 @@ def write_records(
 
 
 def finish_listing(
-    listing: Listing, bad: list[tuple[str, str]], skip_bad: bool, out: Path
+    listing: Listing,
+    bad: list[tuple[str, str]],
+    skip_bad: bool,
+    out: Path,
+    shots: Sequence[int] = (),
 ) -> Listing:
-    """Takes the bad images out of the listing; `DataError` if they may not be left out."""
+    """Takes the bad images out of the listing; `DataError` if they may not be left out, or leave
+    too few for the `shots`."""
     bad.sort()
     if bad and not skip_bad:
         raise DataError(_complaint(bad, out))
@@ -126,6 +134,7 @@ def finish_listing(
         gone = listing.table["path"].isin([path for path, _ in bad])
         listing.table = listing.table[~gone].reset_index(drop=True)
         check_splits(listing)
+        check_shots(listing, shots)
     return listing
 
 

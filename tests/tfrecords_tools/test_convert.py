@@ -223,6 +223,41 @@ def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
     assert len(list(root.rglob("*.jpg"))) == 20 and table.exists()
 
 
+def test_few_shot_records_are_of_the_seed(root, tmp_path):
+    drawn = []
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        words = {"split_files": [tmp_path / "0" / "folds.csv"]} if seed else {"train_fraction": 0.5}
+        convert(root, out, shots=[2], seed=seed, **words)
+        few = out.with_name(f"{seed}-shots2")
+        card = open_records(few)
+        assert card.made["seed"] == seed
+        every = {(split, name) for split, name, _, _ in read_examples(few, card)}
+        drawn.append({name for split, name in every if split == "train"})
+        folds = pd.read_csv(few / "folds.csv")
+        assert set(zip(folds["split"], folds["id"], strict=True)) == every
+    assert drawn[0] != drawn[1]
+
+
+def test_too_few_images_for_the_shots_when_bad_ones_are_left_out(root, tmp_path):
+    options = {"shots": [5], "train_fraction": 0.5, "skip_bad": True}
+    convert(root, tmp_path / "out", **options)
+    train = pd.read_csv(tmp_path / "out" / "folds.csv").query("split == 'train'")
+    (root / train["id"].iloc[0]).write_bytes(b"")
+    with pytest.raises(RsscError, match="has 4 training images, `shots` asks for 5"):
+        convert(root, tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_limit_keeps_some_of_every_listed_split(root, tmp_path):
+    _convert(root, tmp_path / "one")
+    folds = tmp_path / "one" / "folds.csv"
+    card = convert(root, tmp_path / "two", split_files=[folds], limit_to=6)
+    assert {name: split.examples for name, split in card.splits.items()} == {
+        **{"train": 2, "val": 2, "test": 2}
+    }
+
+
 def test_few_shot_records_beside_the_whole_ones(root, tmp_path, capfd):
     words = ["convert", str(root), "--out", str(tmp_path / "out"), "--train-fraction", "0.5"]
     assert main([*words, "--shots", "1,3"]) == 0

@@ -40,7 +40,8 @@ class LabelFile:
         several: whether an image may have several labels, or none.
         by_columns: whether each label is a column of the file.
         splits: split of each row, where a column says so.
-        repairs: what was wrong with the file or passed over, one line each.
+        notes: what was passed over or guessed, one line each.
+        repairs: what was wrong with the header and is mended, one line each.
         bare: the rows, from 0, that have no class where each has to have one.
         column: the column of the classes or tags, where there is one.
     """
@@ -52,6 +53,7 @@ class LabelFile:
     several: bool = True
     by_columns: bool = True
     splits: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
     bare: list[int] = field(default_factory=list)
     column: str = ""
@@ -142,7 +144,7 @@ def read_label_csv(
             if split:
                 splits[found] = split
     unlisted = [name for name in ids if name not in labels and name not in unlabelled]
-    notes = ignored(others) + [line for table in tables for line in table.repairs]
+    notes = ignored(others) + [line for table in tables for line in table.notes + table.repairs]
     for culprits, what, mend in (
         (bare, "rows have no label", f"in {files[0]}"),
         (missing, "rows name no image", f"in {root}"),
@@ -278,7 +280,7 @@ def read_label_tables(
                 several=found.several,
                 by_columns=found.by_columns,
                 splits=found.splits,
-                repairs=notes + found.notes,
+                notes=notes + found.notes,
                 bare=found.bare,
                 column=found.column,
             )

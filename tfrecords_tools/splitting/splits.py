@@ -1,5 +1,6 @@
 """Stratified splits from a seed: sorted names and the seed decide, nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,10 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.records.card import MULTI, SPLITS, UNLABELLED
 from tfrecords_tools.sources.readers import Listing
+from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.stratify import assign_groups, iterative_cut, iterative_folds
+
+_FAR = 0.05  # of all images, by which a share of whole groups is noted to be off
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,12 @@ class SplitPlan:
         if self.folds and self.val > 1 - 1 / self.folds - 1e-9:
             what = f"leaves nothing to train on beside one of {self.folds} folds: lower it"
             raise SettingError("val_fraction", what, self.val)
+
+    def shares(self) -> list[float]:
+        """The shares of all images for train, val and test, where `per_class` is not given."""
+        test = 1 / self.folds if self.folds else 1 - self.train - self.val
+        test = test if test > 1e-9 else 0.0
+        return [1 - self.val - test if self.folds else self.train, self.val, test]
 
     def facts(self) -> dict:
         """What the card keeps of it."""
@@ -172,6 +182,23 @@ def check_splits(listing: Listing) -> None:
     )
 
 
+def check_shots(listing: Listing, shots: Sequence[int]) -> None:
+    """Raises where few-shot training sets of so many images a class cannot be drawn.
+
+    Raises:
+        SettingError: a number is below 1, or given twice.
+        DataError: a class of a single-label set has fewer training images.
+    """
+    labels = listing.table.loc[listing.table["split"] == "train", "labels"]
+    counts = multi_hot(labels, len(listing.classes)).sum(axis=0, dtype=int)
+    for number in shots:
+        if number < 1 or shots.count(number) > 1:
+            what = "are numbers of images a class, at least 1, none twice"
+            raise SettingError("shots", what, ",".join(map(str, shots)))
+        if listing.task != MULTI:
+            check_enough(counts, number, listing.classes)
+
+
 def limit(listing: Listing, count: int, seed: int) -> None:
     """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
     table = listing.table
@@ -268,6 +295,7 @@ def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) ->
         what = "takes single images, `group` whole groups: give one of them"
         raise SettingError("per_class", what, plan.per_class)
     names = np.array(groups)
+    shares = plan.shares()
     if plan.folds:
         fold = assign_groups(positive, names, [1 / plan.folds] * plan.folds, seed)
         split = np.where(fold == plan.fold, "test", "train").astype(object)
@@ -276,7 +304,13 @@ def _grouped(listing: Listing, plan: SplitPlan, seed: int, groups: list[str]) ->
         if share > 0:
             part = assign_groups(positive[training], names[training], [1 - share, share], seed)
             split[training[part == 1]] = "val"
-        return split
-    rest = 1 - plan.train - plan.val
-    shares = [plan.train, plan.val, rest if rest > 1e-9 else 0.0]
-    return np.array(SPLITS, dtype=object)[assign_groups(positive, names, shares, seed)]
+    else:
+        split = np.array(SPLITS, dtype=object)[assign_groups(positive, names, shares, seed)]
+    for name, share in zip(SPLITS, shares, strict=True):
+        found = float((split == name).mean())
+        if abs(found - share) > _FAR:
+            listing.notes.append(
+                f"{name} has {found:.0%} of the images, and {share:.0%} were asked for: groups "
+                "stay whole, smaller ones come nearer"
+            )
+    return split

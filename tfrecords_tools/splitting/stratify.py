@@ -63,7 +63,7 @@ def assign_groups(
     """Number of the part of each image; every group lies in one part.
 
     Greedy: the largest group first (ties in an order that the seed decides) goes where the
-    counts of all labels then come closest to the shares.
+    counts of all labels then come closest to the shares; the last ones to parts that have none.
 
     Raises:
         DataError: fewer groups than parts.
@@ -82,13 +82,17 @@ def assign_groups(
     order = np.random.default_rng([seed, 0]).permutation(len(names))
     order = order[np.argsort(-counts[order, -1], kind="stable")]
     filled, part = np.zeros_like(wanted), np.zeros(len(names), int)
-    for number in order:
+    unwanted, empty = np.array(shares) <= 0, np.array(shares) > 0
+    for place, number in enumerate(order):
         lack = (wanted - filled) * weight
         # How much nearer to its share a part comes if it takes this group, summed over labels.
         gain = (np.abs(lack) - np.abs(lack - counts[number] * weight)).sum(1)
-        gain[[share <= 0 for share in shares]] = -np.inf
+        gain[unwanted] = -np.inf
+        if len(order) - place <= empty.sum():  # the groups that are left are one for each
+            gain[~empty] = -np.inf
         part[number] = int(np.argmax(gain))
         filled[part[number]] += counts[number]
+        empty[part[number]] = False
     return part[group]
 
 

@@ -47,6 +47,22 @@ def test_mlrsnet_both_versions(shared):
     assert "'snowberg'" in _of(older, "blank-header")[0].detail
 
 
+def test_notes_of_a_label_file_are_no_blank_headers(tmp_path):
+    """And they do not keep the order of its columns from being looked at."""
+    for name, header, cell in (
+        *(("a", "image,cloud,sea,sand", "x,0.5,1,0"), ("b", "image,cloud,sea,sand", "x,1.5,1,0")),
+        ("c", "image,cloud,sand,sea", "x,2.5,1,0"),
+        ("d", "image,cloud,sea,", "x,2.5,1,0"),
+    ):
+        rows = f"{header}\n{cell}\n{cell.replace('x', 'y').replace('1,0', '0,1')}\n"
+        (tmp_path / f"{name}.csv").write_text(rows.replace("0.5", "-0.5"))
+    (report,), _ = audit(tmp_path)
+    found = [
+        (f.kind, f.image) for f in report.findings if f.kind in ("blank-header", "column-order")
+    ]
+    assert found == [("blank-header", "d.csv"), ("column-order", "c.csv")]
+
+
 @pytest.mark.slow
 @pytest.mark.shared_data
 def test_aid_pairs_and_none_with_rsscn7(shared, tmp_path):

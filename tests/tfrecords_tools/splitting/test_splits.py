@@ -165,6 +165,31 @@ def test_groups_from_an_expression_and_from_a_column(tmp_path):
             read_groups(listing, by)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sizes", [(8,) * 6, (20, 9, 9), (50, 1, 1, 1)])
+def test_no_split_is_left_without_a_group(sizes, seed):
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    listing = _single({"a": len(groups)})
+    listing.classes.append("b")
+    assign_splits(listing, SplitPlan(0.8, 0.1), seed, groups)
+    assert set(listing.table["split"]) == {"train", "val", "test"}
+    assign_splits(listing, SplitPlan(0.9, 0.1), seed, groups)
+    assert set(listing.table["split"]) == {"train", "val"}
+
+
+def test_shares_that_whole_groups_cannot_have_are_said():
+    listing = _single({"a": 48})
+    assign_splits(listing, SplitPlan(0.8, 0.1), 0, [f"g{number // 8}" for number in range(48)])
+    assert [note.partition(" were")[0] for note in listing.notes] == [
+        "train has 67% of the images, and 80%",
+        "val has 17% of the images, and 10%",
+        "test has 17% of the images, and 10%",
+    ]
+    listing = _single({"a": 100})
+    assign_splits(listing, SplitPlan(0.8, 0.1), 0, [f"g{number // 5}" for number in range(100)])
+    assert listing.notes == []
+
+
 def test_too_few_groups():
     listing = _single({"a": 6, "b": 6})
     with pytest.raises(RsscError, match=r"2 groups .* cannot fill 3 splits"):
