@@ -7,6 +7,7 @@ from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.tensorflow import import_tensorflow
+from tfrecords_tools.sources.words import splits_of
 
 TFDS = "tfds:"
 
@@ -14,11 +15,13 @@ TFDS = "tfds:"
 def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
     """Downloads and prepares `name` with TFDS, once, and lays its images out as class folders.
 
-    The encoded bytes are kept as TFDS stores them, so nothing is compressed twice.
+    The encoded bytes are kept as TFDS stores them, so nothing is compressed twice. A set that is
+    published in splits has a folder of class folders for each.
 
     Args:
         name: a TFDS name, such as `uc_merced`, `eurosat` or `resisc45`.
-        folder: where; by default `images/` in the TFDS data folder.
+        folder: where; by default `images/` in the TFDS data folder, or `divided/` where there are
+            splits (older versions have laid all of them out together in `images/`).
 
     Returns:
         The folder of class folders.
@@ -40,7 +43,7 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
     features = builder.info.features or {}
     if not {"image", "label"} <= set(features):
         raise DataError(f"tfds:{name} has no image and label: it has {', '.join(features)}")
-    folder = Path(folder or Path(builder.data_dir) / "images")
+    folder = Path(folder or Path(builder.data_dir) / ("divided" if _splits(builder) else "images"))
     with sole_writer(folder, wait=True):
         if folder.is_dir():
             return folder
@@ -53,8 +56,14 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
     return folder
 
 
+def _splits(builder) -> dict[str, str]:
+    """What each published split is for; `{}` where there is one, or some are called otherwise."""
+    names = list(builder.info.splits)
+    return splits_of(names) if len(names) > 1 else {}
+
+
 def _lay_out(builder, tfds, folder: Path) -> None:
-    label = builder.info.features["label"]
+    label, splits = builder.info.features["label"], _splits(builder)
     with new_folder(folder) as aside:
         for split in sorted(builder.info.splits):
             dataset = builder.as_dataset(
@@ -69,5 +78,6 @@ def _lay_out(builder, tfds, folder: Path) -> None:
                     raise DataError(f"tfds:{builder.name}: class {name!r} is no folder name")
                 data = example["image"]
                 suffix = ".png" if data.startswith(b"\x89PNG") else ".jpg"
-                (aside / name).mkdir(exist_ok=True)
-                (aside / name / f"{split}_{number:06d}{suffix}").write_bytes(data)
+                own = aside / split / name if splits else aside / name
+                own.mkdir(parents=True, exist_ok=True)
+                (own / f"{split}_{number:06d}{suffix}").write_bytes(data)

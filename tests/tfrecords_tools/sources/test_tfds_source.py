@@ -1,13 +1,14 @@
 """TensorFlow Datasets as a source; the network is replaced by a dataset made here."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.sources.readers import read_class_folders
-from tfrecords_tools.sources.tfds_source import fetch_class_folders
+from tfrecords_tools.sources.tfds_source import _lay_out, fetch_class_folders
 
 INSTALLED = importlib.util.find_spec("tensorflow_datasets") is not None
 
@@ -44,6 +45,33 @@ def test_a_builder_becomes_class_folders(tmp_path, monkeypatch):
     assert listing.classes == ["sand", "sea"]
     assert len(listing.table) == 6
     assert fetch_class_folders("tiny_scenes").is_dir()  # the second time it is only found
+
+
+def _builder(*splits: str):
+    """As much of a builder, and of the library, as the layout asks for."""
+    examples = [{"image": b"\xff\xd8\xff", "label": label} for label in (0, 1, 1)]
+    dataset = SimpleNamespace(as_numpy_iterator=lambda: iter(examples))
+    label = SimpleNamespace(int2str=["sand", "sea"].__getitem__)
+    info = SimpleNamespace(features={"label": label}, splits=dict.fromkeys(splits))
+    library = SimpleNamespace(
+        decode=SimpleNamespace(SkipDecoding=lambda: None), ReadConfig=lambda **_: None
+    )
+    return SimpleNamespace(info=info, name="tiny", as_dataset=lambda **_: dataset), library
+
+
+@pytest.mark.parametrize(
+    ("splits", "kept"),
+    [
+        (("train", "test"), ["test"] * 3 + ["train"] * 3),
+        (("train",), [None] * 3),
+        (("train", "extra"), [None] * 6),
+    ],
+)
+def test_published_splits_are_kept(splits, kept, tmp_path):
+    _lay_out(*_builder(*splits), tmp_path / "tiny")
+    listing = read_class_folders(tmp_path / "tiny")
+    assert listing.classes == ["sand", "sea"]
+    assert list(listing.table["split"]) == kept
 
 
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [tfds]")
