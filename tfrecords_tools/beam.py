@@ -119,6 +119,7 @@ def write_records_with_beam(
             encoding=encoding,
             rule=rule,
             sizes=sum((Counter(part["sizes"]) for part in done), Counter()),
+            sides=sum((_sides(part) for part in done), Counter()),
             splits=_name_shards(folder, done),
             made={**(made or {}), "seed": seed, **facts},
             bad=bad,
@@ -171,6 +172,7 @@ def _write_shard(
         "bad": bad,
         "seen": seen,
         "sizes": dict(writer.sizes),
+        "sides": dict(writer.sides),
         "copied": facts["copied"],
         "encoded": facts["encoded"],
         "warnings": dict(writer.warnings),
@@ -187,6 +189,11 @@ def _write_shard(
 def _read_results(path: Path) -> list[dict]:
     done = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return sorted(done, key=lambda part: (SPLITS.index(part["split"]), part["number"]))
+
+
+def _sides(part: dict) -> Counter:
+    """JSON has texts for keys."""
+    return Counter({int(side): count for side, count in part["sides"].items()})
 
 
 def _name_shards(folder: Path, done: list[dict]) -> dict[str, Split]:

@@ -165,6 +165,7 @@ def write_subset(
             sizes={side: count for side, count in sizes.items() if count},
             splits=splits,
             pixels=card.pixels,
+            original=card.original,
             made={"subset_of": card.sha256, **_made(size, draw, seed)},
         )
         _write_list(records, chosen, folder)

@@ -6,6 +6,7 @@ By hand, and not by tensorflow-datasets: what it writes keeps no hashes of its s
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import StoredImage
-from tfrecords_tools.records.card import CARD_NAME, RECORDS, SPLITS, Card, Shard, Split
+from tfrecords_tools.records.card import CARD_NAME, RECORDS, SPLITS, Card, Shard, Split, most_common
 from tfrecords_tools.records.encode import encode_all
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.sources.split_files import FOLDS, write_folds
@@ -105,6 +106,7 @@ def write_records(
             encoding=encoding,
             rule=rule,
             sizes=writer.sizes,
+            sides=writer.sides,
             splits=writer.finish(),
             made={**(made or {}), "seed": seed, **writer.facts()},
             bad=bad,
@@ -147,6 +149,7 @@ def write_card(
     encoding: str,
     rule: Rule,
     sizes: Counter,
+    sides: Counter,
     splits: dict[str, Split],
     made: dict,
     bad: list[tuple[str, str]],
@@ -168,6 +171,9 @@ def write_card(
         made=facts,
         pixels=None if rule == PLAIN else rule,
     )
+    original = most_common(sides)
+    if original != card.side or card.side == size:  # else the stored sides say it
+        card = replace(card, original=original)
     write_folds(listing, folder / FOLDS)
     write_json([report], folder / AUDIT_JSON)
     write_findings([report], folder / AUDIT_CSV)
@@ -249,6 +255,7 @@ class Writer:
         self._shards: dict[str, list[int]] = {}
         self._stream, self._split = None, None
         self.sizes: Counter = Counter()
+        self.sides: Counter = Counter()
         self._copied = self._encoded = 0
         self.warnings: Counter = Counter()
         self.filled: Filled = []
@@ -270,6 +277,7 @@ class Writer:
         shards[-1] += 1
         self._counts[split][list(labels)] += 1
         self.sizes[f"{image.height}x{image.width}"] += 1
+        self.sides[image.side] += 1
         self._copied += image.copied
         self._encoded += not image.copied
         if image.warning:

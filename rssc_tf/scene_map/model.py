@@ -20,7 +20,8 @@ class Export:
     Attributes:
         folder: the export folder.
         classes: class names, in label order.
-        side: of most training images, in pixels.
+        side: of the files of most training images, in pixels, before they were reduced.
+        reduced: whether it is what they were reduced to, from a side that nobody noted.
         size: longer sides are reduced to this by the model.
         task: single-label or multi-label.
         rule: how its training images became 8-bit RGB.
@@ -30,6 +31,7 @@ class Export:
     folder: Path
     classes: tuple[str, ...]
     side: int
+    reduced: bool
     size: int
     task: Task
     rule: Rule
@@ -89,4 +91,5 @@ def read_export(folder: Path, unknown: bool = False) -> Export:
     novelty = read_novelty(folder) if unknown else None
     # Before there was a rule, a map took percentiles of the scene whatever the records were.
     rule = PLAIN if card.rule == OLD else card.rule
-    return Export(folder, card.classes, card.side, card.size, task_of(card), rule, novelty)
+    side, reduced = card.file_side or card.side, card.file_side is None
+    return Export(folder, card.classes, side, reduced, card.size, task_of(card), rule, novelty)

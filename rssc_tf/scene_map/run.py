@@ -138,6 +138,13 @@ def _axes(
         raise SettingError("window", f"is {SMALLEST} to {LARGEST} pixels", window)
     if window is not None and window > max(longest, model.side):
         raise DataError(f"`window={window}` is larger than the scene, {size}")
+    if window is None and model.reduced:
+        warnings.warn(
+            f"windows are {model.side} pixels, to which the training images may have been reduced "
+            f"from larger ones ({model.folder} does not say): give the pixels of the scene that "
+            "cover as much ground as one of them with `window`",
+            stacklevel=2,
+        )
     window = window or model.side
     offset, seen = seen_part(window, model.size)
     if min(scene.width, scene.height) < seen:

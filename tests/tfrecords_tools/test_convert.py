@@ -1,5 +1,6 @@
 """Images to records, through the function and the command line, with every kind of bad input."""
 
+import dataclasses
 import json
 import shutil
 
@@ -221,6 +222,22 @@ def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
         with pytest.raises(RsscError, match="which is to be written"):
             convert(images, out, overwrite=True, **options)
     assert len(list(root.rglob("*.jpg"))) == 20 and table.exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "original", "known"), [(32, 48, 48), (48, 48, 48), (64, None, 48)]
+)
+def test_the_card_knows_the_side_of_the_files(size, original, known, root, tmp_path):
+    """Where the stored images say it, their card is what it was."""
+    card = _convert(root, tmp_path / "out", size=size, shots=[1])
+    assert (card.original, card.file_side) == (original, known)
+    assert ("original" in json.loads((tmp_path / "out" / "dataset.json").read_text())) == (
+        original is not None
+    )
+    for folder in ("out", "out-shots1"):
+        assert open_records(tmp_path / folder).original == original
+    older = dataclasses.replace(card, original=None)
+    assert older.file_side == (None if original else 48)
 
 
 def test_few_shot_records_are_of_the_seed(root, tmp_path):

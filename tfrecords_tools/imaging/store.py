@@ -36,6 +36,7 @@ class StoredImage:
         constant: whether every pixel has the same colour.
         filled: pixels of the file without data, which have the mean colour of the others.
         missing: their share, 0..1.
+        side: of the file, of height and width the smaller, in pixels; 0 where it is not known.
     """
 
     data: bytes
@@ -47,6 +48,7 @@ class StoredImage:
     constant: bool = False
     filled: int = 0
     missing: float = 0.0
+    side: int = 0
 
 
 def store(path: Path, size: int, encoding: str = "jpeg", rule: Rule = PLAIN) -> StoredImage:
@@ -74,7 +76,7 @@ def store_picture(
 ) -> StoredImage:
     """The same of an image that was read already; `data` is its file, where it has one."""
     image = picture.image
-    constant = is_constant(image)
+    constant, side = is_constant(image), min(image.size)
     target = (min(image.width, size), min(image.height, size))
     whole = target == image.size and not picture.filled
     copied = whole and data is not None and _is_stored_form(data, encoding)
@@ -84,7 +86,7 @@ def store_picture(
     pixels = hash_pixels(image)
     if copied:
         return StoredImage(
-            data, image.height, image.width, copied=True, pixels=pixels, constant=constant
+            data, image.height, image.width, True, pixels=pixels, constant=constant, side=side
         )
     buffer = io.BytesIO()
     options = {"quality": JPEG_QUALITY} if encoding == "jpeg" else {}
@@ -99,6 +101,7 @@ def store_picture(
         constant,
         picture.filled,
         missing,
+        side,
     )
 
 

@@ -72,6 +72,8 @@ class Card:
             images left out.
         pixels: how the files became 8-bit RGB, where that was no matter of course: bands, range,
             nodata. `None` for photographs of 8 bits. See `rule`.
+        original: the side that most image files had (of height and width the smaller) before they
+            were reduced to `size`, in pixels; `None` where that is `side`, or is not known.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Card:
     splits: dict[str, Split]
     made: dict
     pixels: Rule | None = None
+    original: int | None = None
 
     @property
     def side(self) -> int:
@@ -90,7 +93,13 @@ class Card:
         sides = Counter()
         for size, count in self.sizes.items():
             sides[min(int(side) for side in size.split("x"))] += count
-        return max(sides, key=lambda side: (sides[side], side))
+        return most_common(sides)
+
+    @property
+    def file_side(self) -> int | None:
+        """The side that most image files had; `None` where they may have been reduced from any,
+        which older cards do not say."""
+        return self.original or (self.side if self.side < self.size else None)
 
     @property
     def multi_label(self) -> bool:
@@ -123,7 +132,14 @@ class Card:
         for split, original in zip(content["splits"].values(), self.splits.values(), strict=True):
             split["examples"] = original.examples
         pixels = content.pop("pixels")  # nothing is said of what is a matter of course
+        if content["original"] is None:
+            del content["original"]
         return {**content, "pixels": self.pixels.to_json()} if pixels else content
+
+
+def most_common(sides: Counter) -> int:
+    """The side that most images have; the larger one of two that as many have."""
+    return max(sides, key=lambda side: (sides[side], side))
 
 
 def _dump(content: dict) -> str:
@@ -218,6 +234,8 @@ def _check(card: Card) -> None:
     sizes = all(re.fullmatch(r"[1-9]\d{0,6}x[1-9]\d{0,6}", size) for size in card.sizes)
     if not sizes or not card.sizes or not all(_is_count(n, 1) for n in card.sizes.values()):
         raise ValueError("sizes are wrong")
+    if card.original is not None and not _is_count(card.original, 1):
+        raise ValueError("original is no side")
     if not isinstance(card.made, dict):
         raise ValueError("made is no mapping")
     if not card.splits or not set(card.splits) <= set(SPLITS):

@@ -68,7 +68,9 @@ def colours(tmp_path_factory) -> Path:
     shard = Shard("train-00000-of-00001.tfrecord", 9, 100, "0" * 64)
     splits = {"train": Split((shard,), (3, 3, 3))}
     sizes = {f"{SIDE}x{SIDE}": 9}
-    card = Card("colours", "single-label", tuple(COLOURS), SIDE, "png", sizes, splits, {})
+    card = Card(
+        "colours", "single-label", tuple(COLOURS), SIDE, "png", sizes, splits, {}, None, SIDE
+    )
     (folder / "dataset.json").write_text(card.to_json())
     spread = np.random.default_rng(0).normal(0, 6, (60, 3)) + means.repeat(20, axis=0)
     found = fit_novelty(spread)

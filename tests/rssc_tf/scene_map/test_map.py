@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import warnings
 import xml.etree.ElementTree as xml
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from PIL import Image
 from rasterio import Affine
 from rasterio.warp import transform
 
+from rssc_tf.scene_map.model import read_export
+from rssc_tf.scene_map.run import _axes
 from rssc_tf.scene_map.windows import Axis, seen_part
 from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
@@ -105,6 +109,22 @@ def test_the_real_model_gives_what_all_windows_at_once_give(exported, cli, tmp_p
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     np.testing.assert_array_equal(codes, probabilities.argmax(axis=-1))
     np.testing.assert_array_equal(percent, np.round(100 * probabilities.max(axis=-1)))
+
+
+@pytest.mark.parametrize(("original", "side", "said"), [(96, 96, 0), (32, 32, 0), (None, 32, 1)])
+def test_a_window_is_as_large_as_the_files_of_the_training_images(
+    original, side, said, colours, tmp_path
+):
+    """Not as what they were reduced to, which shows less ground; an older card does not know."""
+    card = replace(read_card(colours), original=original)
+    (tmp_path / "dataset.json").write_text(card.to_json())
+    place = SimpleNamespace(name="scene.tif", width=320, height=192)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        across, _ = _axes(place, read_export(tmp_path), None, None, None)
+        _axes(place, read_export(tmp_path), 48, None, None)
+    assert (across.window, len(found)) == (side, said)
+    assert all("may have been reduced from larger ones" in str(one.message) for one in found)
 
 
 def test_nodata_stays_nodata_and_does_not_colour_what_is_beside_it(colours, cli, tmp_path):
