@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import RECORDS
+
 pytestmark = pytest.mark.usefixtures("quick_trainings")
 
 LEGACY = Path(__file__).parent / "legacy" / "0.1"
@@ -53,6 +57,34 @@ def _assert_same_weights(run: str | Path, other: str | Path) -> None:
 
 def _metrics(folder: str | Path) -> dict:
     return json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("single", "records"),
+        ("run", "run"),
+        ("interrupted", "run"),
+        ("export", "export"),
+        ("grid", None),
+        ("images", None),
+    ],
+)
+def test_a_folder_is_replaced_by_its_own_kind_only(name, kind):
+    from rssc_tf.cli.audit import FILES
+    from rssc_tf.exporting.folder import MARKS as EXPORT
+    from rssc_tf.probing.probe import MARKS as PROBES
+    from rssc_tf.ranking.page import MARKS as RANKING
+    from rssc_tf.training.run_folder import MARKS as RUN
+
+    kinds = {"records": RECORDS, "run": RUN, "export": EXPORT}
+    kinds |= {"probes": PROBES, "ranking": RANKING, "audit": FILES}
+    for other, marks in kinds.items():
+        if other == kind:
+            refuse_existing(Path(name), True, marks)
+        else:
+            with pytest.raises(DataError, match="which are not replaced"):
+                refuse_existing(Path(name), True, marks)
 
 
 @pytest.mark.parametrize(("name", "metric"), [("single", "top-1"), ("multi", "micro-F1")])

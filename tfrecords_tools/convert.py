@@ -163,7 +163,8 @@ def convert(
     )
     few = {number: few_shot_folder(out, number) for number in shots}
     scenes = [images] if isinstance(images, Path | str) else list(images)
-    inputs = [*scenes, *(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
+    inputs = [] if str(images).startswith(TFDS) else [*scenes]
+    inputs += [*(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
     for folder in (out, *few.values()):
         refuse_input(folder, inputs)
         refuse_existing(folder, overwrite, RECORDS)

@@ -10,7 +10,7 @@ from rssc_tf.cli.reading import ClassLevel, Ignore, LabelColumn, LabelSeparator
 from tfrecords_tools.common.locks import writes_to
 
 NAME = "audit"
-_FILES = ("audit.json", "audit.csv", "audit.html")
+FILES = ("audit.json", "audit.csv", "audit.html")
 
 
 @writes_to("out")
@@ -65,7 +65,7 @@ def command(
         ("unlabelled", unlabelled, not (labels or class_level), "contradicts labels"),
     )
     if out:
-        refuse_existing(out, overwrite, _FILES)
+        refuse_existing(out, overwrite, FILES)
     reports, read = audit(
         what,
         against=against,
@@ -103,10 +103,10 @@ def command(
                 soft_wrap=True,
             )
     if out:
-        with new_folder(out, overwrite, _FILES) as folder:
-            write_json(reports, folder / _FILES[0])
-            write_findings(reports, folder / _FILES[1])
-            write_html(reports, read, folder / _FILES[2])
+        with new_folder(out, overwrite, FILES) as folder:
+            write_json(reports, folder / FILES[0])
+            write_findings(reports, folder / FILES[1])
+            write_html(reports, read, folder / FILES[2])
         print(printable(f"report: {out}/audit.html, all findings: {out}/audit.csv"))
 
 

@@ -13,6 +13,7 @@ from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
+MARKS = (CONFIG, CARD_NAME)  # what every run has: see `atomic.new_folder`
 _LATER = ("card_sha256", "preset")  # facts that older versions did not note
 
 
@@ -55,6 +56,6 @@ def check_stages(out: Path, stages: list[dict]) -> None:
 
 def begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:
     """Makes a run folder that knows its settings, in one piece: it can be continued from here."""
-    with new_folder(folder, overwrite, (CONFIG, CARD_NAME)) as aside:
+    with new_folder(folder, overwrite, MARKS) as aside:
         (aside / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
         save_config(config, aside / CONFIG)

@@ -201,7 +201,8 @@ def _number(
         folded = [_fold(name) for name in known]
         if folded.count(_fold(band)) == 1:
             return numbers[folded.index(_fold(band))]
-    raise ValueError(f"it has no band {band!r}: {_describe(len(numbers), names)}")
+    mend = "" if any(names) else ": give its number"
+    raise ValueError(f"it has no band {band!r}: {_describe(len(numbers), names)}{mend}")
 
 
 def by_colour_names(names: Sequence[str]) -> list[str]:

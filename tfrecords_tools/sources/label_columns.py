@@ -54,11 +54,7 @@ _MEASURES = {
     *("date", "time", "timestamp", "resolution", "gsd", "fold", "zone", "cloudcover", "size"),
 }
 _NUMBER = re.compile(r"\s*\d{1,15}\s*")
-_OURS = [
-    "id",
-    "split",
-    "labels",
-]  # the header of `split_files.write_folds`, with bars between labels
+OURS = ["id", "split", "labels"]  # the header of `split_files.write_folds`
 _SHOWN = 4
 
 
@@ -170,14 +166,17 @@ def image_column(file: Path, header: list[str], rows: pd.DataFrame, find=None) -
     called = [bool(word) and bool(_IMAGE_WORDS.fullmatch(word)) for word in map(_word, header)]
     if find:
         columns = [_Names(rows.iloc[:200, c], called[c], find) for c in range(len(header))]
-        best = max(range(len(header)), key=lambda c: (*columns[c].rank, bool(header[c]), -c))
-        for c, other in enumerate(columns):
-            if c != best and other.contradicts(columns[best]):
-                raise DataError(
-                    f"{file}: columns {header[best]!r} and {header[c]!r} both name images, and "
-                    "different ones: remove the one that does not"
-                )
-        if columns[best].hits:
+        most = max(one.hits for one in columns)
+        rank = {
+            c: (one.full if 2 * one.full >= most else 0, one.hits, called[c], bool(header[c]), -c)
+            for c, one in enumerate(columns)
+            if not any(one.counts_beside(other) for other in columns)
+        }
+        best = max(rank, key=rank.__getitem__)
+        for c in rank:
+            if c != best and bool(rank[c][0]) == bool(rank[best][0]):
+                columns[c].refuse_other(columns[best], f"{file}: {header[best]!r}, {header[c]!r}")
+        if most:
             return best
     if _is_index(header[0], rows.iloc[:, 0]) and len(header) > 2:
         return next((c for c in range(1, len(header)) if called[c]), 1)
@@ -189,22 +188,27 @@ class _Names:
 
     def __init__(self, cells: pd.Series, called: bool, find):
         found = [find(cell) for cell in cells]
-        self._ids = [one for one, _ in found]
         headed = len(cells) > 0 and not _NUMBER.fullmatch(cells.iloc[0])
-        self._called = called and not _is_counted(cells.iloc[int(headed) :])
+        self._ids = [one for one, _ in found]
+        self._counted, self._called = _is_counted(cells.iloc[int(headed) :]), called
         self.hits = sum(known for _, known in found)
-        full = [one is not None and _is_full(cell) for cell, one in zip(cells, self._ids)]
-        self.rank = sum(full), self._called, self.hits, called
-
-    def contradicts(self, best: "_Names") -> bool:
-        """Whether it could be the images' column as well, and is of others."""
-        alike = self._called and best._called and bool(self.rank[0]) == bool(best.rank[0])
-        pairs = zip(self._ids, best._ids, strict=True)
-        return (
-            alike
-            and 2 * self.hits >= best.hits
-            and any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        self.full = sum(
+            one is not None and _is_full(cell) for cell, one in zip(cells, self._ids, strict=True)
         )
+
+    def counts_beside(self, other: "_Names") -> bool:
+        """Whether it counts the rows, and the other is called as images are and names them."""
+        firm = other._called and not other._counted and other.hits > 0
+        return self._counted and firm and 2 * other.hits >= self.hits
+
+    def refuse_other(self, best: "_Names", columns: str) -> None:
+        """Raises `DataError` where it could be the images' column as well, and is of others."""
+        alike = self._called and best._called and 2 * self.hits >= best.hits
+        pairs = zip(self._ids, best._ids, strict=True)
+        if alike and any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            raise DataError(
+                f"{columns} both name images, and different ones: remove the column that does not"
+            )
 
 
 def _is_full(cell: str) -> bool:
@@ -411,7 +415,7 @@ class _Table:
                     f"Received: {odd!r}"
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
-        listed, ours = _word(header) in _LISTS, self.header == _OURS
+        listed, ours = _word(header) in _LISTS, self.header == OURS
         tags, several, notes = read_tags(self.file, header, cells, separator, listed, ours)
         counts = Counter(tag for row in tags for tag in row)
         if len(counts) == len(tags) > 3 and not several:

@@ -10,7 +10,7 @@ from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.names import clean
-from tfrecords_tools.sources.label_columns import image_column
+from tfrecords_tools.sources.label_columns import OURS, image_column
 from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe, root_of
 from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
 from tfrecords_tools.sources.text_tables import read_csv
@@ -28,7 +28,7 @@ def write_folds(listing: Listing, path: Path) -> None:
     """
     table = listing.table
     names = ["|".join(listing.classes[number] for number in labels) for labels in table["labels"]]
-    frame = pd.DataFrame({"id": table["id"], "split": table["split"], "labels": names})
+    frame = pd.DataFrame(dict(zip(OURS, (table["id"], table["split"], names), strict=True)))
     with new_file(path) as aside:
         write_csv(frame, aside)
 

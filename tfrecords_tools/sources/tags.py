@@ -85,7 +85,8 @@ def _read_lists(file: Path, header: str, cells: pd.Series) -> list[list[str]]:
         if tags is None:
             raise DataError(
                 f"{file}: row {number + 2}, column {header!r}: expected a list of tags, such as "
-                f"['a', 'b']. Received: {' '.join(cell.split())[:80]!r}"
+                f"['a', 'b']. Received: {' '.join(cell.split())[:80]!r} (if cells are classes, "
+                "give `label_separator='none'`)"
             )
         rows.append([tag for tag in map(str.strip, tags) if tag])
     return rows

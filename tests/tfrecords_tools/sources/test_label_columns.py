@@ -179,8 +179,17 @@ def test_two_columns_that_name_other_images_are_a_question(numbered, tmp_path):
     root, pairs = numbered
     rows = [f"{image},{(3 * image) % 20},x\n" for _, image in pairs]
     (tmp_path / "labels.csv").write_text("id,name,label\n" + "".join(rows))
-    with pytest.raises(DataError, match="columns 'id' and 'name' both name images, and different"):
+    with pytest.raises(DataError, match="'id', 'name' both name images, and different ones"):
         read_label_csv(root, [tmp_path / "labels.csv"])
+
+
+def test_a_column_that_is_called_so_and_names_none_is_passed_over(numbered, tmp_path):
+    root, pairs = numbered
+    rows = [f"https://x.org/{row},{image},{_label(image)}\n" for row, image in pairs]
+    (tmp_path / "labels.csv").write_text("image_url,code,label\n" + "".join(rows))
+    listing = read_label_csv(root, [tmp_path / "labels.csv"])
+    for row in listing.table.itertuples():
+        assert listing.classes[row.labels[0]] == _label(int(row.id.partition(".")[0]))
 
 
 def test_classes_that_are_numbers_of_images_are_no_names(numbered, tmp_path):
