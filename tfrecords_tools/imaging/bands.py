@@ -18,6 +18,7 @@ _BY_COUNT = {
     13: SENTINEL_2,
     12: tuple(name for name in SENTINEL_2 if name != "B10"),
 }
+_SETTLED = 8  # of them have one place in every list: sets put B8A before B09, or at the end
 # Sentinel-2 and Landsat 8 and 9 number the visible bands alike; Landsat 4 to 7 do not.
 _NUMBERED = {"red": 4, "green": 3, "blue": 2}
 _OLD_LANDSAT = {"red": 3, "green": 2, "blue": 1}
@@ -81,7 +82,8 @@ def choose(
             else the first three, else the first.
         alpha: index of the band that is declared to be alpha: taken only where a user wants it, by
             its number.
-        listed: whether 12 or 13 bands without names are called as Sentinel-2's products list them.
+        listed: whether 12 or 13 bands without names are called as Sentinel-2's products list them;
+            else those of them are that have one place in every list, B01 to B08.
 
     Raises:
         ValueError: `wanted` has a band that is not there, or there are two without a name.
@@ -176,9 +178,10 @@ def numbers_of(bands: Sequence[Band], names: Sequence[str]) -> tuple[int, ...]:
     return choose(len(names), names, wanted=bands).bands
 
 
-def is_listed(count: int) -> bool:
-    """Whether a product lists as many bands, so that names may be meant where a file has none."""
-    return count in _BY_COUNT
+def settled(count: int) -> tuple[str, ...]:
+    """The first bands of so many without names, as far as every list has them in this order; `()`
+    where no product has as many."""
+    return _BY_COUNT.get(count, ())[:_SETTLED]
 
 
 def _number(
@@ -196,7 +199,7 @@ def _number(
         if 1 <= band <= count:
             return band
         raise ValueError(f"it has no band {band}: {_describe(len(numbers), names)}")
-    product = _BY_COUNT.get(len(numbers), ()) if listed else ()
+    product = _BY_COUNT.get(len(numbers), ()) if listed else settled(len(numbers))
     for known in (names, by_colour_names(names), product):
         folded = [_fold(name) for name in known]
         if folded.count(_fold(band)) == 1:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.parallel import map_chunks
-from tfrecords_tools.imaging.bands import is_listed, numbers_of
+from tfrecords_tools.imaging.bands import numbers_of, settled
 from tfrecords_tools.imaging.header import BadImage, read_header
 from tfrecords_tools.imaging.images import decoding, read_files, read_raster
 from tfrecords_tools.imaging.rule import PLAIN, Rule, kind_of
@@ -196,21 +196,27 @@ def _look(paths: Sequence[str], rule: Rule) -> _Looked:
 def _by_list(rule: Rule, unnamed: dict[str, int], listed: Sequence[str]) -> Rule:
     """The rule with numbers for names of bands, where the files give none and a list does.
 
-    Of bands without names, as many as Sentinel-2's, a name may mean two: products have B8A before
-    B09, and some sets at the end.
+    Of bands without names, as many as Sentinel-2's, some names may mean two: products have B8A
+    before B09, and some sets at the end.
     """
     if all(isinstance(band, int) for band in rule.bands):
         return rule
+    shown = ",".join(map(str, rule.bands))
     for path, count in unnamed.items():
-        shown = ",".join(map(str, rule.bands))
         if count == len(listed):
             try:
                 return replace(rule, bands=numbers_of(rule.bands, listed))
             except ValueError as error:
                 raise SettingError("bands", f"are of {', '.join(listed)}", shown) from error
-        if is_listed(count):
-            what = f"are numbers where files do not name their bands, as {path} with its {count}"
-            raise SettingError("bands", what, shown)
+        if sure := settled(count):
+            try:
+                numbers_of(rule.bands, sure)
+            except ValueError as error:
+                what = (
+                    f"are numbers, or {sure[0]} to {sure[-1]}, where files do not name their "
+                    f"bands, as {path} with its {count}: sets have the others in other orders"
+                )
+                raise SettingError("bands", what, shown) from error
     return rule
 
 

@@ -118,12 +118,12 @@ def test_a_known_set_has_known_bands(fields, cli, tmp_path):
     assert code == 1
     assert "13 bands without names" in err
     assert "--bands 4,3,2 if it is Sentinel-2" in err
-    code, _, err = cli(*words, "--bands", "B04,B03,B02", "--out", tmp_path / "a")
+    code, _, err = cli(*words, "--bands", "B11,B08,B04", "--out", tmp_path / "a")
     assert code == 1
-    assert "--bands are numbers where files do not name their bands" in err
-    named = ("--dataset", "EuroSAT", "--bands", "B04,B03,B02")
-    for flags in (("--dataset", "EuroSAT"), ("--bands", "4,3,2"), named):
-        out = tmp_path / f"records {flags[-1]}"
+    assert "--bands are numbers, or B01 to B08, where files do not name their bands" in err
+    listed, names = ("--dataset", "EuroSAT"), ("--bands", "B04,B03,B02")
+    for flags in (listed, ("--bands", "4,3,2"), names, (*listed, *names)):
+        out = tmp_path / f"records {len(flags)} {flags[-1]}"
         code, _, err = cli(*words, *flags, "--out", out)
         assert code == 0, err
         (pairs,) = read_card(out).rule.ranges.values()
