@@ -42,7 +42,7 @@ def at_side(backbone: keras.Model, side: int) -> keras.Model:
     if "image_shape" not in config:
         raise DataError(f"this backbone takes images of {own[0]} px only: `image_size={own[0]}`")
     copy = type(backbone).from_config({**config, "image_shape": (side, side, 3)})
-    antialias = getattr(backbone, "antialias_in_interpolation", True)  # DINOv2's authors: not
+    antialias = getattr(backbone, "antialias_in_interpolation", True)  # the first DINOv2: not
     for mine, theirs in zip(copy.weights, backbone.weights, strict=True):
         if "int" in str(mine.dtype) and mine.shape != theirs.shape:
             continue  # the numbers of the positions: the copy has its own

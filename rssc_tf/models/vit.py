@@ -182,7 +182,6 @@ def vit(name: VitName) -> ViT:
         activation="quick_gelu" if name.quick_gelu else activation,
         clip=name.clip,
         epsilon=1e-5 if name.clip else 1e-6,
-        # DINOv2's authors do without.
-        antialias_in_interpolation=not name.dinov2,
+        antialias_in_interpolation=name.antialias,
         name="vit",
     )

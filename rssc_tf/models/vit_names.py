@@ -41,6 +41,12 @@ class VitName(NamedTuple):
     dinov2: bool = False
     side: int = 224
 
+    @property
+    def antialias(self) -> bool:
+        """Whether positions are brought to a smaller grid with antialiasing: all authors do but
+        those of the first DINOv2; theirs with registers are interpolated with it again."""
+        return not self.dinov2 or self.registers > 0
+
     def __str__(self) -> str:
         parts = [f"vit_{self.size}_patch{self.patch}"]
         parts += [f"reg{self.registers}"] if self.registers else []

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from rssc_tf.models import vit_names
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.input_size import at_side, fitting_side
@@ -157,6 +158,28 @@ def test_dinov2_is_as_kerashub_has_it_at_that_size(preset):
     one, other = (model({"images": images}).numpy() for model in (theirs, mine))
     np.testing.assert_allclose(mine.get_weights()[0], theirs.get_weights()[0])
     np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_positions_of_dinov2_are_antialiased_where_its_authors_do(registers, monkeypatch):
+    """Those with registers; KerasHub reads their checkpoints so too."""
+    monkeypatch.setitem(vit_names.SIZES, "tiny", (16, 1, 2, 32))
+    words = "_reg4" if registers else ""
+    mine = get_backbone(f"vit_tiny_patch8{words}_dinov2_48").build(False)
+    antialias = registers > 0
+    theirs = MODELS.DINOV2Backbone(
+        **{**_V2, "image_shape": (32, 32, 3)},
+        num_register_tokens=registers,
+        antialias_in_interpolation=antialias,
+    ).embeddings
+    mine.get_layer("tokens").positions.assign(theirs.position_embeddings)
+    np.testing.assert_allclose(
+        at_side(mine, 32).get_layer("tokens").positions,
+        theirs.interpolated_position_embeddings,
+        atol=1e-7,
+    )
+    provenance = initialise(f"vit_tiny_patch8{words}_dinov2_48", "random").provenance
+    assert provenance.get("positions") == ("antialiased" if antialias else None)
 
 
 def test_a_size_that_the_patch_does_not_divide_is_rounded_and_said():

@@ -1,5 +1,6 @@
 """Interrupted at any moment and continued, a training ends as if nothing had happened."""
 
+import json
 import os
 import random
 import signal
@@ -202,6 +203,15 @@ def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path
         assert cli(*words, "--weights", trained)[0] == 143
     code, _, err = cli(*words, "--weights", tmp_path / "other")
     assert (code, "was begun with other weights (initial: " in err) == (1, True), err
+
+
+def test_a_run_goes_on_whose_stages_lack_what_was_not_noted_then(tmp_path):
+    then = [{"stage": "initial", "pretraining": "ssl", "sha256": "a"}]
+    (tmp_path / "stages.json").write_text(json.dumps(then))
+    now = {**then[0], "positions": "antialiased"}
+    run_folder.check_stages(tmp_path, [now])
+    with pytest.raises(RsscError, match="sha256 was a, is b"):
+        run_folder.check_stages(tmp_path, [now | {"sha256": "b"}])
 
 
 def test_another_batch_is_told_and_refused():
