@@ -107,7 +107,7 @@ class Run:
             DataError: it, or its thresholds, were fitted for the run's own views only; or it is
                 damaged.
         """
-        from rssc_tf.evaluation.calibration import read_calibration
+        from rssc_tf.evaluation.calibration import read_calibration, uncalibrated
 
         check_views(views)
         own, found = (
@@ -115,11 +115,7 @@ class Run:
         )
         tuned = [bool(one and one.thresholds) for one in (own, found)]
         if (own and not found) or tuned == [True, False]:
-            raise DataError(
-                f"{self.folder} is calibrated for {in_words(self.views)} of an image, not for "
-                f"{views}: run rssc-tf evaluate {self.folder} `views={views}`"
-                + (" `tune_thresholds=True`" if tuned[0] else "")
-            )
+            raise uncalibrated(self.folder, self.views, views, tuned[0])
         return found
 
     def predict(self, images, batch_size: int = 32, *, views: int | None = None) -> np.ndarray:

@@ -70,7 +70,8 @@ def command(
         from rssc_tf.evaluation.grad_cam import feature_extractor
 
         feature_extractor(opened.model)  # a backbone that cannot be explained is told at once
-    metrics = evaluate_run(*where, views=views, tune_thresholds=tune_thresholds)
+    home = Path(opened.config["target"])
+    metrics = evaluate_run(*where, views=views, tune_thresholds=tune_thresholds, home=home)
     for name, value in metrics.items():
         print(f"{name:21} {value:.4f}" if isinstance(value, float) else f"{name:21} {value}")
     print(f"files: {run}/{stem}metrics.json, ...")

@@ -11,7 +11,9 @@ from rssc_tf.evaluation import thresholds
 from rssc_tf.evaluation.calibration import (
     Calibration,
     calibrate,
+    calibrated_views,
     read_calibration,
+    uncalibrated,
     write_calibration,
 )
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
@@ -78,12 +80,14 @@ def evaluate_run(
     tune_thresholds: bool = False,
     pictures: bool = True,
     rate: str = "learning_rate",
+    home: Path | None = None,
 ) -> dict:
     """Evaluates the classifier of a run on every example of a split, and writes what it found.
 
     The first evaluation of a run on its own records, where these have a `val` split, fits the
     temperature on it and keeps it in `calibration.json` (for eight views in one of their own).
-    Later ones, on any records, apply that.
+    Later ones, on any records, apply that. What a calibrated run lacks for these views is fitted
+    on its own records first, also where others are evaluated.
 
     Files in `folder`, each with `stem` before its name: `metrics.json`, `predictions.parquet`
     (id, label or labels, views, calibrated probabilities), `per_class.csv`, `confusion.csv`,
@@ -100,6 +104,7 @@ def evaluate_run(
             keep them in `calibration.json`.
         pictures: whether the two are drawn.
         rate: the setting of the run's learning rate, for an error.
+        home: where the run's own records were when it was trained.
 
     Returns:
         The content of `metrics.json`: `split`, `examples`, `views`, `records`, `card_sha256` and
@@ -111,18 +116,26 @@ def evaluate_run(
     Raises:
         DataError: no such split, the records or `calibration.json` are damaged, or there is
             nothing to tune thresholds on: a single-label run, other records than the run's own, no
-            `val` split.
+            `val` split; or the run is calibrated for other views only, `records` are not its own,
+            and these are not at `home`.
         NotFinite: a logit is not finite.
         SettingError: other views than 1 and 8.
     """
     check_views(views)
     card = records.card
     refuse_unlabelled(records.path, card)
-    own = is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
+    own = _is_own(card, folder)
     if tune_thresholds:
         _check_tunable(records, own)
     calibration = read_calibration(folder, card.classes, views)
     apply = forward(model).in_views(views, records.task.exclusive)
+    if not own and not calibration and (other := calibrated_views(folder, card.classes)):
+        at_home = _own_records(folder, home)
+        if not at_home or "val" not in at_home.splits:
+            raise uncalibrated(folder, other, views)
+        val = _predict(apply, at_home, "val", views, rate)
+        calibration = _fit(None, val, at_home.card, tune=False)
+        write_calibration(calibration, folder, views)
     found = _predict(apply, records, split, views, rate)
     if own and "val" in card.splits and (calibration is None or tune_thresholds):
         val = found if split == "val" else _predict(apply, records, "val", views, rate)
@@ -147,6 +160,18 @@ def evaluate_run(
     # The metrics come last: where they are, the other files are whole.
     write_metrics(metrics, folder / f"{stem}metrics.json")
     return metrics
+
+
+def _is_own(card: Card, folder: Path) -> bool:
+    """Whether a card is that of the records that a run was trained on."""
+    return is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
+
+
+def _own_records(folder: Path, home: Path | None) -> Records | None:
+    """Those that a run was trained on, if they are still where they were."""
+    if home is None or not is_there(home / CARD_NAME) or not _is_own(read_card(home), folder):
+        return None
+    return Records(home)
 
 
 def _check_tunable(records: Records, own: bool) -> None:

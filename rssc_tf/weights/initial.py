@@ -96,8 +96,9 @@ def _preset(backbone: str) -> dict:
 def _positions(model: keras.Model) -> dict:
     """What stands for how positions are interpolated, where a model of this name was once saved
     with another way: a DINOv2 with registers. Such a model keeps its own."""
-    is_one = isinstance(model, ViT) and model.num_register_tokens and model.antialias_in_interpolation
-    return {"positions": "antialiased"} if is_one else {}
+    if not isinstance(model, ViT) or not model.num_register_tokens:
+        return {}
+    return {"positions": "antialiased"} if model.antialias_in_interpolation else {}
 
 
 def _default(backbone: Backbone, row: Weights | None, normalization: str | None) -> Imported:

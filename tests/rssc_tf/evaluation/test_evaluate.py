@@ -1,5 +1,6 @@
 """Evaluation through the command line: calibration, tuned thresholds, and what stays as it was."""
 
+import dataclasses
 import json
 import shutil
 
@@ -112,6 +113,29 @@ def test_other_records_get_the_runs_calibration_and_never_change_it(
     calibration = _json(run, "calibration.json")
     assert val["log_loss"] == pytest.approx(calibration["log_loss_after"], abs=1e-5)
     assert val["log_loss_uncalibrated"] == pytest.approx(calibration["log_loss_before"], abs=1e-5)
+
+
+def test_a_calibration_that_is_lacking_is_fitted_at_home(run, records, cli, tmp_path):
+    """Other records get calibrated scores with other views than the run's too, or a line."""
+    other, moved = tmp_path / "other", tmp_path / "moved"
+    shutil.copytree(records, other)
+    card = dataclasses.replace(read_card(records), name="other")
+    (other / "dataset.json").write_text(card.to_json())
+    config, words = (run / "config.yaml").read_text(), ("evaluate", run, "--views", 8)
+    (run / "config.yaml").write_text(config.replace(str(records), str(moved)))
+    code, _, err = cli(*words, "--records", other)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "is calibrated for 1 view of an image, not for 8: run rssc-tf evaluate" in err
+    assert not (run / "calibration-8-views.json").exists()
+
+    (run / "config.yaml").write_text(config)
+    assert cli(*words, "--records", other)[0] == 0
+    at_home = (run / "calibration-8-views.json").read_bytes()
+    temperature = _json(run, "calibration-8-views.json")["temperature"]
+    assert _json(run, "8-views-other-test-metrics.json")["temperature"] == temperature
+    (run / "calibration-8-views.json").unlink()
+    assert cli(*words)[0] == 0
+    assert (run / "calibration-8-views.json").read_bytes() == at_home
 
 
 def test_without_a_validation_split_there_is_no_temperature(scenes, cli, tmp_path, pictures):
