@@ -9,6 +9,7 @@ import pandas as pd
 from rssc_tf.comparison.outcomes import Group, Outcome, Target
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.comparison.training_sets import read_overlaps
+from rssc_tf.evaluation.files import AS_TRAINED, CALIBRATED
 from rssc_tf.optimization.recipes import RECIPES
 from rssc_tf.settings import HEADS
 from rssc_tf.tasks import task_of
@@ -85,7 +86,7 @@ def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
         raise _Unusable(str(error)) from error
     except (OSError, ValueError) as error:
         raise _Unusable(f"{folder}/predictions.parquet is gone or damaged") from error
-    ids, labels, probabilities = _arrays(predictions, card, folder)
+    ids, labels, probabilities, as_trained = _arrays(predictions, card, folder)
     target = targets.setdefault(
         row["target"], Target(row["target"], card, ids, labels, row["split"])
     )
@@ -99,21 +100,24 @@ def _add(row: dict, folder: Path, targets: dict[str, Target]) -> None:
     if group is None:
         group = Group(*place)
         target.groups.append(group)
-    outcome = Outcome(row, folder, target.labels, probabilities)
+    outcome = Outcome(row, folder, target.labels, probabilities, as_trained)
     group.runs.setdefault(row["strategy"], {})[row["seed"]] = outcome
 
 
 def _arrays(
     predictions: pd.DataFrame, card: Card, folder: Path
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, labels and probabilities of a table of predictions."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, labels, probabilities and these as trained of a table of predictions."""
     task = task_of(card)
-    columns = [f"p_{name}" for name in card.classes]
+    columns = [f"{CALIBRATED}{name}" for name in card.classes]
+    others = [f"{AS_TRAINED}{name}" for name in card.classes]
     absent = [name for name in ("id", task.column, *columns) if name not in predictions]
     if absent:
         raise _Unusable(f"{folder}/predictions.parquet has no column {absent[0]!r}")
-    probabilities = predictions[columns].to_numpy(np.float32)
-    if not len(probabilities) or not np.isfinite(probabilities).all():
+    probabilities = as_trained = predictions[columns].to_numpy(np.float32)
+    if set(others) <= set(predictions):  # of labels that were calibrated, by this version
+        as_trained = predictions[others].to_numpy(np.float32)
+    if not len(predictions) or not np.isfinite([probabilities, as_trained]).all():
         raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")
     labels = task.from_column(predictions[task.column], len(columns))
-    return predictions["id"].to_numpy(), labels, probabilities
+    return predictions["id"].to_numpy(), labels, probabilities, as_trained

@@ -29,12 +29,21 @@ class Outcome:
         row: its row of the table.
         folder: the run folder.
         labels: int `(n,)` or 0/1 `(n, classes)`; shared by all runs of a target.
-        probabilities: float32 `(n, classes)`.
+        probabilities: float32 `(n, classes)`, calibrated where the run is.
+        as_trained: the same before calibration, which brings many of a label's to 1.0: by these
+            the table's scores are computed.
     """
 
-    def __init__(self, row: dict, folder: Path, labels: np.ndarray, probabilities: np.ndarray):
-        self.row, self.folder = row, folder
-        self.labels, self.probabilities = labels, probabilities
+    def __init__(
+        self,
+        row: dict,
+        folder: Path,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        as_trained: np.ndarray,
+    ):
+        self.row, self.folder, self.labels = row, folder, labels
+        self.probabilities, self.as_trained = probabilities, as_trained
         self._resampled: dict[Callable, np.ndarray] = {}
 
     @property
@@ -48,20 +57,29 @@ class Outcome:
 
     def scores(self, metric: Metric) -> np.ndarray:
         """`resampled` for a metric that has an interval."""
-        return self.resampled(metric.interval, metric.replicates)
+        of = self.probabilities if metric.confidence else self.as_trained
+        return self._bootstrap(metric.interval, of, metric.replicates)
 
-    def resampled(self, metric: Callable, replicates: int = statistics.REPLICATES) -> np.ndarray:
-        """`statistics.bootstrap` of a metric, computed once."""
+    def resampled(self, metric: statistics.Metric) -> np.ndarray:
+        """`statistics.bootstrap` of a metric of decisions or order, computed once."""
+        return self._bootstrap(metric, self.as_trained)
+
+    def _bootstrap(
+        self,
+        metric: statistics.Metric,
+        probabilities: np.ndarray,
+        replicates: int = statistics.REPLICATES,
+    ) -> np.ndarray:
         if metric not in self._resampled:
             self._resampled[metric] = bootstrap(
-                metric, self.probabilities, self.labels, replicates=replicates
+                metric, probabilities, self.labels, replicates=replicates
             )
         return self._resampled[metric]
 
     @cached_property
     def decisions(self) -> np.ndarray:
         """What was predicted: classes `(n,)`, or bool `(n, classes)`."""
-        return self.task.decide(self.probabilities)
+        return self.task.decide(self.as_trained)
 
     @cached_property
     def right(self) -> np.ndarray:

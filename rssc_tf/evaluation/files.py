@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rssc_tf.evaluation.prediction import Predictions
 
 
+# How the columns of `predictions.parquet` begin, before the name of a class.
+CALIBRATED, AS_TRAINED = "p_", "uncalibrated_"
+
+
 def write_metrics(metrics: dict, path: Path) -> None:
     """Writes metrics as JSON, NaN as null."""
     defined = {
@@ -39,6 +43,9 @@ def write_tables(
 ) -> None:
     """Writes `predictions.parquet`, `per_class.csv` and `confusion.csv`.
 
+    Labels that were calibrated have their probabilities as trained beside them: a temperature below
+    1 brings many to 1.0, and what is told by their order is told by these.
+
     Args:
         found: what the model says; the decisions and the ranking are taken from it.
         probabilities: float `(n, classes)`, calibrated where there is a calibration.
@@ -53,7 +60,10 @@ def write_tables(
     table[task.column] = task.to_column(found.labels)
     table["views"] = views
     for number, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, number]
+        table[f"{CALIBRATED}{name}"] = probabilities[:, number]
+    if probabilities is not found.probabilities and not task.exclusive:
+        for number, name in enumerate(classes):
+            table[f"{AS_TRAINED}{name}"] = found.probabilities[:, number]
     with new_file(folder / f"{stem}predictions.parquet") as aside:
         table.to_parquet(aside, index=False)
     arguments = (found.probabilities, found.labels, classes)

@@ -7,11 +7,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 
 from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.report.answers import answers, limits
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
+from rssc_tf.evaluation.files import write_tables
+from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.regimes import REGIMES, WITHOUT_LABELS
 from tests.rssc_tf.comparison.conftest import draw_card
 from tfrecords_tools.common.errors import RsscError
@@ -35,6 +38,25 @@ def test_summary_agrees_with_the_table_of_runs(draw_comparison):
     sure = summary[summary["metric"].isin(["top1", "macro_f1"])]
     assert (sure["low"] < sure["mean"]).all() and (sure["mean"] < sure["high"]).all()
     assert summary[summary["metric"] == "ece"]["low"].isna().all()
+
+
+def test_no_temperature_changes_what_is_told_by_order(draw_comparison):
+    """A small one brings many labels to 1.0, where they are all alike."""
+    out = draw_comparison({"scratch": 0.5}, seeds=2, card=draw_card("coast", multi=True))
+    (target,) = read_study(out).targets
+    for run in target.groups[0].runs["scratch"].values():
+        trained, calibrated = run.probabilities, expit(logit(run.probabilities) / np.float32(0.05))
+        assert (calibrated == 1).sum(axis=0).min() > 10
+        found = Predictions(target.ids, run.labels, trained, logit(trained))
+        write_tables(found, calibrated, target.card, run.folder, "", 1)
+    summary = summarise(read_study(out)).set_index("metric")
+    (group,) = read_study(out).targets[0].groups
+    for metric in ("map", "micro_f1"):
+        row, centre = summary.loc[metric], group.score("scratch", metric).value
+        assert row["mean"] == pytest.approx(centre, abs=1e-6)
+        assert row["mean"] == pytest.approx((row["low"] + row["high"]) / 2, abs=1e-6)
+    (run, _) = group.runs["scratch"].values()
+    assert (run.probabilities == 1).any() and not (run.as_trained == 1).any()
 
 
 def test_the_best_is_so_on_the_seeds_that_all_have(draw_comparison):
