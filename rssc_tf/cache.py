@@ -4,6 +4,8 @@ Beside a kept file lies its SHA-256 (`NAME.sha256`, as `sha256sum` writes it). W
 said in one line, removed, and made again: a cache never stands in the way.
 """
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -25,6 +27,12 @@ def cache_folder() -> Path:
     """`$RSSC_TF_CACHE`, or `~/.cache/rssc-tf` where that is unset or empty. Not created here."""
     configured = os.environ.get("RSSC_TF_CACHE")
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "rssc-tf"
+
+
+def key_of(facts: object, digits: int = 16) -> str:
+    """The key of what is kept: the same for the same JSON-ready facts, in whatever order a dict has
+    them."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def find(file: Path, read: Callable[[Path], Content]) -> Content | None:

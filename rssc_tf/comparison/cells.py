@@ -3,8 +3,6 @@
 Each seed is a draw of the training images too, see `begun.Begun.draws`.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.crop import crop_side
+from rssc_tf.cache import key_of
 from rssc_tf.comparison.begun import TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.sources import SourceSet, find_source_set
@@ -254,8 +253,7 @@ def _key(
         defined["source"] = source.sha256
     if get_regime(settings[0].strategy).teacher:
         defined["teacher"] = find_source(settings[0].teacher).content()
-    text = json.dumps(defined, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return key_of(defined)
 
 
 def _config(

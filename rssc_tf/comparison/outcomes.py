@@ -1,7 +1,7 @@
 """What came of runs: of one, of those that differ in regime and seed, of all of a target."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -188,7 +188,7 @@ class Group:
         runs = list(self.runs[strategy].values())
         row = intervals(self.task)[metric or self.metric]
         values = np.array([run.scores(row) for run in runs])
-        return _within(self._estimate(values, len(runs[0].labels), runs), 0, 1)
+        return self._estimate(values, len(runs[0].labels), runs).within(0, 1)
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
@@ -217,7 +217,7 @@ class Group:
         values = np.array([one.resampled(metric) - two.resampled(metric) for one, two in pairs])
         ours = [one for one, _ in pairs]
         return [
-            _within(self._estimate(values[:, :, number], int(count), ours), -1, 1)
+            self._estimate(values[:, :, number], int(count), ours).within(-1, 1)
             if pairs and count
             else None
             for number, count in enumerate(self.class_counts())
@@ -267,7 +267,7 @@ class Group:
         row, ours = intervals(self.task)[metric or self.metric], [one for one, _ in strategies[0]]
         gains = [[one.scores(row) - two.scores(row) for one, two in pairs] for pairs in strategies]
         values = np.mean(gains, axis=0)
-        return _within(self._estimate(values, len(ours[0].labels), ours), -1, 1)
+        return self._estimate(values, len(ours[0].labels), ours).within(-1, 1)
 
     def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
         """`statistics.estimate` of values that belong to these runs."""
@@ -285,12 +285,6 @@ class Group:
     def _knows(self, runs: list[Outcome]) -> bool:
         """Whether it is known what the draws of these runs have in common."""
         return self.overlap is not None and len(self.overlap) > max(run.draw for run in runs)
-
-
-def _within(found: Estimate, low: float, high: float) -> Estimate:
-    """The same with an interval that stays where the metric can be."""
-    ends = np.clip((found.low, found.high), low, high)
-    return replace(found, low=float(ends[0]), high=float(ends[1]))
 
 
 @dataclass

@@ -7,7 +7,6 @@ that share a test split share its features.
 Features that are there need no TensorFlow; what computes them imports it.
 """
 
-import hashlib
 import json
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.cache import cache_folder, find, keep, key_of
 from rssc_tf.records import Records
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
@@ -162,10 +161,9 @@ def feature_file(definition: dict, card: Card, split: str) -> Path:
     if split not in card.splits:
         raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
     content = {**definition, **define_split(card, split), "version": __version__}
-    text = json.dumps(content, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
     backbone = definition["backbone"].replace(":", "-")
-    return cache_folder() / "features" / f"{card.name}-{split}-{backbone}-{key}.npz"
+    name = f"{card.name}-{split}-{backbone}-{key_of(content)}.npz"
+    return cache_folder() / "features" / name
 
 
 def seconds_of(file: Path) -> float | None:

@@ -215,6 +215,11 @@ class Estimate:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
+    def within(self, low: float, high: float) -> "Estimate":
+        """The same with an interval that stays where the metric can be; NaN stays NaN."""
+        ends = np.clip((self.low, self.high), low, high)
+        return replace(self, low=float(ends[0]), high=float(ends[1]))
+
 
 def estimate(
     values: np.ndarray,

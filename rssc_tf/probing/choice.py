@@ -52,13 +52,19 @@ class Fitted(NamedTuple):
     probabilities: np.ndarray
 
 
+def most_folds(labels: np.ndarray) -> int:
+    """How many folds images with these labels can be divided into, at most `FOLDS`: below 2 with
+    one image a class, or in all."""
+    exclusive = task_of_labels(labels).exclusive
+    return int(min(FOLDS, np.bincount(labels).max() if exclusive else len(labels)))
+
+
 def folds_of(train: Features, seed: int) -> np.ndarray | None:
     """The fold of every training image, stratified; `None` with one image a class, or in all."""
-    exclusive = task_of_labels(train.labels).exclusive
-    folds = min(FOLDS, np.bincount(train.labels).max() if exclusive else len(train.ids))
+    folds = most_folds(train.labels)
     if folds < 2:
         return None
-    if not exclusive:
+    if not task_of_labels(train.labels).exclusive:
         return iterative_folds(train.labels.astype(int), folds, seed)
     fold = np.zeros(len(train.ids), int)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)

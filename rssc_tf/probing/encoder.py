@@ -207,6 +207,7 @@ def _encoder(
         definition = find(kept, _read_definition)
     if definition is None:
         with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)  # also where nobody wants to see them
             model, definition = build()
         for one in said:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

@@ -1,6 +1,5 @@
 """What a backbone costs on this machine: its size and its speed."""
 
-import hashlib
 import json
 import os
 import platform
@@ -11,16 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.cache import cache_folder, find, keep, key_of
+from rssc_tf.environment import versions
 from rssc_tf.probing.encoder import Encoder
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
     from rssc_tf.ranking.exported import ExportEncoder
 
 _BATCH = 32
+# What drivers of accelerators show of themselves: NVIDIA's, AMD's, and Windows' to Linux in it.
+_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 _LEAST_SECONDS, _LEAST_BATCHES = 1.0, 3
 
 
@@ -72,13 +75,24 @@ def _speed(encoder: "Encoder | ExportEncoder", crop: int) -> float:
 
 def _file(encoder: "Encoder | ExportEncoder", crop: int) -> Path:
     machine = [platform.node(), platform.machine(), os.cpu_count()]
-    facts = [encoder.definition, encoder.applied_views, crop, machine, _devices(), __version__]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    return cache_folder() / "costs" / f"{key}.json"
+    machine += [_accelerators(), versions()["tensorflow"]]
+    facts = [encoder.definition, encoder.applied_views, crop, machine, __version__]
+    return cache_folder() / "costs" / f"{key_of(facts)}.json"
 
 
-def _devices() -> str:
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
+def _accelerators() -> list[str]:
+    """Names of the devices besides the CPU that TensorFlow computes on. It takes seconds to import
+    and is asked only where there may be one."""
+    if platform.system() == "Linux" and not any(map(os.path.exists, _DRIVERS)):
+        return []
+    config = import_tensorflow().config
+    devices = config.list_physical_devices()
+    details = [
+        (one.device_type, config.experimental.get_device_details(one).get("device_name", ""))
+        for one in devices
+        if one.device_type != "CPU"
+    ]
+    return [" ".join(names) for names in details]
 
 
 def _read(file: Path) -> Cost:

@@ -69,7 +69,7 @@ class Ranking:
     Attributes:
         records: of the target.
         split: that the probes were tested on.
-        chosen_on_val: whether C and k were chosen on the validation split; else by folds.
+        chosen_on_val: whether C and k were chosen on the validation split; else see `chosen_by`.
         methods: of the probes; the first ranks.
         sets: the training sets, small ones first; the last ranks.
         entries: in order; those that could not be loaded come last.
@@ -119,7 +119,15 @@ class Ranking:
             metric: of those with intervals; the headline by default.
         """
         metric = metric or self.metric
-        return _estimate(entry.values(size, method, metric), self.sets[size], self._images)
+        values = entry.values(size, method, metric)
+        return _estimate(values, self.sets[size], self._images).within(0, 1)
+
+    def chosen_by(self, size: int) -> str:
+        """What chose C and k with the training images of a size: `"val"`, `"folds of train"`, or
+        `"nothing"`, where these have their values of `choice.Method.alone`."""
+        if self.chosen_on_val:
+            return "val"
+        return "folds of train" if self.sets[size].can_fold else "nothing"
 
     @property
     def _images(self) -> int:
@@ -132,13 +140,18 @@ class Ranking:
             "card_sha256": self.records.card.sha256,
             "split": self.split,
             "examples": self._images,
-            "settings_chosen_by": "val" if self.chosen_on_val else "folds of train",
+            "settings_chosen_by": self.chosen_by(-1),  # of the size that ranks
             **self.how,
             "metric": self.metric,
             "methods": list(self.methods),
             "sizes": [
-                {**one.size._asdict(), "images": one.images, "draws": len(one.draws)}
-                for one in self.sets
+                {
+                    **one.size._asdict(),
+                    "images": one.images,
+                    "draws": len(one.draws),
+                    "chosen_by": self.chosen_by(number),
+                }
+                for number, one in enumerate(self.sets)
             ],
             "may_be_best": [entry.candidate.text for entry in self.best],
             "candidates": [self._row(entry) for entry in self.entries],
@@ -199,7 +212,8 @@ def placed(
     level = level_of(len(ordered))
     rows = [replace(first, place=1, may_be_best=True)]
     for place, entry in enumerate(ordered[1:], 2):
-        behind = _estimate(values(first) - values(entry), sets[size], images, level)
+        gaps = values(first) - values(entry)
+        behind = _estimate(gaps, sets[size], images, level).within(-1, 1)
         rows.append(replace(entry, place=place, behind=behind, may_be_best=not behind.low > 0))
     return Ranking(records, split, chosen_on_val, methods, sets, (*rows, *failed), how)
 

@@ -21,6 +21,7 @@ from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.ranking.text import (
     behind_of,
     caveats,
+    choice,
     costs_of,
     draws_in_words,
     level,
@@ -82,6 +83,7 @@ def write_ranking(ranking: Ranking, out: Path, command: str = "", overwrite: boo
             colored=[*map(_Series, map(_style, shown), _COLORS), _BACKGROUND],
             sentences=verdict(ranking),
             caveats=caveats(ranking),
+            choice=choice(ranking),
             metric=capitalised(metric_name(ranking.metric)),
             method_name=method_name,
             draws=draws_in_words(ranking),

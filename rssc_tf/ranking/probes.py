@@ -4,8 +4,6 @@ They need features and no network, so that this module, which other processes im
 TensorFlow.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.cache import cache_folder, find, keep, key_of
 from rssc_tf.evaluation.features import Features, read_features
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.statistics import bootstrap
@@ -71,8 +69,7 @@ class Job:
         """Where its result is kept: named by all that it depends on."""
         files = [split.file.name for split in (self.train, self.val, self.test) if split]
         facts = [files, self.rows, self.classes, self.methods, self.seed, __version__]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-        return cache_folder() / "probes" / f"{key}.npz"
+        return cache_folder() / "probes" / f"{key_of(facts, 24)}.npz"
 
 
 class Outcome(NamedTuple):

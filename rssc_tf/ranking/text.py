@@ -6,6 +6,7 @@ from rich.text import Text
 
 from rssc_tf.comparison.report.wording import interval, metric_name, points, score
 from rssc_tf.evaluation.statistics import LEVEL
+from rssc_tf.probing.choice import PROBES
 from rssc_tf.ranking.outcome import Entry, Ranking
 
 
@@ -49,6 +50,20 @@ def caveats(ranking: Ranking) -> list[str]:
             "average, because the training split has no more: the intervals are widened for it."
         )
     return found
+
+
+def choice(ranking: Ranking) -> str:
+    """What chose C and k, in a sentence."""
+    if ranking.chosen_on_val:
+        return "C and k were chosen on the validation split, whose labels come on top."
+    by = [ranking.chosen_by(size) for size in range(len(ranking.sets))]
+    fixed = [str(one.size) for one, how in zip(ranking.sets, by, strict=True) if how == "nothing"]
+    alone = ", ".join(f"{one.setting} is {one.alone:g}" for one in map(PROBES.get, ranking.methods))
+    nothing = f"{alone} on {_listed(fixed)}, which is too few to choose by" if fixed else ""
+    if len(fixed) == len(by):
+        return f"{nothing}."
+    words = "C and k were chosen by cross-validation of the drawn images"
+    return f"{words}; {nothing}." if fixed else f"{words}."
 
 
 def _listed(names: list[str]) -> str:

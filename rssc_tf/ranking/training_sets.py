@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rssc_tf.probing.choice import most_folds
 from rssc_tf.probing.features import Features
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import Card
@@ -33,10 +34,12 @@ class TrainingSets:
         size: what was asked for.
         draws: row numbers in the training split, an array a draw. One, where the split has no
             more images than that.
+        can_fold: whether a draw has images to choose a setting by; not with one a class.
     """
 
     size: Size
     draws: tuple[np.ndarray, ...]
+    can_fold: bool = True
 
     @property
     def images(self) -> int:
@@ -104,7 +107,8 @@ def training_sets(
         drawn = [_draw(train, card, size, number, seed) for number in range(draws)]
         if all(set(rows) == set(drawn[0]) for rows in drawn):
             drawn = drawn[:1]
-        found.append(TrainingSets(size, tuple(drawn)))
+        can_fold = all(most_folds(train.labels[rows]) > 1 for rows in drawn)
+        found.append(TrainingSets(size, tuple(drawn), can_fold))
     return sorted(found, key=lambda one: one.images)
 
 

@@ -1,13 +1,12 @@
 """Source images that show a photograph that the target is judged on: found, counted, told."""
 
-import hashlib
 import json
 import sys
 import warnings
 from pathlib import Path
 
 from pipelines.records import count_kept
-from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.cache import cache_folder, find, keep, key_of
 from rssc_tf.evaluation.features import define_split
 from rssc_tf.records import Records
 from rssc_tf.self_supervised.monitor import LEAST_IMAGES
@@ -32,9 +31,7 @@ def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
     if split == "train":  # a score that is a memory anyway
         return []
     defined = {"source": source.card.sha256, "target": define_split(target.card, split)}
-    text = json.dumps(defined, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key}.json"
+    found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key_of(defined)}.json"
     leaks = find(found, _read)
     if leaks is None:
         leaks = find_leaks(source.path, target.path, (split,))

@@ -4,7 +4,6 @@ Both are the same thing, a run folder: settings, history, model, metrics. A sour
 the cache under a key of all that defines it, so that many targets pay for it once.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pipelines.augmentations import check_mixture
 from pipelines.cache import is_wanted
 from pipelines.crop import crop_side
 from pipelines.records import count_kept
-from rssc_tf.cache import cache_folder, seal
+from rssc_tf.cache import cache_folder, key_of, seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.files import write_metrics
@@ -235,9 +234,7 @@ def _source_round(
         defined["excluded"] = excluded
     if guide:
         defined |= guide.key(config.probe_every)
-    text = json.dumps(defined, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    name = f"{records.name}-{config.backbone}-{key}".replace(":", "-")
+    name = f"{records.name}-{config.backbone}-{key_of(defined)}".replace(":", "-")
     folder = cache_folder() / "source-rounds" / name
     # Runs that start together, such as shards of a comparison, must not both make it.
     with sole_writer(folder, wait=True) if cluster.chief else nullcontext():

@@ -1,5 +1,6 @@
 """Who may be the best: the set holds the truly best one as often as it says."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.cost import Cost
 from rssc_tf.ranking.outcome import Entry, placed
 from rssc_tf.ranking.probes import Outcome
+from rssc_tf.ranking.text import choice
 from rssc_tf.ranking.training_sets import Size, TrainingSets
 from rssc_tf.tasks import SINGLE_LABEL
 
@@ -58,6 +60,37 @@ def test_what_is_clearly_behind_is_not():
     assert not found.placed[-1].may_be_best
     assert found.placed[-1].behind.low > 0
     assert found.placed[0].behind is None
+
+
+def test_intervals_stay_where_scores_can_be():
+    rng = np.random.default_rng(3)
+    values = np.column_stack([[1.0, 0.9], rng.normal(0.95, 0.1, (2, 100))])
+    low = 1 - values
+    sets = [TrainingSets(Size(shots=1), (np.array([0]), np.array([1])))]
+    cost, entries = Cost(1, 1.0, 1.0), []
+    for name, rows in (("a", values), ("b", low)):
+        of_size = [Outcome({("linear", "top1"): row}, {"linear": 1.0}, 0.0) for row in rows]
+        entries.append(Entry(Candidate(name, name, name=name), "", {}, cost, 1.0, [of_size]))
+    found = placed(RECORDS, "test", True, ("linear",), sets, entries, [], {})
+    for one, end in zip(found.placed, ("high", "low"), strict=True):
+        score = found.score(one, 0, "linear")
+        assert 0 <= score.low <= score.value <= score.high <= 1
+        assert getattr(score, end) == (1 if end == "high" else 0)
+    assert found.placed[1].behind.high == 1
+
+
+def test_what_chose_is_said_of_each_size():
+    sizes = [TrainingSets(Size(shots=1), (), False), TrainingSets(Size(shots=5), ())]
+    made = _outcomes(np.random.default_rng(0), 0, np.ones(IMAGES))
+    entry = Entry(Candidate("a", "a", name="a"), outcomes=[[], made])
+    found = placed(RECORDS, "test", False, ("linear", "knn"), sizes, [entry], [], {})
+    assert [found.chosen_by(size) for size in (0, 1)] == ["nothing", "folds of train"]
+    assert choice(found) == (
+        "C and k were chosen by cross-validation of the drawn images; C is 1, k is 1 on 1 a class, "
+        "which is too few to choose by."
+    )
+    assert choice(replace(found, chosen_on_val=True)).startswith("C and k were chosen on the val")
+    assert choice(replace(found, sets=sizes[:1])).startswith("C is 1, k is 1 on 1 a class")
 
 
 def test_equal_candidates_are_not_told_apart():

@@ -165,8 +165,10 @@ def test_one_image_a_class_and_no_validation_split(scenes, cli, tmp_path):
     assert code == 0, err
     assert "of kNN probes" in printed
     content = _content(tmp_path / "out")
-    assert content["settings_chosen_by"] == "folds of train"
-    assert [size["shots"] for size in content["sizes"]] == [1]  # there are two
+    assert content["settings_chosen_by"] == "nothing"
+    assert [(size["shots"], size["chosen_by"]) for size in content["sizes"]] == [(1, "nothing")]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "k is 1 on 1 a class, which is too few to choose by." in page
 
 
 BAD = {
@@ -367,6 +369,31 @@ def test_an_export_gives_the_views_that_are_asked_for_or_none(
     rows = _content(tmp_path / "eight")["candidates"]
     for one, other in zip(*(row["scores"] for row in rows), strict=True):
         assert one["value"] == pytest.approx(other["value"], abs=0.05)
+
+
+def test_a_speed_is_of_a_device_and_of_a_tensorflow(monkeypatch):
+    encoder, files = SimpleNamespace(definition={}, applied_views=1), []
+    for gpus, version in (([], "2.20"), (["GPU A"], "2.20"), (["GPU B"], "2.20"), ([], "2.21")):
+        monkeypatch.setattr(cost, "_accelerators", lambda gpus=gpus: gpus)
+        monkeypatch.setattr(cost, "versions", lambda version=version: {"tensorflow": version})
+        files.append(cost._file(encoder, 8))
+    assert len(set(files)) == 4
+
+
+def test_tensorflow_names_the_devices_where_there_may_be_some(monkeypatch, tmp_path):
+    details = {"gpu": {"device_name": "NVIDIA L4"}}
+    config = SimpleNamespace(
+        list_physical_devices=lambda: [
+            SimpleNamespace(device_type=kind, name=kind.lower()) for kind in ("CPU", "GPU")
+        ],
+        experimental=SimpleNamespace(get_device_details=lambda one: details[one.name]),
+    )
+    monkeypatch.setattr(cost, "import_tensorflow", lambda: SimpleNamespace(config=config))
+    monkeypatch.setattr(cost.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(cost, "_DRIVERS", (str(tmp_path / "none"),))
+    assert cost._accelerators() == []
+    monkeypatch.setattr(cost, "_DRIVERS", (str(tmp_path),))
+    assert cost._accelerators() == ["GPU NVIDIA L4"]
 
 
 @pytest.mark.parametrize("views", [1, 8])

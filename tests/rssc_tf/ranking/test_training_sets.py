@@ -50,6 +50,7 @@ def test_draws_are_nested_and_balanced(card):
     found = training_sets(train, card, sizes, 3, 0)
     assert [one.images for one in found] == [4, 8, 10, 20]
     assert [len(one.draws) for one in found] == [3, 3, 3, 1]  # there is one draw of all
+    assert [one.can_fold for one in found] == [False, True, True, True]
     for small, large in pairwise(found):
         for one, other in zip(small.draws, large.draws, strict=False):
             assert set(one) <= set(other)
