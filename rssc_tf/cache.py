@@ -9,11 +9,13 @@ import json
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import open_regular, read_regular, sha256_of
 
 Content = TypeVar("Content")
@@ -44,14 +46,26 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
     """
     if not os.path.lexists(file):
         return None
-    try:
-        check_seal(file)
-        return read(file)
-    except DataError as error:
-        say_damaged(file, error)
-        discard(file)
-        discard(_seal(file))
-        return None
+    with suppress(DataError):
+        return _checked(file, read)
+    with ExitStack() as stack:
+        with suppress(DataError):  # a cache that may be read alone
+            stack.enter_context(sole_writer(file, wait=True))
+        # No process is between a file and its seal now: what does not fit is damaged.
+        if not os.path.lexists(file):
+            return None
+        try:
+            return _checked(file, read)
+        except DataError as error:
+            say_damaged(file, error)
+            discard(file)
+            discard(_seal(file))
+            return None
+
+
+def _checked(file: Path, read: Callable[[Path], Content]) -> Content:
+    check_seal(file)
+    return read(file)
 
 
 def keep(file: Path, write: Callable[[Path], None]) -> None:
@@ -62,10 +76,12 @@ def keep(file: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        discard(_seal(file))
-        with new_file(file) as aside:
-            write(aside)
-        seal(file)
+        with sole_writer(file, wait=True):
+            with new_file(file) as aside:
+                write(aside)
+                sha256 = sha256_of(aside)  # of these bytes, whatever becomes of the file
+                discard(_seal(file))
+            _write_seal(file, sha256)
     except (OSError, DataError) as error:
         reason = getattr(error, "strerror", None) or error
         text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
@@ -80,8 +96,12 @@ def say_damaged(file: Path, error: Exception) -> None:
 
 def seal(file: Path) -> None:
     """Writes the SHA-256 of a kept file beside it."""
+    _write_seal(file, sha256_of(file))
+
+
+def _write_seal(file: Path, sha256: str) -> None:
     with new_file(_seal(file)) as aside:
-        aside.write_text(f"{sha256_of(file)}  {file.name}\n", encoding="utf-8")
+        aside.write_text(f"{sha256}  {file.name}\n", encoding="utf-8")
 
 
 def check_seal(file: Path) -> None:

@@ -99,8 +99,8 @@ def fetch_weights(
     """Brings weights to this machine, for when it is offline, and checks them."""
     rows = [_row(name) for name in names]
     import_tensorflow()
-    from rssc_tf.weights.importer import say_licence
     from rssc_tf.weights.initial import open_weights
+    from rssc_tf.weights.licence import say_licence
     from rssc_tf.weights.source import Source
 
     for row in rows:

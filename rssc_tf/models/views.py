@@ -14,6 +14,12 @@ from rssc_tf.models.view_count import check_views
 from tfrecords_tools.common.errors import SettingError
 
 
+def flips(images) -> list:
+    """Images `(n, height, width, channels)`, arrays or tensors, as they lie, upside down, mirrored,
+    and both; with those of the transposed images these are all symmetries."""
+    return [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
+
+
 class Symmetries(keras.layers.Layer):
     """The quarter turns and mirrorings of square images.
 
@@ -23,12 +29,7 @@ class Symmetries(keras.layers.Layer):
 
     def call(self, images):
         turned = ops.transpose(images, (0, 2, 1, 3))
-        views = [
-            view
-            for lying in (images, turned)
-            for view in (lying, lying[:, ::-1], lying[:, :, ::-1], lying[:, ::-1, ::-1])
-        ]
-        return ops.concatenate(views, axis=0)
+        return ops.concatenate(flips(images) + flips(turned), axis=0)
 
     def compute_output_spec(self, images):
         return keras.KerasTensor((None, *images.shape[1:]), images.dtype)

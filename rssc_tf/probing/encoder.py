@@ -5,7 +5,6 @@ is kept under what they follow from, such as the hash of their file: where all f
 no network is built, and TensorFlow is not imported.
 """
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable
@@ -15,21 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.crop import crop_side
-from rssc_tf.cache import cache_folder, find, keep
+from rssc_tf.cache import cache_folder, find, keep, key_of
 from rssc_tf.environment import versions
 from rssc_tf.evaluation.features import Features, extract_features
 from rssc_tf.models.backbones import preset_content
 from rssc_tf.models.view_count import check_views
+from rssc_tf.models.vit_names import vit_name
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings
 from rssc_tf.version import __version__
+from rssc_tf.weights.files import content_of
+from rssc_tf.weights.licence import say_licence_of
+from rssc_tf.weights.row import Weights
 from rssc_tf.weights.size import say_size
-from rssc_tf.weights.source import find_source
+from rssc_tf.weights.source import Source, find_source, said_of
 from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
-from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
@@ -125,19 +127,25 @@ def open_encoder(
     facts = {"backbone": backbone, "normalization": normalization}
     facts |= {"precision": precision or "float32", "image_size": image_size, "crop": crop}
     if word:
-        file, facts["backbone"] = None, backbone or Settings.backbone
-        name = f"{weights}-{facts['backbone']}"
+        facts["backbone"] = backbone or Settings.backbone
+        name, row = f"{weights}-{facts['backbone']}", default_for(facts["backbone"], str(weights))
+        source = row and Source(row.name, row=row)
+        # Where a row has a hash, that stands for its file, which need not be there.
+        file = source.file() if row and not row.sha256 else None
+        known = facts | _known_of_word(str(weights), row, seed)
     else:
-        file, name = source.file(), source.label
+        file, name, row = source.file(), source.label, source.row
+        known = facts | ({"row": row.name} if row else {})  # which says what the file does not
+    said = facts["backbone"] or (row.backbone if row else said_of(file).get("backbone"))
+    known |= _known_of_backbone(said)
 
     def build() -> tuple["keras.Model", dict]:
         networks = _networks(deterministic)
         return networks.build_network(str(weights), word, **facts, seed=seed)
 
-    known = facts | _known_of(str(weights), facts["backbone"], seed) if word else dict(facts)
-    if source and source.row:  # which says what the file does not
-        known["row"] = source.row.name
     encoder = _encoder(name, file, known if file or word else None, views, build)
+    if source:  # said by a network that is built, and by one that need not be
+        say_licence_of(source)
     if image_size is None and weights != "random":  # which have no size of their own
         say_size(encoder.definition["image_size"], crop, name)
     return encoder
@@ -153,14 +161,22 @@ def _networks(deterministic: bool = False):
     return network
 
 
-def _known_of(word: str, backbone: str, seed: int) -> dict:
+def _known_of_backbone(name: str | None) -> dict:
+    """What a backbone follows from beside its name, `None` where only its weights tell that."""
+    known = {}
+    if preset := preset_content(name or ""):
+        known["preset"] = preset
+    vit = vit_name(name or "")
+    if name is None or (vit and vit.dinov2 and vit.registers):
+        known["positions"] = "antialiased"  # older versions interpolated them in another way
+    return known
+
+
+def _known_of_word(word: str, row: Weights | None, seed: int) -> dict:
     """What a backbone's own weights follow from, beside its name."""
     known = {"word": word, "libraries": versions()}
-    if preset := preset_content(backbone):
-        known["preset"] = preset
     if word == "random":
         return known | {"seed": seed}
-    row = default_for(backbone, word)
     return known | {"content": row and (row.name, row.sha256)}
 
 
@@ -201,9 +217,8 @@ def _encoder(
     definition, kept, built = None, None, lambda: build()[0]
     if known is not None:
         told = {**known, "version": __version__, "keras": versions()["keras"]}
-        told |= {"file": sha256_of(file)} if file else {}
-        key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-        kept = cache_folder() / "encoders" / f"{key}.json"
+        told |= {"file": content_of(file)} if file else {}
+        kept = cache_folder() / "encoders" / f"{key_of(told)}.json"
         definition = find(kept, _read_definition)
     if definition is None:
         with warnings.catch_warnings(record=True) as said:

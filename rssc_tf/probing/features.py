@@ -1,5 +1,6 @@
 """The features of an encoder, from the cache where they are there."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +20,20 @@ __all__ = [
 
 
 class Extractor(Protocol):
-    """What has features: `encoder.Encoder`, or an export. Attributes as of the former."""
+    """What has features: `encoder.Encoder`, or an export. Attributes as of the former, and
 
+    Attributes:
+        applied_views: of an image, that `apply` looks at.
+    """
+
+    name: str
     definition: dict
+    applied_views: int
+
+    @property
+    def weights(self) -> list: ...
+
+    def apply(self) -> Callable: ...
 
     def extract(self, records: Records, split: str) -> Features: ...
 

@@ -4,16 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rssc_tf.probing.encoder import WORDS, Encoder, open_encoder
+from rssc_tf.probing.encoder import WORDS, open_encoder
+from rssc_tf.probing.features import Extractor
 from rssc_tf.records import Records
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.common.tensorflow import import_tensorflow
-
-if TYPE_CHECKING:
-    from rssc_tf.ranking.exported import ExportEncoder
 
 MOST = 20
 _EXPORTED = ("1/saved_model.pb", "saved_model.pb", "model.tflite", "model.onnx")
@@ -54,7 +51,7 @@ class Candidate:
         seed: int,
         deterministic: bool = False,
         image_size: int | None = None,
-    ) -> "Encoder | ExportEncoder":
+    ) -> Extractor:
         """Its encoder, at the size that belongs to it.
 
         Args:

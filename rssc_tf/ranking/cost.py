@@ -6,20 +6,16 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rssc_tf.cache import cache_folder, find, keep, key_of
 from rssc_tf.environment import versions
-from rssc_tf.probing.encoder import Encoder
+from rssc_tf.probing.features import Extractor
 from rssc_tf.version import __version__
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.tensorflow import import_tensorflow
-
-if TYPE_CHECKING:
-    from rssc_tf.ranking.exported import ExportEncoder
 
 _BATCH = 32
 # What drivers of accelerators show of themselves: NVIDIA's, AMD's, and Windows' to Linux in it.
@@ -41,7 +37,7 @@ class Cost:
     images_per_second: float
 
 
-def kept_cost(encoder: "Encoder | ExportEncoder", crop: int) -> Cost:
+def kept_cost(encoder: Extractor, crop: int) -> Cost:
     """What a backbone costs on this machine, measured once.
 
     Args:
@@ -57,12 +53,12 @@ def kept_cost(encoder: "Encoder | ExportEncoder", crop: int) -> Cost:
     return cost
 
 
-def _size(encoder: "Encoder | ExportEncoder") -> tuple[int, float]:
+def _size(encoder: Extractor) -> tuple[int, float]:
     values = [np.asarray(variable) for variable in encoder.weights]
     return sum(value.size for value in values), sum(value.nbytes for value in values) / 1e6
 
 
-def _speed(encoder: "Encoder | ExportEncoder", crop: int) -> float:
+def _speed(encoder: Extractor, crop: int) -> float:
     apply, times = encoder.apply(), []
     images = np.random.default_rng(0).integers(0, 256, (_BATCH, crop, crop, 3), np.uint8)
     np.asarray(apply(images))  # traces
@@ -73,7 +69,7 @@ def _speed(encoder: "Encoder | ExportEncoder", crop: int) -> float:
     return _BATCH * encoder.applied_views / min(times)
 
 
-def _file(encoder: "Encoder | ExportEncoder", crop: int) -> Path:
+def _file(encoder: Extractor, crop: int) -> Path:
     machine = [platform.node(), platform.machine(), os.cpu_count()]
     machine += [_accelerators(), versions()["tensorflow"]]
     facts = [encoder.definition, encoder.applied_views, crop, machine, __version__]

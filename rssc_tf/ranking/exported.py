@@ -12,9 +12,11 @@ from rssc_tf.evaluation.features import Features, refuse_not_finite
 from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.models.view_count import check_views
+from rssc_tf.models.views import flips
 from rssc_tf.predict import load_saved_model
 from rssc_tf.records import Records
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.records.card import Card
@@ -101,10 +103,7 @@ class ExportEncoder:
         """Batches of the views of an image: uint8 `(n, height, width, 3)`."""
         if self.views == self.applied_views:
             return [image[None]]
-        return [
-            np.stack([one, one[::-1], one[:, ::-1], one[::-1, ::-1]])
-            for one in (image, image.transpose(1, 0, 2))
-        ]
+        return [np.concatenate(flips(one[None])) for one in (image, image.transpose(1, 0, 2))]
 
     @cached_property
     def _model(self):
@@ -122,7 +121,4 @@ def _labels(labels: list[np.ndarray], card: Card) -> np.ndarray:
     """As of `Features`."""
     if not card.multi_label:
         return np.concatenate(labels).astype(np.int32)
-    found = np.zeros((len(labels), len(card.classes)), np.float32)
-    for row, carried in zip(found, labels, strict=True):
-        row[carried] = 1
-    return found
+    return multi_hot(labels, len(card.classes)).astype(np.float32)

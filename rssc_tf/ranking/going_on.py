@@ -12,12 +12,9 @@ from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.outcome import Entry, Ranking
 from rssc_tf.regimes import REGIMES
 from rssc_tf.runs import STAGES
-from rssc_tf.weights.files import check_file, read_metadata
-from rssc_tf.weights.source import find_source
-from rssc_tf.weights.table import by_sha256
+from rssc_tf.weights.source import find_source, said_of
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.json_files import read_json
-from tfrecords_tools.common.regular_files import sha256_of
 from tfrecords_tools.records.card import Card
 from tfrecords_tools.subset import images_at, training_share
 
@@ -131,10 +128,7 @@ def _pretraining(weights: str) -> str | None:
         except (RsscError, LookupError, TypeError):  # none, or a damaged one, says nothing
             return None
         return said if isinstance(said, str) else None
-    file = source.file()
-    said = (read_metadata(file) if check_file(file) == "hdf5" else None) or {}
-    row = by_sha256(sha256_of(file))
-    return said.get("pretraining") or (row and row.pretraining)
+    return said_of(source.file()).get("pretraining")
 
 
 def _size_to_say(entry: Entry, ranking: Ranking) -> int | None:

@@ -4,6 +4,7 @@ Our format is a Keras `.weights.h5` of the backbone alone, which Keras itself ca
 root attribute `rssc_tf`: JSON with what a later run must know to use the weights rightly.
 """
 
+import functools
 import io
 import json
 import re
@@ -38,10 +39,27 @@ _SAID = {
     ),
     "normalization": lambda said: said in (None, *MODES),
     "padding": lambda said: said in (None, "symmetric"),
+    "side": lambda said: said is None or (type(said) is int and 0 < said <= 10**4),
 }
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
 # How Hugging Face's libraries name the files of a checkpoint in several pieces.
 _PIECE = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
+
+
+def content_of(path: Path) -> str:
+    """The file's SHA-256, read once while it stays as it is: one command asks for it several times,
+    of gigabytes. Errors as of `sha256_of`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return sha256_of(path)  # which says what is wrong
+    stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return _content_of(path, stamp)
+
+
+@functools.lru_cache(maxsize=64)
+def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
+    return sha256_of(path)
 
 
 def check_hash(path: Path, expected: str | None, name: str | None = None) -> str:
@@ -50,7 +68,7 @@ def check_hash(path: Path, expected: str | None, name: str | None = None) -> str
     `name` is what the file is called in messages, as in `check_file`.
     """
     name = name or str(path)
-    actual = sha256_of(path)
+    actual = content_of(path)
     if expected is not None and not actual.startswith(expected):
         raise DataError(
             f"{name}: its sha256 is {actual}, expected {expected}: the file is damaged or "
@@ -204,7 +222,8 @@ def read_metadata(path: Path) -> dict | None:
     Returns:
         dict with `backbone`, `pretraining` (or `None`), `normalization` (a mode), `padding`
         (`"symmetric"` or `None`), `origin`, `sha256` (of the file that was imported), `licence`,
-        `image_size` (side that they were trained at, in pixels, where it is known).
+        `image_size` (side that they were trained at, in pixels, where it is known), `side` (of the
+        images that learned positions are for, where it may not be that of the backbone's name).
 
     Raises:
         DataError: it is damaged, or what it says of itself is of another kind than that.

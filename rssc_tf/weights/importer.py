@@ -1,7 +1,6 @@
 """Any file with weights, into a backbone: what it is, what it expects, what was left out of it."""
 
 import functools
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +10,28 @@ import keras
 import numpy as np
 
 from rssc_tf.models.backbones import Backbone, get_backbone
+from rssc_tf.models.input_size import at_side
 from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights import layouts
-from rssc_tf.weights.files import check_file, check_keras, keras_layers, read_metadata
+from rssc_tf.weights.files import (
+    check_file,
+    check_keras,
+    content_of,
+    keras_layers,
+    read_metadata,
+)
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.keras_file import load_keras, open_keras
+from rssc_tf.weights.licence import say_licence
 from rssc_tf.weights.padding import paddings, symmetric_padding
-from rssc_tf.weights.row import Weights, on_commerce
+from rssc_tf.weights.row import Weights
 from rssc_tf.weights.safetensors_file import read_safetensors
 from rssc_tf.weights.source import backbone_of_run, model_of_run
 from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
-from tfrecords_tools.common.names import printable
-from tfrecords_tools.common.regular_files import sha256_of
 
 
 class DoesNotSay(DataError):
@@ -84,7 +89,7 @@ def import_file(
     kind = check_file(path)
     if prefix is not None and kind not in TENSORS:
         raise DataError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
-    sha256 = sha256_of(path)
+    sha256 = content_of(path)
     entry = known or by_sha256(sha256)
     if kind == "keras" and _is_ours(path):
         return _from_classifier(path, name, normalization, sha256)
@@ -114,13 +119,6 @@ def import_file(
             stacklevel=2,
         )
     return Imported(read.model, layer, {**metadata, "normalization": mode}, read.dropped, sha256)
-
-
-@functools.cache  # once a process
-def say_licence(what: str, licence: str | None) -> None:
-    """One line on standard error where a licence forbids commercial use, or may."""
-    if said := on_commerce(licence):
-        print(printable(f"{what}: {said}"), file=sys.stderr)
 
 
 class _Read(NamedTuple):
@@ -212,6 +210,8 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
         padding = metadata.get("padding") or (entry.padding if entry else None)
         backbone = get_backbone(name)
         model = build(backbone, padding)
+        if side := metadata.get("side"):
+            model = at_side(model, side)
         dropped = load_keras(file, model)
     if study:
         metadata = {
@@ -246,11 +246,13 @@ def _from_classifier(
     name = name or said
     if name is None:
         raise DoesNotSay(f"{path}: has no config.yaml beside it: name its `backbone`")
-    padding = None
+    padding, side = None, model.inputs[0].shape[1]
     if name.startswith("hub:"):  # To be compared, it would have to be fetched.
         same = said in (None, name)
     else:
         plain = build(get_backbone(name))
+        if side is not None:  # positions are those of the images that the run has seen
+            plain = at_side(plain, side)
         same = [v.shape for v in model.weights] == [v.shape for v in plain.weights]
         padding = None if paddings(model) == paddings(plain) else "symmetric"
     if not same:
@@ -264,6 +266,7 @@ def _from_classifier(
         "pretraining": "in-domain",
         "normalization": mode_of(layer),
         "padding": padding,
+        "side": side,
         "origin": f"{path.parent.name}/{path.name}",
         "licence": None,
         "image_size": classifier.get_layer("resize").size,

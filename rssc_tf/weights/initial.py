@@ -20,7 +20,8 @@ from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.models.vit import ViT
 from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import CannotFetch
-from rssc_tf.weights.importer import Imported, build, import_file, mode_of, say_licence
+from rssc_tf.weights.importer import Imported, build, import_file, mode_of
+from rssc_tf.weights.licence import say_licence
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.source import Source, find_source
 from rssc_tf.weights.table import TABLE, default_for

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.weights import layouts
-from rssc_tf.weights.files import check_file
+from rssc_tf.weights.files import check_file, content_of
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.importer import TENSORS, Imported, build, import_file
 from rssc_tf.weights.row import Weights
@@ -16,7 +16,6 @@ from rssc_tf.weights.table import by_sha256
 from rssc_tf.weights.torch_file import is_state
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.names import printable
-from tfrecords_tools.common.regular_files import sha256_of
 
 _KINDS = {
     "torch": "PyTorch checkpoint",
@@ -79,7 +78,7 @@ def inspect_file(
         DataError: there is no such file, or it is damaged or no file of weights.
     """
     kind = check_file(path)
-    sha256 = sha256_of(path)
+    sha256 = content_of(path)
     found = Inspection(_KINDS[kind], sha256, known or by_sha256(sha256))
     try:
         if kind in TENSORS:

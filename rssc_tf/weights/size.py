@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.weights.files import check_file, keras_layers, read_metadata
-from rssc_tf.weights.source import find_source
-from rssc_tf.weights.table import by_sha256, default_for
+from rssc_tf.weights.files import check_file, keras_layers
+from rssc_tf.weights.source import find_source, said_of
+from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, RsscError, reason_of
-from tfrecords_tools.common.regular_files import sha256_of
 
 _LIMITS = 8, 10**4  # of the setting `image_size`
 
@@ -66,15 +65,10 @@ def say_size(size: int, crop: int, whose: str = "") -> None:
 
 
 def _size_of_file(path: Path) -> int | None:
-    kind = check_file(path)
-    if kind == "keras":  # a run's model has a layer that resizes
+    if check_file(path) == "keras":  # a run's model has a layer that resizes
         config = keras_layers(path).get("resize", {}).get("config", {})
         return _checked(config.get("size"), path)
-    said = (read_metadata(path) or {}).get("image_size") if kind == "hdf5" else None
-    if said is None:
-        entry = by_sha256(sha256_of(path))
-        return entry.image_size if entry else None
-    return _checked(said, path)
+    return _checked(said_of(path).get("image_size"), path)
 
 
 def _checked(size: object, path: Path) -> int | None:

@@ -9,14 +9,13 @@ from urllib.parse import unquote, urlparse
 
 from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
-from rssc_tf.weights.files import check_file, read_metadata
+from rssc_tf.weights.files import check_file, content_of, read_metadata
 from rssc_tf.weights.packaged import package_file
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.table import TABLE, by_name, by_sha256, is_name
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.regular_files import sha256_of
 
-MODEL = "model.keras"  # of a run
+MODEL, _CONFIG = "model.keras", "config.yaml"  # of a run
 # Of PyTorch's hub: the first digits of a file's sha256 stand at the end of its name. Eight digits
 # without a letter are rather a date.
 _HASHED = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8}|[0-9a-f]{64})\.\w+(\.\w+)?$")
@@ -63,10 +62,13 @@ class Source:
 
     @property
     def run(self) -> Path | None:
-        """The folder of the run that it is; `None` if it is none."""
-        if self.path is None or not (self.path.is_dir() or self.path.name == MODEL):
-            return None
-        return self.path if self.path.is_dir() else self.path.parent
+        """The folder of the run that it is; `None` if it is none. Any folder is one, whether it is
+        whole or not; a file is where a run's settings lie beside it."""
+        if self.path is None or self.path.is_dir():
+            return self.path
+        # Any Keras model may be called as a run's.
+        its = self.path.name == MODEL and (self.path.parent / _CONFIG).is_file()
+        return self.path.parent if its else None
 
     def file(self) -> Path | None:
         """The file (of a run, its model), downloaded where it must be; `None`: a library has it.
@@ -97,7 +99,7 @@ class Source:
         file = self.file()
         if not file.is_file():
             raise DataError(f"weights {file} does not exist")
-        return sha256_of(file)
+        return content_of(file)
 
 
 def find_source(weights: str | Path) -> Source:
@@ -142,17 +144,30 @@ def backbone_of(weights: str | Path) -> str | None:
         return source.row.backbone
     if source.run:
         return backbone_of_run(source.run)
-    path = source.file()
+    return said_of(source.file()).get("backbone")
+
+
+def said_of(path: Path) -> dict:
+    """What is known of a file that is no run's without opening it: what the table has of its hash,
+    and before that what it says of itself.
+
+    Returns:
+        `backbone`, `pretraining`, `image_size`, `licence` and, of the table, the `name`; each may
+        be absent.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
     metadata = read_metadata(path) if check_file(path) == "hdf5" else None
-    if metadata:
-        return metadata.get("backbone")
-    row = by_sha256(sha256_of(path))
-    return row.backbone if row else None
+    row, names = by_sha256(content_of(path)), ("backbone", "pretraining", "image_size", "licence")
+    said = {name: getattr(row, name) for name in ("name", *names)} if row else {}
+    own = {name: (metadata or {}).get(name) for name in names}
+    return said | {name: one for name, one in own.items() if one is not None}
 
 
 def backbone_of_run(folder: Path) -> str | None:
     """What a run's `config.yaml` says; `None` where there is none."""
-    file = folder / "config.yaml"
+    file = folder / _CONFIG
     return load_config(file).get("backbone") if file.is_file() else None
 
 

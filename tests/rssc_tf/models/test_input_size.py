@@ -15,11 +15,12 @@ import rasterio
 
 from rssc_tf.models import vit_names
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.classifier import build_classifier, call_backbone
 from rssc_tf.models.input_size import at_side, fitting_side
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.runs import load_model
-from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.files import save_weights
+from rssc_tf.weights.initial import initialise, open_weights
 from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import write_raster
 from tests.signals import TERM, signal_at_step
@@ -282,6 +283,21 @@ def test_what_a_folder_holds_counts_and_not_its_name(preset, records, cli, tmp_p
     assert not any(one == other for one, other in zip(before, after, strict=True))
     code, _, err = cli(*compare)
     assert (code, "the records or the weights are others" in err) == (1, True), err
+
+
+@pytest.mark.parametrize("name", ["vit", "dinov2"])
+def test_a_run_at_another_size_gives_its_weights(name, preset, tmp_path):
+    backbone, layer = f"hub:{preset(name)}", Normalization.from_mode("unit")
+    classifier = build_classifier(get_backbone(backbone).build(False), layer, 3, 32)
+    classifier.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text(f"backbone: {backbone}\n")
+    imported = open_weights(tmp_path, normalization="unit")
+    ours = tmp_path / "ours.weights.h5"
+    save_weights(ours, imported.model, imported.metadata)
+    images = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    wanted = call_backbone(classifier.get_layer("backbone"), images)
+    for model in (imported.model, open_weights(ours, backbone).model):
+        np.testing.assert_allclose(call_backbone(model, images), wanted, atol=1e-6)
 
 
 def test_a_preset_that_cannot_be_loaded_is_one_line(preset, tmp_path):

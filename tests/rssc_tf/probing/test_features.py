@@ -1,12 +1,21 @@
 """Features: what they are, when two are the same, and how they are kept."""
 
+import threading
+import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipelines.stream import evaluation_batches
+from rssc_tf import cache as cache_module
+from rssc_tf.cache import find, keep, key_of, seal
+from rssc_tf.models.backbones import BACKBONES
+from rssc_tf.probing import encoder
 from rssc_tf.probing.encoder import open_encoder
 from rssc_tf.probing.features import (
     Features,
@@ -17,8 +26,11 @@ from rssc_tf.probing.features import (
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from rssc_tf.weights.digest import weights_sha256
+from rssc_tf.weights.files import save_weights
 from tests.tiny import SMALL
+from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.records.card import read_card
 
 OWN = {"backbone": "tiny", "image_size": 32}
@@ -142,6 +154,103 @@ def test_where_all_is_kept_no_network_is_built(trained, records, card, cache, cl
     monkeypatch.setenv("RSSC_TF_CACHE", str(cache))
     with pytest.warns(UserWarning, match="is damaged .*: making it again"):
         assert open_encoder(trained, Records(records, card)).definition == fresh.definition
+
+
+def test_who_reads_while_another_process_writes_waits_for_the_seal(tmp_path, recwarn):
+    file, begun = tmp_path / "x.json", threading.Event()
+    keep(file, lambda aside: aside.write_text("old"))
+
+    def replace_it():
+        with sole_writer(file):
+            file.write_text("new")  # and its seal is that of the old
+            begun.set()
+            time.sleep(0.05)
+            seal(file)
+
+    writer = threading.Thread(target=replace_it)
+    writer.start()
+    begun.wait()
+    assert find(file, Path.read_text) == "new"
+    writer.join()
+    assert not recwarn.list
+    file.write_text("another")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert find(file, Path.read_text) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_gone_before_it_is_sealed_ends_nothing(tmp_path, monkeypatch):
+    """A reader of an older version took the new file for a damaged one."""
+    file = tmp_path / "x.json"
+
+    @contextmanager
+    def gone_at_once(path):
+        with new_file(path) as aside:
+            yield aside
+        if path == file:
+            path.unlink()
+
+    monkeypatch.setattr(cache_module, "new_file", gone_at_once)
+    keep(file, lambda aside: aside.write_text("new"))
+    monkeypatch.undo()
+    assert find(file, Path.read_text) is None
+    keep(file, lambda aside: aside.write_text("new"))
+    assert find(file, Path.read_text) == "new"
+
+
+def test_the_key_of_facts():
+    """That of every release: what is in a cache is found again."""
+    assert key_of({"b": [1, None], "a": "\u00e9"}) == key_of({"a": "\u00e9", "b": (1, None)})
+    assert key_of({"b": [1, None], "a": "\u00e9"}, 24) == "8920de3941419361f145cefb"
+
+
+def test_a_guess_is_said_each_time_however_quiet_the_first(records, card, cache, tmp_path):
+    file = tmp_path / "theirs.weights.h5"
+    BACKBONES["tiny"].build(False).save_weights(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as PYTHONWARNINGS has it
+        open_encoder(file, Records(records, card), **OWN)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="does not say how its images were normalised"):
+            open_encoder(file, Records(records, card), **OWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tiny", {}),
+        ("vit_small_patch14_dinov2", {}),
+        ("vit_small_patch14_reg4_dinov2", {"positions": "antialiased"}),
+        (None, {"positions": "antialiased"}),  # it may be one
+    ],
+)
+def test_what_was_made_with_other_positions_has_another_key(name, said):
+    assert encoder._known_of_backbone(name) == said
+
+
+def test_the_content_of_a_preset_counts_wherever_its_name_comes_from(
+    records, card, cache, tmp_path, monkeypatch
+):
+    preset, seen = tmp_path / "preset", []
+    preset.mkdir()
+    (preset / "config.json").write_text("{}")
+    theirs, ours = tmp_path / "theirs.weights.h5", tmp_path / "ours.weights.h5"
+    BACKBONES["tiny"].build(False).save_weights(theirs)
+    save_weights(ours, BACKBONES["tiny"].build(False), {"backbone": f"hub:{preset}"})
+
+    def note(name, file, known, *_):
+        seen.append(known)
+        return SimpleNamespace(definition={})
+
+    monkeypatch.setattr(encoder, "_encoder", note)
+    sized = {"image_size": 32}
+    for _ in range(2):
+        open_encoder("imagenet", Records(records, card), backbone=f"hub:{preset}", **sized)
+        open_encoder(theirs, Records(records, card), backbone=f"hub:{preset}", **sized)
+        open_encoder(ours, Records(records, card), **sized)
+        (preset / "config.json").write_text("[]")
+    for before, after in zip(seen[:3], seen[3:], strict=True):
+        assert before["preset"] != after["preset"]
 
 
 def test_views_are_of_features(records, card):

@@ -104,6 +104,7 @@ def test_metadata_that_is_none(tmp_path):
         ("normalization", "zzz"),
         ("normalization", ["tf"]),
         ("padding", "same"),
+        ("side", 0),
         ("pretraining", {}),
         ("licence", [1]),
         ("origin", 5),

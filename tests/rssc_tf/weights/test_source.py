@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from rssc_tf.cache import seal
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.models.backbones import BACKBONES
+from rssc_tf.probing.encoder import open_encoder
+from rssc_tf.records import Records
 from rssc_tf.weights import table
+from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import save_weights
-from rssc_tf.weights.importer import say_licence
 from rssc_tf.weights.initial import initialise
+from rssc_tf.weights.licence import say_licence
 from rssc_tf.weights.row import Weights, on_commerce
 from rssc_tf.weights.source import Source, backbone_of, find_source
 from rssc_tf.weights.table import by_name
@@ -168,6 +172,47 @@ def test_a_licence_is_said_once(row, served, capsys):
         initialise("tiny", "imagenet", ROW)
     said = capsys.readouterr().err
     assert said.count("its licence, CC-BY-NC-4.0, forbids commercial use") == 1
+
+
+def test_a_licence_is_said_where_no_network_is_built(row, served, file, records, capsys, tmp_path):
+    ours = tmp_path / "ours.weights.h5"
+    facts = {"backbone": "tiny", "normalization": "tf", "licence": "CC-BY-NC-4.0"}
+    save_weights(ours, BACKBONES["tiny"].build(False), facts)
+    given = {"imagenet": {"backbone": "tiny"}, ROW: {}, ours: {}}
+    for weights, words in given.items():
+        open_encoder(weights, Records(records), **words)
+    capsys.readouterr()
+    say_licence.cache_clear()  # as in another process
+    for weights, words in given.items():
+        open_encoder(weights, Records(records), **words)
+    said = capsys.readouterr().err
+    assert said.count("forbids commercial use") == 2 and f"{ours}: its licence" in said
+    assert said.count(f"{ROW}: its licence") == 1
+
+
+def test_a_words_row_without_a_hash_is_known_by_its_file(row, served, file, records, monkeypatch):
+    unhashed = dataclasses.replace(row, sha256=None)
+    monkeypatch.setattr(table, "TABLE", (*table.TABLE[:-1], unhashed))
+
+    def weights_of() -> str:
+        return open_encoder("imagenet", Records(records), backbone="tiny").definition
+
+    before = weights_of()
+    assert weights_of() == before
+    cached = fetch(unhashed)
+    save_weights(cached, BACKBONES["tiny"].build(False), {"backbone": "tiny"})
+    seal(cached)
+    assert weights_of() != before
+
+
+def test_a_keras_file_of_any_name_is_no_run(tmp_path):
+    for name in ("model.keras", "theirs.keras"):
+        (tmp_path / name).touch()
+        assert find_source(tmp_path / name).run is None
+    (tmp_path / "config.yaml").touch()
+    assert find_source(tmp_path / "model.keras").run == tmp_path
+    assert find_source(tmp_path / "theirs.keras").run is None
+    assert find_source(tmp_path).run == tmp_path
 
 
 def test_fetch_says_a_licence(row, served, cli):

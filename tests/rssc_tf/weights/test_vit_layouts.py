@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rssc_tf.models import vit_names
+from rssc_tf.models.backbones import get_backbone
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
 from rssc_tf.weights.files import save_weights
@@ -200,6 +201,23 @@ def test_another_size_of_images(vits, tmp_path):
     loaded = keras.models.load_model(file)
     images = np.random.default_rng(0).integers(0, 255, (2, 50, 50, 3), np.uint8)
     np.testing.assert_allclose(loaded(images), classifier(images), atol=1e-6)
+
+
+def test_a_run_at_another_size_gives_its_weights_as_they_are(tmp_path):
+    name, layer = "vit_tiny_patch8_32", Normalization.from_mode("torch")
+    classifier = build_classifier(get_backbone(name).build(False), layer, 3, 64)
+    classifier.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text(f"backbone: {name}\n")
+    own = classifier.get_layer("backbone")
+    imported = open_weights(tmp_path, name)
+    np.testing.assert_array_equal(tokens(imported.model, 64), tokens(own, 64))
+    ours = tmp_path / "ours.weights.h5"
+    save_weights(ours, imported.model, imported.metadata)
+    again = open_weights(ours, name)
+    np.testing.assert_array_equal(tokens(again.model, 64), tokens(own, 64))
+    assert trained_size(name, "ssl", ours) == 64 == again.metadata["side"]
+    with pytest.raises(RsscError, match="its backbone is not vit_tiny_patch16_32"):
+        open_weights(tmp_path, "vit_tiny_patch16_32")
 
 
 def test_bad_checkpoints_are_one_line(vits, tmp_path):
