@@ -80,6 +80,11 @@ def check_fields(settings: object) -> None:
         _check(one, getattr(settings, one.name))
 
 
+def check_value(settings: type, name: str, value: Any) -> None:
+    """Raises `SettingError` for a value that the field of that name may not have."""
+    _check(next(one for one in fields(settings) if one.name == name), value)
+
+
 def _base(one: Field) -> type:
     """The type of a field's values, apart from `None`."""
     return next(kind for kind in _KINDS if kind is one.type or one.type == (kind | None))
@@ -105,7 +110,7 @@ def _check(one: Field, value: Any) -> None:
     )
     for words, limit, holds in limits:
         if limit is not None and not holds(limit):  # NaN is in no range
-            raise SettingError(one.name, f"is {words} {limit:g}", value)
+            raise SettingError(one.name, f"is {words} {limit}", value)
 
 
 def parse_text(one: Field, text: str) -> Any:

@@ -12,7 +12,7 @@ from rssc_tf.models import classifier
 from rssc_tf.models.backbones import prepare
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, default_folder, load_run
-from rssc_tf.settings import Settings
+from rssc_tf.settings import Settings, check_seed
 from rssc_tf.training.stages import run_regime
 from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.size import default_size
@@ -53,8 +53,8 @@ def build_classifier(
         normalization: overrides what the weights say of their normalisation; a name of
             `rssc_tf.models.normalization.MODES`.
         frozen: leaves the backbone as it is, and trains the head only.
-        seed: int >= 0, of the head's and of random weights. The generators of the process stay as
-            they are.
+        seed: int in 0..2**31 - 1, of the head's and of random weights. The generators of the
+            process stay as they are.
 
     Returns:
         keras.Model: images, uint8 or float in 0..255 `(batch, any, any, 3)`, to logits, float32
@@ -68,8 +68,7 @@ def build_classifier(
     refuse_unlabelled(records.path, records.card)
     if image_size is not None and image_size < 8:
         raise SettingError("image_size", "is at least 8", image_size)
-    if seed < 0:
-        raise SettingError("seed", "is at least 0", seed)
+    check_seed(seed)
     with _seeded(seed):
         if weights is None or weights in _OWN:
             pretraining, file = weights or "random", None

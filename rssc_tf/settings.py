@@ -11,6 +11,7 @@ from rssc_tf.fields import (
     NOTHING,
     SOURCE_ROUND,
     check_fields,
+    check_value,
     names_where,
     setting,
 )
@@ -392,6 +393,12 @@ def all_of_recipe(name: str) -> dict:
     """What a recipe says of every setting that some recipe decides."""
     parts = _parts(name)
     return {"recipe": name, **default_parts(), **parts}
+
+
+def check_seed(seed: int) -> None:
+    """Raises `SettingError` for a seed that no run could have: NumPy, Keras and scikit-learn each
+    take others beyond it."""
+    check_value(Settings, "seed", int(seed))
 
 
 TrainConfig = Settings  # its name before 0.2

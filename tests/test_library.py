@@ -227,6 +227,11 @@ def test_bad_arguments_are_caught_by_kind(records, trained):
         lambda: opened.train(8, seed=-1),
         lambda: opened.split("test", 0),
         lambda: rssc_tf.build_classifier("tiny", records, weights=None, image_size=2),
+        lambda: rssc_tf.build_classifier("tiny", records, weights=None, seed=2**31),
+        lambda: rssc_tf.rank(opened, "tiny=random"),
+        lambda: rssc_tf.evaluate(
+            model, opened.split("test").map(lambda images, labels: (images, labels[:, None]))
+        ),
         lambda: rssc_tf.evaluate(model, opened.split("test"), temperature=0),
         lambda: rssc_tf.evaluate(model, opened.split("test").take(0)),
     ):

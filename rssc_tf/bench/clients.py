@@ -134,10 +134,16 @@ def _check(case: Case, status: int, text: bytes) -> str:
     except ValueError:
         return f"{status} without JSON: {text[:80]!r}"
     if case.probabilities is None:
-        fine = 400 <= status < 500 and answer.get("error")
+        fine = 400 <= status < 500 and isinstance(answer, dict) and answer.get("error")
         return "" if fine else f"{status} to a bad request: {str(answer)[:80]}"
     if status != 200:
         return f"{status} to a good request: {str(answer)[:200]}"
-    (row,) = answer["predictions"]
-    off = np.abs(np.asarray(row["probabilities"]) - case.probabilities).max()
-    return "" if row["valid"] and off <= TOLERANCE else f"probabilities are off by {off:.2g}"
+    try:
+        (row,) = answer["predictions"]
+        valid, said = row["valid"], np.asarray(row["probabilities"], float)
+    except (LookupError, TypeError, ValueError):
+        return f"200 without the answer to one image: {str(answer)[:80]}"
+    if said.shape != case.probabilities.shape:
+        return f"{said.shape} probabilities, not {case.probabilities.shape}"
+    off = np.abs(said - case.probabilities).max()  # NaN is within no tolerance
+    return "" if valid and off <= TOLERANCE else f"probabilities are off by {off:.2g}"

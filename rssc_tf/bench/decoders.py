@@ -76,7 +76,7 @@ def torch_batches(images: list[bytes], crop: int, batch_size: int) -> Iterator[i
         AugmentedImages(images, crop),
         batch_size,
         shuffle=True,
-        drop_last=True,
+        drop_last=len(images) >= batch_size,  # of fewer, nothing would ever be left
         num_workers=os.cpu_count() or 1,
         persistent_workers=True,
         multiprocessing_context="spawn",  # TensorFlow's threads do not survive a fork

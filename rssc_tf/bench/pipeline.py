@@ -14,7 +14,9 @@ from pipelines.stream import training_batches
 from rssc_tf.bench.decoders import decode_in_threads, thread_decoders, torch_batches
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
 from rssc_tf.bench.study_pipeline import study_batches
+from rssc_tf.bench.target import open_target
 from rssc_tf.records import Records
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.schema import parse
 
 BASELINE, CEILING = "study, parallel", "decode only"
@@ -33,9 +35,19 @@ def bench_pipeline(path: Path, batch_size: int, rounds: int, seconds: float) -> 
 
     Returns:
         JSON-ready: `variants` with images per second and ratios, the machine, the records.
+
+    Raises:
+        DataError: images of several sizes, which decoding alone cannot put into a batch; or as of
+            `open_target`.
     """
-    records = Records(path)
+    records = open_target(path)
     card = records.card
+    if len(card.sizes) > 1:
+        some = ", ".join(list(card.sizes)[:3])
+        raise DataError(
+            f"{path} holds images of {len(card.sizes)} sizes, {some} among them, and decoding "
+            "alone makes batches of them as they are: give records of one size"
+        )
     variants = _variants(records, batch_size)
     interleave("bench pipeline", variants, rounds, seconds)
     return {

@@ -9,11 +9,13 @@ import tensorflow as tf
 from tfrecords_tools.records.schema import parse
 
 _STORED, _CROP = 292, 256
+_NO_LABEL = tf.constant(-1, tf.int64)
 _MEANS = (123.68, 116.779, 103.939)  # the study subtracts them in RGB order
 
 
 def study_batches(records: tf.data.Dataset, batch_size: int, *, parallel: bool) -> tf.data.Dataset:
-    """Endless batches: float32 `(batch, 256, 256, 3)` and int64 `(batch,)`, the first label.
+    """Endless batches: float32 `(batch, 256, 256, 3)` and int64 `(batch,)`, the first label, or -1
+    for an image that carries none.
 
     Args:
         records: serialized examples, endless.
@@ -31,7 +33,8 @@ def study_batches(records: tf.data.Dataset, batch_size: int, *, parallel: bool) 
         image = tf.image.rot90(image, tf.random.uniform([], 0, 4, tf.int32))
         image = tf.image.random_flip_left_right(image)
         image = tf.image.random_flip_up_down(image)
-        return image - tf.constant(_MEANS), example["labels"][0]
+        labels = tf.concat([example["labels"], [_NO_LABEL]], 0)
+        return image - tf.constant(_MEANS), labels[0]
 
     dataset = records.shuffle(1000).map(prepare, tf.data.AUTOTUNE if parallel else None)
     return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)

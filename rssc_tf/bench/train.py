@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipelines.cache import is_wanted
 from pipelines.crop import crop_side
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
+from rssc_tf.bench.target import open_target
 from rssc_tf.bench.torch_step import torch_steps
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
@@ -63,7 +64,7 @@ def bench_train(
         each precision, how many times as long as the bare forward passes the validation and all of
         the end of an epoch take.
     """
-    records = Records(target)
+    records = open_target(target)
     image_size = image_size or crop_side(records.card.side)
     what = records, backbone, image_size
     caches = ["none"] + (["ram"] if is_wanted("auto", records.card, "train") else [])

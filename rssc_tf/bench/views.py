@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.crop import crop_side
 from rssc_tf.bench.measure import Variant, describe_machine, interleave, peak_memory, summarise
+from rssc_tf.bench.target import open_target
 from rssc_tf.evaluation.features import VIEWS_AT_ONCE
 from rssc_tf.evaluation.prediction import Forward, forward
 from rssc_tf.library import build_classifier
@@ -35,7 +36,7 @@ def bench_views(
     Returns:
         JSON-ready: `variants`, in images a second, each in eight views.
     """
-    records = Records(target)
+    records = open_target(target)
     image_size = image_size or crop_side(records.card.side)
     model = build_classifier(backbone, records, weights=None, image_size=image_size)
     exclusive = records.task.exclusive

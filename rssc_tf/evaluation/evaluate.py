@@ -48,8 +48,8 @@ def evaluate(
         Name to value of every row of `rssc_tf.METRICS` for the task; NaN where it is undefined.
 
     Raises:
-        SettingError: no batch in `dataset`, a temperature of 0 or below, or other views than 1 and
-            8.
+        SettingError: no batch in `dataset`, labels `(batch, 1)`, a temperature of 0 or below, or
+            other views than 1 and 8.
         NotFinite: a logit is not finite.
     """
     if not temperature > 0:
@@ -57,6 +57,9 @@ def evaluate(
     check_views(views)
     apply, logits, labels = forward(model), [], []
     for images, truth, *_ in dataset:
+        if len(truth.shape) == 2 and truth.shape[1] == 1:
+            what = "has labels (batch,), class indices, or (batch, classes), 0 and 1 of two or more"
+            raise SettingError("dataset", what, tuple(truth.shape))
         seen = apply.in_views(views, task_of_labels(truth).exclusive)
         logits.append(seen(images).numpy())
         labels.append(truth.numpy())

@@ -22,7 +22,7 @@ from rssc_tf.models.view_count import check_views
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
-from rssc_tf.settings import PRECISIONS, Settings
+from rssc_tf.settings import PRECISIONS, Settings, check_seed
 from rssc_tf.version import __version__
 from rssc_tf.weights.files import content_of
 from rssc_tf.weights.licence import say_licence_of
@@ -104,7 +104,7 @@ def open_encoder(
         precision: dtype policy of Keras. Defaults to `"float32"`.
         views: 8 for the mean of the features of an image's eight symmetries, 1 for those of the
             image as it lies.
-        seed: int >= 0, of `random` weights.
+        seed: int in 0..2**31 - 1, of `random` weights.
         deterministic: whether a network, if one is built, has the same bits on a GPU too: from then
             on TensorFlow's operations are deterministic in this process.
 
@@ -118,6 +118,7 @@ def open_encoder(
     if image_size is not None and image_size < 8:
         raise SettingError("image_size", "is at least 8", image_size)
     check_views(views)
+    check_seed(seed)
     word = str(weights) in WORDS
     source = None if word else find_source(weights)
     if source and source.run:

@@ -17,6 +17,7 @@ from rssc_tf.probing.encoder import Encoder
 from rssc_tf.probing.features import Features, kept_features
 from rssc_tf.probing.heads import STUDY_EPOCHS, study_head
 from rssc_tf.records import Records
+from rssc_tf.settings import check_seed
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.progress import progress_bar
@@ -73,7 +74,7 @@ def probe(
         protocol: `"paper"` has the study's head for the linear probe.
         c: fixes C of the linear probe.
         k: fixes k of kNN.
-        seed: int >= 0, of the study's head and of folds.
+        seed: int in 0..2**31 - 1, of the study's head and of folds.
 
     Returns:
         The linear probe and kNN, or the one that was asked for. Metrics are of the test split;
@@ -148,8 +149,7 @@ def check_settings(method: str, protocol: str, c: float | None, k: int | None, s
         raise SettingError("c", "is above 0", c)
     if k is not None and k < 1:
         raise SettingError("k", "is at least 1", k)
-    if seed < 0:
-        raise SettingError("seed", "is at least 0", seed)
+    check_seed(seed)
 
 
 def _folds(train: Features, records: Path, seed: int) -> np.ndarray:

@@ -80,7 +80,7 @@ class Candidate:
         return ExportEncoder(Path(self.weights), views)
 
 
-def read_candidates(texts: Sequence[str]) -> list[Candidate]:
+def read_candidates(texts: Sequence[str | Path]) -> list[Candidate]:
     """The candidates of `--weights A,B,C`. The text alone says what is one, and no file.
 
     Args:
@@ -88,9 +88,12 @@ def read_candidates(texts: Sequence[str]) -> list[Candidate]:
             part is `./a=b.h5`.
 
     Raises:
-        SettingError: none, too many, one twice, a half of `BACKBONE=WEIGHTS`, or a path that is
-            read as something else.
+        SettingError: no list, none, too many, one twice, a half of `BACKBONE=WEIGHTS`, or a path
+            that is read as something else.
     """
+    if isinstance(texts, str | Path):
+        raise SettingError("weights", "are a list of candidates", str(texts))
+    texts = [str(text) for text in texts]
     for text in texts:
         if "," in text and os.path.exists(text):
             what = "are parted at commas, and a path with one is there: rename it, or link to it"

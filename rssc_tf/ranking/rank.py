@@ -22,13 +22,14 @@ from rssc_tf.ranking.outcome import Entry, Ranking, placed
 from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
+from rssc_tf.settings import check_seed
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags, reason_of
 from tfrecords_tools.records.card import BadRecords, refuse_unlabelled
 
 
 def rank(
     records: Records | str | Path,
-    weights: Sequence[str],
+    weights: Sequence[str | Path],
     *,
     shots: Sequence[int] | None = None,
     labels: Sequence[int] | None = None,
@@ -54,7 +55,7 @@ def rank(
         views: as of `open_encoder`.
         image_size: side at which candidates see images that are neither runs nor exports, in
             pixels; by default that of their weights.
-        seed: int >= 0, of draws, folds and random weights.
+        seed: int in 0..2**31 - 1, of draws, folds and random weights.
         workers: processes that fit the probes; all cores by default.
         deterministic: as of `open_encoder`.
 
@@ -70,9 +71,9 @@ def rank(
     candidates = read_candidates(weights)
     if method not in METHODS:
         raise SettingError("method", f"is one of {', '.join(METHODS)}", method)
-    for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):
-        if value < least:
-            raise SettingError(name, f"is at least {least}", value)
+    if draws < 1:
+        raise SettingError("draws", "is at least 1", draws)
+    check_seed(seed)
     check_views(views)
     refuse_unlabelled(records.path, records.card)
     splits = _splits(records)

@@ -127,3 +127,10 @@ def test_a_round_without_labels_learns_from_them(unlabelled, records, cli, tmp_p
     stages = json.loads((tmp_path / "out" / "stages.json").read_text())
     source = next(stage for stage in stages if stage["stage"] == "source")
     assert (source["records"], source["leaks_found"], source["leaks_excluded"]) == ("pool", 1, 1)
+
+
+@pytest.mark.parametrize("bench", ["pipeline", "train", "views"])
+def test_a_bench_of_what_needs_labels_is_one_line(bench, unlabelled, cli):
+    words = (unlabelled,) if bench == "pipeline" else ("--target", unlabelled, "--backbone", "tiny")
+    code, _, err = cli("bench", bench, *words)
+    assert (code, err.count("\n")) == (1, 1) and WHY in err

@@ -1,6 +1,7 @@
 """Every bench, tiny, through the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from pipelines.records import read
 from rssc_tf.bench import pipeline as bench_pipeline
 from rssc_tf.bench.decoders import AugmentedImages, decode_pillow
 from rssc_tf.bench.study_pipeline import study_batches
+from rssc_tf.records import Records
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import open_records
-from tfrecords_tools.records.schema import parse
+from tfrecords_tools.records.schema import parse, serialize
 
 
 def _variants(result: dict) -> dict:
@@ -102,6 +105,29 @@ def test_the_studys_pipeline_does_what_the_study_does(records):
     assert (images.dtype, images.shape) == (tf.float32, (4, 256, 256, 3))
     assert labels.shape == (4,)
     assert -123.7 <= images.numpy().min() < 0 < images.numpy().max() <= 255 - 103.9
+
+
+def test_an_image_without_labels_has_a_number_for_none(records):
+    card = open_records(records)
+    data = parse(next(iter(read(records, card, "train"))))["image"].numpy()
+    stored = [serialize(data, "jpeg", 48, 48, "a.jpg", labels) for labels in ([], [2, 3])]
+    endless = tf.data.Dataset.from_tensor_slices(stored).repeat()
+    _, labels = next(iter(study_batches(endless, 8, parallel=False)))
+    assert set(labels.numpy()) <= {-1, 2} and labels.shape == (8,)
+
+
+def test_what_cannot_be_fed_is_told_first(records, monkeypatch):
+    opened = Records(records)
+
+    def given(**facts):
+        card = replace(opened.card, **facts)
+        monkeypatch.setattr("rssc_tf.bench.target.Records", lambda path: Records(path, card))
+        return records, 8, 1, 0.01
+
+    with pytest.raises(DataError, match=r"of 2 sizes, 48x48, 64x48 among them.*of one size"):
+        bench_pipeline.bench_pipeline(*given(sizes={"48x48": 30, "64x48": 10}))
+    with pytest.raises(DataError, match="has no training split: convert with `train_fraction`"):
+        bench_pipeline.bench_pipeline(*given(splits={"test": opened.card.splits["test"]}))
 
 
 @pytest.mark.parametrize("crop", [42, 48])

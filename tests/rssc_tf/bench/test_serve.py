@@ -2,6 +2,12 @@
 
 import json
 
+import numpy as np
+import pytest
+
+from rssc_tf.bench import clients
+from rssc_tf.bench.clients import bad_cases, good_case
+
 
 def test_serve(exported, scenes, cli, tmp_path):
     out = tmp_path / "serve.json"
@@ -27,3 +33,28 @@ def test_images_that_the_model_does_not_decode(exported, cli, tmp_path):
     code, _, err = cli("bench", "serve", exported, "--images", tmp_path)
     assert code == 1
     assert "JPEG or PNG" in err
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([1], "without the answer"),
+        ({}, "without the answer"),
+        ({"predictions": []}, "without the answer"),
+        ({"predictions": [7]}, "without the answer"),
+        ({"predictions": [{"probabilities": [0.5, 0.5]}]}, "without the answer"),
+        ({"predictions": [{"valid": True, "probabilities": ["a", {}]}]}, "without the answer"),
+        ({"predictions": [{"valid": True, "probabilities": [0.5]}]}, "(1,) probabilities, not (2,"),
+        ({"predictions": [{"valid": True, "probabilities": [0.5, float("nan")]}]}, "are off by"),
+        ({"predictions": [{"valid": False, "probabilities": [0.5, 0.5]}]}, "are off by"),
+        ({"predictions": [{"valid": True, "probabilities": [0.5, 0.5]}]}, ""),
+    ],
+)
+def test_an_answer_of_another_shape_is_wrong(answer, said):
+    case = good_case(b"", np.array([0.5, 0.5]))
+    found = clients._check(case, 200, json.dumps(answer).encode())
+    assert said in found and bool(found) == bool(said)
+
+
+def test_a_list_is_no_reason():
+    assert "400 to a bad request" in clients._check(bad_cases(b"")[0], 400, b"[1]")

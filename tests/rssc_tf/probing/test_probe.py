@@ -234,6 +234,10 @@ BAD = {
         "--k is for --method knn or both",
     ),
     "seed": (["random", "--target", "{records}", "--seed", "-1"], "--seed is at least 0"),
+    "large seed": (
+        ["random", "--target", "{records}", "--seed", "5000000000"],
+        "--seed is at most 2147483647",
+    ),
     "views": (["random", "--target", "{records}", "--views", "3"], "--views is 1 (the image as"),
 }
 

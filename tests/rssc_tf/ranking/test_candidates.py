@@ -60,6 +60,14 @@ def test_how_many(text):
         read_candidates([text])
 
 
+def test_candidates_may_be_paths_and_are_a_list():
+    (found,) = read_candidates([Path("runs/x")])
+    assert (found.text, found.weights) == (str(Path("runs/x")),) * 2
+    for lone in ("runs/x", Path("runs/x")):
+        with pytest.raises(SettingError, match="`weights` are a list of candidates"):
+            read_candidates(lone)
+
+
 @pytest.mark.parametrize("text", ["tiny=", "a,tiny=,b", "=random"])
 def test_half_a_pair_is_refused(text):
     with pytest.raises(SettingError, match="are BACKBONE=WEIGHTS, with both"):

@@ -180,6 +180,7 @@ BAD = {
     "labels": (["--weights", "tiny=random", "--labels", "2"], "--labels are from 4"),
     "twice": (["--weights", "tiny=random,tiny=random"], "--weights are 1 to 20, none of them"),
     "draws": (["--weights", "tiny=random", "--draws", "0"], "--draws is at least 1"),
+    "seed": (["--weights", "tiny=random", "--seed", "5000000000"], "--seed is at most 2147483647"),
     "method": (["--weights", "tiny=random", "--method", "svm"], "--method is one of"),
     "views": (["--weights", "tiny=random", "--views", "3"], "--views is 1"),
 }
