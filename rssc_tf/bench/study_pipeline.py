@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrecords_tools.records.schema import parse
 
 _STORED, _CROP = 292, 256
-_NO_LABEL = tf.constant(-1, tf.int64)
+_NO_LABEL = -1
 _MEANS = (123.68, 116.779, 103.939)  # the study subtracts them in RGB order
 
 
@@ -33,7 +33,7 @@ def study_batches(records: tf.data.Dataset, batch_size: int, *, parallel: bool) 
         image = tf.image.rot90(image, tf.random.uniform([], 0, 4, tf.int32))
         image = tf.image.random_flip_left_right(image)
         image = tf.image.random_flip_up_down(image)
-        labels = tf.concat([example["labels"], [_NO_LABEL]], 0)
+        labels = tf.concat([example["labels"], tf.constant([_NO_LABEL], tf.int64)], 0)
         return image - tf.constant(_MEANS), labels[0]
 
     dataset = records.shuffle(1000).map(prepare, tf.data.AUTOTUNE if parallel else None)

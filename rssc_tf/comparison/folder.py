@@ -117,7 +117,8 @@ def _arrays(
     probabilities = as_trained = predictions[columns].to_numpy(np.float32)
     if set(others) <= set(predictions):  # of labels that were calibrated, by this version
         as_trained = predictions[others].to_numpy(np.float32)
-    if not len(predictions) or not np.isfinite([probabilities, as_trained]).all():
+    finite = np.isfinite(probabilities).all() and np.isfinite(as_trained).all()
+    if not len(predictions) or not finite:
         raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")
     labels = task.from_column(predictions[task.column], len(columns))
     return predictions["id"].to_numpy(), labels, probabilities, as_trained

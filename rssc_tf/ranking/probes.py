@@ -146,10 +146,9 @@ def run(job: Job) -> Outcome:
     for name in job.methods:
         fitted = _fit(name, data)
         (chosen[name],) = fitted.chosen.values()
-        probabilities = fitted.probabilities.astype(np.float32)
         for row in intervals(task_of_labels(test.labels)).values():
             labels = test.labels.astype(int)
-            drawn = bootstrap(row.interval, probabilities, labels, replicates=row.replicates)
+            drawn = bootstrap(row.interval, fitted.probabilities, labels, replicates=row.replicates)
             values[name, row.name] = drawn
     return Outcome(values, chosen, time.perf_counter() - begun)
 

@@ -4,8 +4,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.statistics import accuracy, bootstrap, estimate
+from rssc_tf.probing.choice import Fitted
+from rssc_tf.probing.features import Features
+from rssc_tf.ranking import probes
 from rssc_tf.ranking.candidates import Candidate
 from rssc_tf.ranking.cost import Cost
 from rssc_tf.ranking.outcome import Entry, placed
@@ -77,6 +82,20 @@ def test_intervals_stay_where_scores_can_be():
         assert 0 <= score.low <= score.value <= score.high <= 1
         assert getattr(score, end) == (1 if end == "high" else 0)
     assert found.placed[1].behind.high == 1
+
+
+def test_scores_are_those_of_a_probe_where_labels_are_all_but_certain(monkeypatch):
+    """Close to 1 there are many probabilities that float32 takes for one."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (20, 2)).astype(np.float32)
+    probabilities = 1 - 1e-9 * rng.random((20, 2))
+    found = Features(np.arange(20).astype(str), labels, np.zeros((20, 1), np.float32))
+    split = SimpleNamespace(read=lambda: found)
+    job = SimpleNamespace(train=split, val=None, test=split, rows=range(20), classes=2, seed=0)
+    job.methods = ("linear",)
+    monkeypatch.setattr(probes, "_fit", lambda *_: Fitted({"C": 1.0}, "", [], probabilities))
+    values = probes.run(job).values["linear", "map"]
+    assert values[0] == pytest.approx(score(probabilities, labels)["map"], abs=1e-6)
 
 
 def test_what_chose_is_said_of_each_size():

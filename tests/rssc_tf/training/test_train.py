@@ -158,7 +158,9 @@ def test_multi_label_training(multi_records, cli, tmp_path):
     assert {"micro_f1", "macro_f1", "example_f1", "map"} <= set(metrics)
     assert f"{100 * metrics['micro_f1']:.2f}" in out
     table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    assert set(table.columns) == {"id", "labels", "views", "p_green", "p_dark", "p_noisy"}
+    classes = read_card(multi_records).classes
+    columns = {f"{kind}_{name}" for kind in ("p", "uncalibrated") for name in classes}
+    assert set(table.columns) == {"id", "labels", "views", *columns}
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", slow("mixed_float16")])
