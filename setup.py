@@ -20,7 +20,7 @@ SERVE = [
     "prometheus-client>=0.21",
     "orjson>=3.10.7",
 ]
-GEO = ["rasterio>=1.4"]
+GEO = ["rasterio>=1.4", "shapely>=2.0.6"]
 EXPORT = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
 EXTRAS = {
     "lite": TORCH_FREE_WEIGHTS,

@@ -13,7 +13,10 @@ import pytest
 from tests.conftest import ROOT
 
 # What the extras bring, and nothing else may.
-EXTRAS = ("keras-hub", "tensorflow-text", "torch", "onnx", "rasterio", "fastapi", "apache-beam")
+EXTRAS = (
+    *("keras-hub", "tensorflow-text", "torch", "onnx", "rasterio", "shapely", "fastapi"),
+    "apache-beam",
+)
 SCRIPT = """
 import json, sys
 from importlib import metadata

@@ -57,6 +57,7 @@ def command(
 ) -> None:
     try:
         import rasterio  # noqa: F401
+        import shapely  # noqa: F401, of the same extra since it cuts polygons
     except ImportError as error:
         raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
     import_tensorflow()

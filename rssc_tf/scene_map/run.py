@@ -11,11 +11,12 @@ import numpy as np
 import rasterio
 
 from rssc_tf.scene_map.cells import rows_of_cells
+from rssc_tf.scene_map.globe import check_place
 from rssc_tf.scene_map.model import Export, read_export
 from rssc_tf.scene_map.palette import Legend
 from rssc_tf.scene_map.paths import plan_files
 from rssc_tf.scene_map.picture import LONGEST, draw_map
-from rssc_tf.scene_map.polygons import to_wgs84, write_polygons
+from rssc_tf.scene_map.polygons import write_polygons
 from rssc_tf.scene_map.windows import Axis, seen_part
 from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
@@ -100,10 +101,8 @@ def map_scene(
     legend = Legend(model.classes, unknown)
     with ExitStack() as stack:
         source = stack.enter_context(open_scene(scene, bands, limits, nodata, model.rule))
-        if polygons:  # known now, or known after hours
-            to_wgs84(
-                source, {"type": "Point", "coordinates": [source.transform.c, source.transform.f]}
-            )
+        if polygons and source.crs:  # known now, or known after hours
+            check_place(source)
         across, down = _axes(source, model, window, stride, cell)
         # `MAP.tif` last: it is what an error of the disk names, and what is there first when whole.
         order = reversed(files.items())
