@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from rssc_tf.scene_map.raster import SIDES
 from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import DataError, SettingError
 
@@ -47,4 +48,11 @@ def plan_files(
         refuse_existing(path, overwrite)
         if path.is_dir():
             raise DataError(f"{path} is a folder: choose another name")
+        for side in sides_of(path):
+            refuse_existing(path.with_name(path.name + side), overwrite)
     return files
+
+
+def sides_of(path: Path) -> tuple[str, ...]:
+    """What is added to the name of a map's file to have those that GDAL would read as its parts."""
+    return SIDES if path.suffix.lower() in (*_TIFF, ".png") else ()

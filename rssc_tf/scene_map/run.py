@@ -14,7 +14,7 @@ from rssc_tf.scene_map.cells import rows_of_cells
 from rssc_tf.scene_map.globe import check_place
 from rssc_tf.scene_map.model import Export, read_export
 from rssc_tf.scene_map.palette import Legend
-from rssc_tf.scene_map.paths import plan_files
+from rssc_tf.scene_map.paths import plan_files, sides_of
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import write_polygons
 from rssc_tf.scene_map.windows import Axis, seen_part
@@ -105,8 +105,10 @@ def map_scene(
             check_place(source)
         across, down = _axes(source, model, window, stride, cell)
         # `MAP.tif` last: it is what an error of the disk names, and what is there first when whole.
-        order = reversed(files.items())
-        aside = {kind: stack.enter_context(new_file(path)) for kind, path in order}
+        aside = {
+            kind: stack.enter_context(new_file(path, sides_of(path)))
+            for kind, path in reversed(files.items())
+        }
         shape, tags = (down.cells, across.cells), _tags(model, source, across)
         rasters = aside["classes"], aside.get("probabilities")
         counts: Counter = Counter()

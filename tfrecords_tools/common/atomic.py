@@ -109,28 +109,49 @@ def new_folder(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) ->
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path, sides: Sequence[str] = ()) -> Iterator[Path]:
     """Yields a path beside `path` that replaces it when the block ends well.
 
     The suffix is kept, because libraries choose a format by it. No lock is taken: of two
     processes, the last one's file stays, whole.
 
+    Args:
+        path: to write.
+        sides: what is added to the name of a file to have the names of those that belong to it
+            (`.aux.xml`). What a library wrote so beside the new file goes along with it, and what
+            belonged to the old one goes.
+
     Raises:
         DataError: it cannot be written; what was there is as it was.
     """
     path = Path(path)
-    _remove_left_over(path, locked=False)
+    for name in ("", *sides):
+        _remove_left_over(_beside(path, name), locked=False)
     with _aside(path) as aside:
         try:
             try:
                 yield aside
-                with open(aside, "rb+") as stream:
-                    os.fsync(stream.fileno())  # or a power cut leaves a new name without its bytes
-                os.replace(aside, path)
+                made = [*(name for name in sides if _beside(aside, name).exists()), ""]
+                for name in made:
+                    _sync(_beside(aside, name))
+                for name in sides:
+                    _beside(path, name).unlink(missing_ok=True)
+                for name in made:  # the file last: when it is there, so is what belongs to it
+                    os.replace(_beside(aside, name), _beside(path, name))
             finally:
-                aside.unlink(missing_ok=True)
+                for name in ("", *sides):
+                    _beside(aside, name).unlink(missing_ok=True)
         except OSError as error:
             raise _explain(error, path, aside) from error
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as stream:
+        os.fsync(stream.fileno())  # or a power cut leaves a new name without its bytes
 
 
 @contextmanager

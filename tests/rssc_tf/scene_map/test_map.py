@@ -13,14 +13,18 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio import Affine
+from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from rssc_tf.scene_map.model import read_export
 from rssc_tf.scene_map.run import _axes
+from rssc_tf.scene_map.raster import SIDES, new_raster
 from rssc_tf.scene_map.windows import Axis, seen_part
 from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
 from tests.rssc_tf.scene_map.test_blend import whole
+from tfrecords_tools.common.atomic import new_file
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import Split, read_card
 
 LAYOUT = ["rrggb", "rrggb", "bbbgr"]
@@ -285,8 +289,15 @@ def test_nothing_is_overwritten_unasked_and_never_the_scene(colours, scene, cli,
     assert "--overwrite" in one_line(cli, colours, scene, "--out", out)
     out.unlink()
     assert "map.qml exists" in one_line(cli, colours, scene, "--out", out)
+    (tmp_path / "map.qml").unlink()
+    (tmp_path / "map.png").unlink()
+    for name in ("map.tif.aux.xml", "map.tif.ovr", "map.png.aux.xml"):  # GDAL would read them
+        (tmp_path / name).write_bytes(b"of the old map")
+    assert "map.tif.aux.xml exists" in one_line(cli, colours, scene, "--out", out)
     mapped(cli, colours, scene, "--out", out, "--overwrite")
     assert out.read_bytes() == before  # the same, to the byte
+    made = ["map.png", "map.qml", "map.tif", "scene.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == made
     content = scene.read_bytes()
     assert "scene itself" in one_line(cli, colours, scene, "--out", scene, "--overwrite")
     Image.fromarray(np.moveaxis(paint(["rg"], BLOCK), 0, -1)).save(tmp_path / "photo.png")
@@ -294,6 +305,28 @@ def test_nothing_is_overwritten_unasked_and_never_the_scene(colours, scene, cli,
     words = ("--out", tmp_path / "photo.tif", "--overwrite")
     assert "photo.png is the scene itself" in one_line(cli, colours, photo, *words)
     assert scene.read_bytes() == content
+
+
+def test_a_crs_that_geotiff_has_no_words_for_stays(tmp_path):
+    crs = CRS.from_user_input(
+        "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +ellps=WGS84"
+    )
+    kind = {"height": 1, "width": 2, "count": 1, "dtype": "uint8", "crs": crs, "transform": UTM}
+
+    def write():
+        with new_file(tmp_path / "m.tif", SIDES) as aside, new_raster(aside, **kind) as rows:
+            rows.write(np.uint8([[1, 2]]))
+
+    write()
+    with rasterio.open(tmp_path / "m.tif") as dataset:
+        assert dataset.crs == crs
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.tif", "m.tif.aux.xml"]
+    with (
+        rasterio.Env(GDAL_PAM_ENABLED=False),
+        pytest.raises(DataError, match="cannot hold the CRS"),
+    ):
+        write()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.tif", "m.tif.aux.xml"]
 
 
 def test_an_interrupted_map_leaves_nothing(colours, scene, cli, tmp_path, monkeypatch):

@@ -153,6 +153,25 @@ def test_a_file_is_replaced_when_it_is_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["x.csv"]
 
 
+def test_what_belongs_to_a_file_comes_and_goes_with_it(tmp_path):
+    path, sides = tmp_path / "a.tif", (".aux.xml", ".ovr")
+
+    def write(*names: str) -> list[str]:
+        with new_file(path, sides) as aside:
+            for name in ("", *names):
+                Path(f"{aside}{name}").write_text(names[0] if names else "alone")
+        return sorted(file.name for file in tmp_path.iterdir())
+
+    assert write(".ovr") == ["a.tif", "a.tif.ovr"]
+    with pytest.raises(ValueError), new_file(path, sides) as aside:
+        Path(f"{aside}.aux.xml").write_text("of a file that is not made")
+        raise ValueError
+    _left_over(tmp_path, "a.tif.aux.xml", _dead()).touch()
+    assert write(".aux.xml") == ["a.tif", "a.tif.aux.xml"]
+    assert write() == ["a.tif"]
+    assert path.read_text() == "alone"
+
+
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
     (tmp_path / ".out.old").mkdir()
     (tmp_path / ".out.old" / "x").write_text("earlier")
