@@ -2,6 +2,7 @@
 
 from pipelines.crop import crop_side
 from rssc_tf.evaluation.metrics import display_name
+from rssc_tf.exporting.recipe import describe_files, describe_rule, preparing_code
 from rssc_tf.models.view_count import in_words
 from rssc_tf.regimes import SUPERVISED
 from rssc_tf.runs import Run
@@ -29,15 +30,6 @@ import onnxruntime
 from PIL import Image
 """,
 }
-
-_PREPARE = """
-image = Image.open("photo.jpg").convert("RGB")
-image = image.resize([min(side, {size}) for side in image.size], Image.BILINEAR)
-w, h = (round(side * 256 / 292) for side in image.size)  # the central share, as in evaluation
-left, top = (image.width - w) // 2, (image.height - h) // 2
-image = image.crop((left, top, left + w, top + h)).resize(({side}, {side}), Image.BILINEAR)
-images = np.asarray(image)[None]  # uint8 (1, {side}, {side}, 3)
-"""
 
 _CLASSIFY = {
     "tflite": """
@@ -79,13 +71,14 @@ def portable_card(run: Run, views: int, kind: str, quantize: str, found: dict | 
     """The card of a `model.tflite` or `model.onnx`; `found` is what `agreement.json` holds."""
     side = crop_side(run.card.side)
     batch = "1" if kind == "tflite" else "n"
-    prepare = _PREPARE.format(size=run.card.size, side=side)
+    prepare = preparing_code(run.card.rule, run.card.size, side)
     last = _TOP if run.task.exclusive else _cut(run, views)
     code = _IMPORTS[kind] + prepare + _CLASSIFY[kind] + _NAMES + last
     classes = len(run.card.classes)
     usage = f"""- File: `model.{kind}`, {"float32" if quantize == "none" else "int8"}
 - Input: `images`, uint8 RGB `({batch}, {side}, {side}, 3)`, decoded and cut as below. The resize
   to the backbone's size, the normalisation and the temperature are inside.
+- The code is for {describe_files(run.card.rule)}
 - Output: `probabilities`, float32 `({batch}, {classes})`, in the order of `labels.txt`"""
     usage += _EIGHT_VIEWS if views == 8 else ""
     more = f"\n```python\n{code}```\n\n{_describe_agreement(found)}\n"
@@ -111,7 +104,7 @@ A {card.task} scene classifier for overhead photographs, made with rssc-tf.
 - Classes ({len(card.classes)}): {", ".join(card.classes)}
 - Trained on: {card.name} ({sizes} images), card sha256 `{card.sha256}`
 - Pre-training: {trained}; seed {config["seed"]}
-{_describe_source(run)}{usage}
+{_describe_source(run)}{_describe_pixels(run)}{usage}
 {more}
 {_describe_scores(run, views)}
 
@@ -137,6 +130,11 @@ def _describe_source(run: Run) -> str:
             f"`{teacher.get('weights_sha256')}`)"
         )
     return f"{text}\n"
+
+
+def _describe_pixels(run: Run) -> str:
+    rule = describe_rule(run.card.rule)
+    return f"- Pixels of the training images: {rule}\n" if rule else ""
 
 
 def _describe_scores(run: Run, views: int) -> str:

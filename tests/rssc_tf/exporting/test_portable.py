@@ -6,14 +6,19 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
+from rssc_tf.exporting.recipe import preparing_code
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.imaging.images import read_image
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule, parse_range
 from tfrecords_tools.records.card import read_card
 
 KINDS = [("tflite", "none"), ("tflite", "int8"), ("onnx", "none"), ("onnx", "int8")]
@@ -122,6 +127,69 @@ def test_the_code_in_the_card_gives_the_answer_of_the_saved_model(
     name, probability = done.stdout.split()
     assert name == answer["predicted"][0].numpy().decode()
     assert float(probability) == pytest.approx(float(np.max(answer["probabilities"])), abs=0.01)
+
+
+MANY = {
+    "integer x 3": ((300.0, 3000.0), (280.0, 2900.0), (0.0, 2000.0)),
+    "integer x 1": ((10.0, 3000.0),),
+    "float x 1": ((0.0, 0.5),),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "kind"),
+    [
+        (PLAIN, (3,), "uint8"),
+        (PLAIN, (4,), "uint8"),  # with transparent pixels
+        (Rule(ranges=MANY), (3,), "uint16"),
+        (Rule(ranges=MANY), (3,), "uint8"),
+        (Rule(ranges=MANY), (), "uint16"),
+        (Rule(ranges=MANY), (), "float32"),
+        (Rule(bands=(4, 3, 2), nodata=0, ranges=MANY), (5,), "uint16"),
+        (Rule(bands=(4,), count=5, range=parse_range("0,2000")), (5,), "int16"),
+        (Rule(bands=(5, 3, 2), nodata=0), (5,), "uint8"),
+        (OLD, (3,), "uint16"),
+    ],
+)
+def test_the_code_in_a_card_gives_the_pixels_of_the_training_images(
+    rule, shape, kind, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    values = (rng.integers(0, 256, (50, 60, *shape)) * (1 if kind == "uint8" else 12)).astype(kind)
+    if kind == "float32":
+        values = values / 5000
+        values[2] = np.nan
+    elif rule.nodata is not None or shape == (4,):
+        values[:9] = 0
+    monkeypatch.chdir(tmp_path)
+    if rule == PLAIN:
+        Image.fromarray(values).save("photo.jpg", "png")  # Pillow goes by the content
+    else:
+        tifffile.imwrite("image.tif", values, photometric="minisblack", planarconfig="contig")
+    (file,) = tmp_path.iterdir()
+    expected = np.asarray(read_image(file.read_bytes(), rule).image)
+    found = {"np": np, "Image": Image}
+    exec(preparing_code(rule, 292, 256), found)
+    np.testing.assert_array_equal(found["rgb"], expected)
+    assert found["images"].shape == (1, 256, 256, 3)
+
+
+def test_a_card_says_how_the_pixels_of_the_training_images_were_made(trained):
+    from rssc_tf.exporting.model_card import model_card, portable_card
+    from rssc_tf.runs import load_run
+
+    run = load_run(trained)
+    assert "The code is for photographs of 8 bits" in portable_card(run, 1, "onnx", "none", None)
+    assert "Pixels of the training" not in model_card(run, 1, False)
+    rule = Rule(bands=(4, 3, 2), count=13, nodata=0, ranges={"integer x 3": MANY["integer x 3"]})
+    run = replace(run, card=replace(run.card, pixels=rule))
+    said = (
+        "bands 4,3,2 of 13; nodata 0; integer x 3 scaled to 8 bits from 300..3000, 280..2900, 0.."
+    )
+    assert said in model_card(run, 1, False)
+    assert f"TIFFs as the training images were ({said}" in portable_card(
+        run, 1, "onnx", "none", None
+    )
 
 
 def test_int8_is_on_integers_throughout_and_always_the_same(portable, trained, cli, tmp_path):
