@@ -9,9 +9,9 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
+from rssc_tf.exporting.versions import find_version
 from rssc_tf.models.view_count import check_views, in_words
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
@@ -87,7 +87,7 @@ def load_saved_model(export: Path, trust: bool = False, views: int | None = None
     """Loads the SavedModel of an export folder.
 
     Args:
-        export: export folder (or the SavedModel in it).
+        export: export folder, of which the highest version is taken (or the SavedModel in it).
         trust: also one whose graph does more than computing, such as reading files or calling
             Python: that is as much as running a program of whoever made it.
         views: refuse an export that looks at another number of views of an image.
@@ -102,14 +102,13 @@ def load_saved_model(export: Path, trust: bool = False, views: int | None = None
     """
     if views is not None:
         check_views(views)
-    folder = export / VERSION if (export / VERSION).is_dir() else export
     for file in (export / "model.tflite", export / "model.onnx"):
         if file.is_file():
             raise DataError(
                 f"{file} is for another runtime, and this takes SavedModels only: make one with "
                 f"rssc-tf export, or see {export}/model_card.md"
             )
-    if not (folder / "saved_model.pb").exists():
+    if (folder := find_version(export)) is None:
         raise DataError(f"{export} is no export folder: make one with rssc-tf export")
     check_regular_tree(folder)
     check_regular(folder / "saved_model.pb", _MOST_GRAPH)

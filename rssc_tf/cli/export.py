@@ -55,7 +55,7 @@ def command(
     from rssc_tf.runs import load_run
 
     if format_ is Format.savedmodel:
-        from rssc_tf.exporting import export
+        from rssc_tf.exporting.folder import export
 
         export(load_run(run), out, overwrite, records, views=views)
         print(f"export: {out} (SavedModel in {out}/1; rssc-tf predict {quote(str(out))} IMAGES...)")

@@ -106,7 +106,7 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     from rssc_tf.comparison.report.page import REPORT, write_report
     from rssc_tf.comparison.runner import compare
     from rssc_tf.evaluation.plots import plot_contact_sheet
-    from rssc_tf.exporting import export
+    from rssc_tf.exporting.folder import export
     from rssc_tf.predict import predict_files
     from rssc_tf.runs import load_run
 

@@ -9,6 +9,7 @@ from rssc_tf.exporting import saved_model
 from rssc_tf.exporting.model_card import model_card
 from rssc_tf.exporting.novelty import write_novelty
 from rssc_tf.exporting.records import image_files, own_records
+from rssc_tf.exporting.versions import VERSION
 from rssc_tf.exporting.warmup import BATCHES, write_warmup
 from rssc_tf.runs import Run
 from rssc_tf.write_errors import writing
@@ -17,7 +18,6 @@ from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.records.card import CARD_NAME
 
-VERSION = "1"
 MARKS = (CARD_NAME, "labels.txt")  # what every export has: see `atomic.new_folder`
 
 

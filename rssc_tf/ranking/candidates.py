@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rssc_tf.exporting.versions import find_version
 from rssc_tf.probing.encoder import WORDS, open_encoder
 from rssc_tf.probing.features import Extractor
 from rssc_tf.records import Records
@@ -13,7 +14,7 @@ from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 MOST = 20
-_EXPORTED = ("1/saved_model.pb", "saved_model.pb", "model.tflite", "model.onnx")
+_PORTABLE = ("model.tflite", "model.onnx")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Candidate:
     @property
     def is_export(self) -> bool:
         """Whether it is a folder of `rssc-tf export`, or the SavedModel in it."""
-        return any(os.path.isfile(os.path.join(self.weights, file)) for file in _EXPORTED)
+        portable = any(os.path.isfile(os.path.join(self.weights, file)) for file in _PORTABLE)
+        return portable or find_version(self.weights) is not None
 
     @property
     def has_a_size(self) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rssc_tf.evaluation.features import Features, refuse_not_finite
-from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
+from rssc_tf.exporting.versions import find_version
 from rssc_tf.models.view_count import check_views
 from rssc_tf.models.views import flips
 from rssc_tf.predict import load_saved_model
@@ -57,8 +57,7 @@ class ExportEncoder:
     @cached_property
     def definition(self) -> dict:
         """As of `Encoder`."""
-        inner = self.folder / VERSION
-        inner = inner if inner.is_dir() else self.folder
+        inner = find_version(self.folder)
         digest = hashlib.sha256()
         for file in (inner / "saved_model.pb", *sorted((inner / "variables").iterdir())):
             digest.update(sha256_of(file).encode())

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated
 
-from fastapi import FastAPI, File, Query, Request, UploadFile
+from fastapi import APIRouter, FastAPI, File, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +18,7 @@ from rssc_tf.serving.errors import Refused, json_response, refusal
 from rssc_tf.serving.hosts import TrustedHosts
 from rssc_tf.serving.metrics import Metrics
 from rssc_tf.serving.model import EXPLAIN, ServedModel
+from rssc_tf.serving.rest import most_images
 from rssc_tf.serving.service import Service
 from rssc_tf.serving.work import WorkLimits
 from rssc_tf.version import __version__
@@ -109,12 +111,33 @@ def describe_metadata(model: ServedModel) -> dict:
     """The answer of TensorFlow Serving's metadata address."""
     return {
         "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
-        "metadata": {"signature_def": {"signature_def": model.describe_signatures()}},
+        "metadata": {"signature_def": {"signature_def": model.described}},
     }
 
 
+class _UploadRoute(APIRoute):
+    """Its form may have as many files as a request may have images (Starlette takes 1,000)."""
+
+    def get_route_handler(self) -> Callable:
+        handle = super().get_route_handler()
+
+        async def read_form(request: Request) -> Response:
+            limits = request.app.state.bodies.limits
+            try:
+                await request.form(max_files=limits.max_queue + 1)  # which it keeps
+            except HTTPException as error:
+                if str(error.detail).startswith("Too many files"):
+                    raise Refused(413, f"too many images; {most_images(limits)}") from error
+                raise
+            return await handle(request)
+
+        return read_form
+
+
 def _add_uploads(app: FastAPI, service: Service) -> None:
-    @app.post("/classify")
+    uploads = APIRouter(route_class=_UploadRoute)
+
+    @uploads.post("/classify")
     async def classify(
         files: Annotated[list[UploadFile], File(description="Image files.")],
         preview: Annotated[bool, Query(description="Also a small JPEG of each image.")] = False,
@@ -124,12 +147,14 @@ def _add_uploads(app: FastAPI, service: Service) -> None:
             {"model": service.model.name, "results": await service.classify(sent, preview)}
         )
 
-    @app.post("/explain")
+    @uploads.post("/explain")
     async def explain(
         file: Annotated[UploadFile, File(description="An image file.")],
         class_name: Annotated[str, Query(alias="class", description="The class to explain.")],
     ) -> Response:
         return json_response(await service.explain(await file.read(), class_name))
+
+    app.include_router(uploads)
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:

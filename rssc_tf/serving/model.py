@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
-from rssc_tf.exporting import VERSION
 from rssc_tf.exporting.trust import read_saved_model
+from rssc_tf.exporting.versions import VERSION, find_version
 from rssc_tf.predict import load_saved_model, read_rule, views_of
 
 DEFAULT = "serving_default"
@@ -27,9 +27,11 @@ class ServedModel:
 
     Attributes:
         name: of the export folder, which is the model's name in every address.
-        version: `"1"`, or the name of the version folder that was given.
+        version: the highest that there is, or the name of the version folder that was given.
         classes: names, in the order of `probabilities`.
         signatures: name to function.
+        described: the signatures as TensorFlow Serving's metadata shows them (protobuf as JSON);
+            kept, because the folder may be replaced.
         rule: how its training images became 8-bit RGB.
         views: of an image, that it looks at.
 
@@ -42,11 +44,13 @@ class ServedModel:
         self._loaded = load_saved_model(export, trust, views)
         self.views = views_of(self._loaded)
         self.rule = read_rule(export)
-        versioned = (export / VERSION).is_dir() or not export.name.isdigit()
-        self.name = export.name if versioned else export.parent.name
-        self.version = VERSION if versioned else export.name
-        self._folder = export / VERSION if (export / VERSION).is_dir() else export
+        folder = find_version(export)
+        if folder == export and not export.name.isdigit():
+            self.name, self.version = export.name, VERSION
+        else:
+            self.name, self.version = folder.parent.name, folder.name
         self.signatures = dict(self._loaded.signatures)
+        self.described = self._describe(folder)
         # The first call of a signature takes seconds; no client should wait for it.
         blank = self.run(DEFAULT, {IMAGE_BYTES: [b""]})
         self.classes = [name.decode() for name in blank["class_names"][0]]
@@ -81,9 +85,8 @@ class ServedModel:
         answer = self.signatures[signature](**tensors)
         return {name: value.numpy() for name, value in answer.items()}
 
-    def describe_signatures(self) -> dict[str, Any]:
-        """The signatures as TensorFlow Serving's metadata shows them (protobuf as JSON)."""
-        stored = read_saved_model(self._folder)
+    def _describe(self, folder: Path) -> dict[str, Any]:
+        stored = read_saved_model(folder)
         return {
             name: json_format.MessageToDict(
                 definition,

@@ -3,7 +3,7 @@
 from PIL import Image
 
 from tfrecords_tools.imaging.alike import why_unlike
-from tfrecords_tools.imaging.header import read_header as read_image_header
+from tfrecords_tools.imaging.header import read_header
 from tfrecords_tools.imaging.images import BadImage, load_rgb
 from tfrecords_tools.imaging.thumbnail import jpeg_address
 
@@ -11,26 +11,31 @@ _PREVIEW = 768
 
 
 def count_pixels(data: bytes, max_pixels: int) -> int:
-    """Pixels that the model has to decode for an image file, read from its header.
+    """Pixels of an image file, read from its header.
+
+    Raises:
+        BadImage: no image, or one of more than `max_pixels`.
+    """
+    return _read(data, max_pixels)[0]
+
+
+def weigh(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Pixels of an image file that goes to the model as it is, read from its header; and how many
+    it counts for in a batch.
 
     Raises:
         BadImage: no image, one of a kind that the model does not decode rightly, or one of more
             than `max_pixels`.
     """
-    pixels, kind = read_header(data, max_pixels)
+    pixels, kind = _read(data, max_pixels)
     if reason := why_unlike(data):
         raise BadImage(f"{reason}: send the file to /classify")
     # Every frame of a GIF is decoded, so one goes through the model alone.
-    return max_pixels if kind == "GIF" else pixels
+    return pixels, max_pixels if kind == "GIF" else pixels
 
 
-def read_header(data: bytes, max_pixels: int) -> tuple[int, str]:
-    """Pixels and the format (`"JPEG"`, `"TIFF"`, ...) of an image file, without decoding it.
-
-    Raises:
-        BadImage: no image, or one of more than `max_pixels`.
-    """
-    header = read_image_header(data)
+def _read(data: bytes, max_pixels: int) -> tuple[int, str]:
+    header = read_header(data)
     if header.width * header.height > max_pixels:
         raise BadImage(f"{header.width}x{header.height} pixels; at most {max_pixels:,} are decoded")
     return header.width * header.height, header.format

@@ -122,7 +122,12 @@ def format_predict(request: PredictRequest, answers: list[Answer]) -> dict:
 def refuse_many(count: int, limits: Limits) -> None:
     """Raises `Refused` for more images than a request may have."""
     if count > limits.max_queue:
-        raise Refused(413, f"{count:,} images; at most {limits.max_queue:,} a request")
+        raise Refused(413, f"{count:,} images; {most_images(limits)}")
+
+
+def most_images(limits: Limits) -> str:
+    """How many images a request may have, in words."""
+    return f"at most {limits.max_queue:,} a request"
 
 
 def refuse_pixels(pixels: int, limits: Limits) -> None:
@@ -213,7 +218,9 @@ def _bytes(value: Any, where: str) -> bytes:
     if not isinstance(value, dict) or set(value) != {"b64"} or not isinstance(value["b64"], str):
         raise Refused(400, f'{where} must be a string or {{"b64": "..."}}, not {_kind(value)}')
     try:
-        return base64.b64decode(value["b64"], validate=True)
+        # As TensorFlow Serving takes it: in lines, too, and without the padding.
+        text = b"".join(value["b64"].encode("ascii").split())
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refused(400, f"{where} is not base64: {error}") from error
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,7 +16,7 @@ from rssc_tf.serving.errors import Refused
 from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.metrics import Metrics
 from rssc_tf.serving.model import DEFAULT, EXPLAIN, IMAGE_BYTES, ServedModel
-from rssc_tf.serving.pictures import count_pixels, preview, read_header, why_not
+from rssc_tf.serving.pictures import count_pixels, preview, weigh, why_not
 from rssc_tf.serving.rest import (
     PredictRequest,
     count_elements,
@@ -127,9 +128,7 @@ class Service:
             size, error = sum(np.size(value) // 3 for value in row.values()), ""
             if IMAGE_BYTES in row:
                 try:
-                    size = own = count_pixels(row[IMAGE_BYTES], self.limits.max_pixels)
-                    if size == self.limits.max_pixels:  # a GIF, of which more is decoded
-                        own, _ = read_header(row[IMAGE_BYTES], self.limits.max_pixels)
+                    own, size = weigh(row[IMAGE_BYTES], self.limits.max_pixels)
                     together += own
                 except BadImage as bad:
                     row[IMAGE_BYTES], size, error = b"", 0, str(bad)
@@ -149,10 +148,10 @@ class Service:
         refuse_many(len(files), self.limits)
         flow = Flow()
         cost = _FILE * len(files)
-        headers = await self._readers.run(
-            flow, cost, lambda: [self._read_header(data) for _, data in files]
+        counts = await self._readers.run(
+            flow, cost, lambda: [self._count_pixels(data) for _, data in files]
         )
-        refuse_pixels(sum(pixels for pixels, _ in headers), self.limits)
+        refuse_pixels(sum(pixels for pixels, _ in counts), self.limits)
 
         async def one(name: str, data: bytes, pixels: int, error: str) -> dict:
             if not error:
@@ -164,7 +163,7 @@ class Service:
             return {"file": name, "valid": False, "error": error}
 
         results = await _all(
-            [one(*file, *header) for file, header in zip(files, headers, strict=True)]
+            [one(*file, *count) for file, count in zip(files, counts, strict=True)]
         )
         bad = sum(not result["valid"] for result in results)
         self._count(len(results) - bad, bad)
@@ -184,7 +183,7 @@ class Service:
         if class_name not in self.model.classes:
             raise Refused(400, f"no class {class_name[:200]!r}: see /info for their names")
         flow = Flow()
-        pixels, error = await self._readers.run(flow, _FILE, self._read_header, data)
+        pixels, error = await self._readers.run(flow, _FILE, self._count_pixels, data)
         answer = None
         if not error:
             index = np.int32(self.model.classes.index(class_name))
@@ -217,10 +216,10 @@ class Service:
             error = await self._readers.run(flow, cost, why_not, read.data)
             return _Read(error=error), None
 
-    def _read_header(self, data: bytes) -> tuple[int, str]:
+    def _count_pixels(self, data: bytes) -> tuple[int, str]:
         """Pixels of a file, and what is wrong with it."""
         try:
-            return read_header(data, self.limits.max_pixels)[0], ""
+            return count_pixels(data, self.limits.max_pixels), ""
         except BadImage as error:
             return 0, str(error)
 
@@ -244,9 +243,8 @@ class Service:
     def _name(self, answer: Answer) -> dict:
         order = np.argsort(-answer["probabilities"], kind="stable")
         probabilities = {self.model.classes[i]: answer["probabilities"][i] for i in order}
-        # Several labels come joined by commas, and a class may have a comma in its name.
-        predicted = f",{answer['predicted'].decode()},"
-        named = [name for name in probabilities if f",{name}," in predicted]
+        found = _named(answer["predicted"].decode(), self.model.classes)
+        named = [name for name in probabilities if name in found]
         return {"predicted": named, "probabilities": probabilities}
 
     async def _submit(self, rows: list[Row]) -> list[Answer]:
@@ -258,6 +256,25 @@ class Service:
     def _count(self, good: int, bad: int) -> None:
         self.metrics.images.labels("true").inc(good)
         self.metrics.images.labels("false").inc(bad)
+
+
+def _named(predicted: str, classes: Sequence[str]) -> list[str]:
+    """The classes that a model's `predicted` names: one, or labels in their order, joined by
+    commas. A class may have commas in its name, too; the name of one class comes before any other
+    way to read a text."""
+    if predicted in classes:
+        return [predicted]
+    return next(_readings(predicted, classes), [])
+
+
+def _readings(predicted: str, classes: Sequence[str]) -> Iterator[list[str]]:
+    if not predicted:
+        yield []
+    for number, name in enumerate(classes):
+        joined = re.sub(",+", ",", name).strip(",")  # as the model does (`saved_model.Server`)
+        if f"{predicted},".startswith(f"{joined},"):
+            for others in _readings(predicted[len(joined) + 1 :], classes[number + 1 :]):
+                yield [name, *others]
 
 
 async def _all(work: list[Awaitable[_T]]) -> list[_T]:

@@ -81,8 +81,8 @@ def test_a_list_may_be_longer_than_a_path_can_be():
 
 
 def test_an_export_is_known_by_its_files(tmp_path):
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "saved_model.pb").touch()
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").touch()
     (found,) = read_candidates([str(tmp_path)])
     assert found.is_export
 

@@ -279,9 +279,14 @@ def test_pixels_of_a_request(model):
 
 
 def test_forms_of_many_parts(model):
-    with running(model, max_bytes=10**6) as address:
-        status, answer = Client(address).upload("/classify", "files", [("a", b"")] * 1001)
-        assert status == 400 and "Too many files" in answer["error"]
+    with running(model, max_bytes=10**6, max_queue=1010) as address:
+        for count, status, reason in (
+            (1010, 400, "all 1010 images are bad"),
+            (1011, 413, "1,011 images; at most 1,010 a request"),
+            (1100, 413, "too many images; at most 1,010 a request"),
+        ):
+            found = Client(address).upload("/classify", "files", [("a", b"")] * count)
+            assert found[0] == status and reason in found[1]["error"]
 
 
 class Blocked(ServedModel):

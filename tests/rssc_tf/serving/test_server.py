@@ -4,6 +4,7 @@ import base64
 import http.client
 import importlib.util
 import json
+import shutil
 import signal
 import socket
 import time
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from rssc_tf.bench.serve import running_server
+from rssc_tf.serving.app import describe_metadata
+from rssc_tf.serving.model import ServedModel
 from tests.rssc_tf.serving.conftest import Client
 
 
@@ -83,3 +86,16 @@ def test_is_stopped_gracefully(exported, scenes):
         assert out.endswith("serve: stopped\n")
         server.log.seek(0)
         assert server.log.read() == ""
+
+
+def test_the_highest_version_is_served_and_described_without_its_files(exported, tmp_path):
+    export = tmp_path / "dap"
+    shutil.copytree(exported / "1", export / "10")
+    for name in ("9", "11", "latest"):  # 11 has no model yet
+        (export / name).mkdir()
+    (export / "9" / "saved_model.pb").write_text("an older one")
+    model = ServedModel(export)
+    shutil.rmtree(export)
+    answer = describe_metadata(model)
+    assert answer["model_spec"] == {"name": "dap", "signature_name": "", "version": "10"}
+    assert "serving_default" in answer["metadata"]["signature_def"]["signature_def"]

@@ -116,6 +116,15 @@ def test_bad_images_in_a_batch(url, files, truth):
         np.testing.assert_allclose(row["probabilities"], truth["probabilities"][number], atol=1e-5)
 
 
+@pytest.mark.parametrize("written", [base64.encodebytes, lambda data: base64.b64encode(data)[:-1]])
+def test_base64_in_lines_and_without_padding(url, written):
+    data = next(data for data in (b"a" * size for size in range(59, 90)) if len(data) % 3 == 2)
+    text = written(data).decode()
+    assert text != base64.b64encode(data).decode()
+    status, answer = ask(f"{url}:predict", {"instances": [{"b64": text}]})
+    assert (status, answer["error"].partition(" (")[0]) == (400, "bad image: not an image")
+
+
 def test_status(url):
     fine = {"error_code": "OK", "error_message": ""}
     expected = {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": fine}]}

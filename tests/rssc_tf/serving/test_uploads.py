@@ -87,17 +87,32 @@ def test_bad_files(client, files):
 
 @pytest.mark.parametrize(
     ("predicted", "names"),
-    [(b"", []), (b"sea", ["sea"]), (b"dock,sea", ["sea", "dock"]), (b"a, b", ["a, b"])],
+    [
+        (b"", []),
+        (b"sea", ["sea"]),
+        (b"dock,sea", ["sea", "dock"]),
+        (b"a, b", ["a, b"]),
+        (b"dock, dry", ["dock, dry"]),  # which is no dock
+        (b"dock,dock, dry,sea", ["sea", "dock", "dock, dry"]),
+        (b"sea,odd,name", ["sea", ",odd,,name"]),  # as the model joins them
+    ],
 )
 def test_several_labels(predicted, names):
     class Model:
-        classes = ["dock", "sea", "sea ice", "a, b"]
+        classes = ["dock", "dock, dry", "sea", "sea ice", "a, b", ",odd,,name"]
         run = None
 
-    answer = {"probabilities": np.float32([0.6, 0.9, 0.1, 0.3]), "predicted": predicted}
+    answer = {"probabilities": np.float32([0.6, 0.4, 0.9, 0.1, 0.3, 0]), "predicted": predicted}
     result = Service(Model(), Limits())._name(answer)
     assert result["predicted"] == names
-    assert list(result["probabilities"]) == ["sea", "dock", "a, b", "sea ice"]
+    assert list(result["probabilities"]) == [
+        "sea",
+        "dock",
+        "dock, dry",
+        "a, b",
+        "sea ice",
+        ",odd,,name",
+    ]
 
 
 def test_explain(client, files):
