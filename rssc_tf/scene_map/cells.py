@@ -7,6 +7,7 @@ import numpy as np
 from rssc_tf.scene_map.blend import Blend
 from rssc_tf.scene_map.windows import Axis
 from tfrecords_tools.common.progress import progress_bar
+from tfrecords_tools.imaging.scaling import fill_missing
 from tfrecords_tools.imaging.scene import Scene
 
 _BATCH = 32  # windows, at most
@@ -62,8 +63,7 @@ def read_windows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads some windows of one row of windows.
 
-    What is not valid in a window takes the mean colour of what is: black corners would be a
-    pattern of their own.
+    What is not valid in a window is filled: black corners would be a pattern of their own.
 
     Returns:
         uint8 `(n, window, window, 3)`, and the valid share of what the model sees of each,
@@ -76,9 +76,9 @@ def read_windows(
     shares = np.empty(len(lefts), np.float32)
     for number, left in enumerate(lefts - first):
         image, there = pixels[:, left : left + side], valid[:, left : left + side]
-        images[number], shares[number] = image, there[seen, seen].mean()
-        if shares[number] > 0 and not there.all():
-            images[number][~there] = np.round(image[there].mean(axis=0)).astype(np.uint8)
+        shares[number] = there[seen, seen].mean()
+        missing = shares[number] > 0 and not there.all()
+        images[number] = fill_missing(image, there) if missing else image
     return images, shares
 
 

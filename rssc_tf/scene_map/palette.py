@@ -9,7 +9,6 @@ import numpy as np
 # Okabe and Ito's colours, apart for the colour-blind too; their black is left to the text.
 _FIRST = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442")
 _UNKNOWN = "#4d4d4d"  # grey, which no class has
-UNKNOWN_NAME = "unknown"
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,14 @@ class Legend:
         return self.nodata - 1
 
     def names(self) -> dict[int, str]:
-        """Code to name, `unknown` last."""
+        """Code to name, all different; last `unknown`, with more words where that is a class."""
         names = dict(enumerate(self.classes))
-        return {**names, self.unknown_code: UNKNOWN_NAME} if self.unknown else names
+        if not self.unknown:
+            return names
+        taken, unknown = {name.casefold() for name in self.classes}, "unknown"
+        while unknown.casefold() in taken:
+            unknown += " (unlike all training images)"
+        return {**names, self.unknown_code: unknown}
 
     def colours(self) -> dict[int, tuple[int, int, int]]:
         """Code to RGB in 0..255. A class has the same colour in every map of a model."""

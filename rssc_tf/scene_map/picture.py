@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from rssc_tf.evaluation.plots import write_png
 from rssc_tf.scene_map.palette import Legend
 
 LONGEST = 1000  # side of a picture in pixels
-_DPI = 150
 _WIDTH, _TALLEST, _GAP = 12.0, 12.0, 0.08  # of the figure, a picture, between two: inches
 _OPACITY = 0.5
 
@@ -91,7 +91,7 @@ def draw_map(
         borderpad=0.2,
         labelspacing=0.35,
     )
-    figure.savefig(path, format="png", dpi=_DPI)
+    write_png(figure, path)
 
 
 def _percent(share: float) -> str:

@@ -38,7 +38,8 @@ class SceneMap:
         model: what it was mapped with.
         scene: what was mapped; closed.
         across, down: windows and cells along both sides.
-        shares: class name (and `unknown`) to its share of the cells with data, largest first.
+        shares: class name (and `unknown`, see `Legend.names`) to its share of the cells with data,
+            largest first.
     """
 
     files: tuple[Path, ...]

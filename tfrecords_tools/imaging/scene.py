@@ -88,9 +88,7 @@ class Scene:
         self.bands, self._doubt, self._nodata = choice.bands, choice.doubt, rule.nodata
         self._check()
         self._palette = _palette(dataset) if self.bands == (1,) else None
-        types = {dataset.dtypes[band - 1] for band in self.bands}
         self.dtype = np.dtype(dataset.dtypes[self.bands[0] - 1])
-        self._floats = any(np.issubdtype(kind, np.floating) for kind in types)
         flags = [dataset.mask_flag_enums[band - 1] for band in self.bands]
         # What GDAL takes for alpha, and is another band by its name or values, masks nothing.
         alpha = _alpha(dataset)
@@ -100,8 +98,10 @@ class Scene:
         if (no_mask or self.misled) and all(MaskFlags.nodata not in flag for flag in flags):
             flags = [[MaskFlags.all_valid]]
         self._masked = not all(flag == [MaskFlags.all_valid] for flag in flags)
-        self.all_valid = not self._masked and not self._floats and self._nodata is None
-        self.deep = types != {"uint8"} and self._palette is None
+        shown = self._palette is None or self._palette[:, 3].all()
+        counted = np.issubdtype(self.dtype, np.integer)
+        self.all_valid = not self._masked and counted and self._nodata is None and bool(shown)
+        self.deep = self.dtype != np.uint8 and self._palette is None
         self._scaled = bool(limits) or self.deep
         if not strict:
             self._warn()
@@ -153,10 +153,16 @@ class Scene:
             return is_opacity(pixels[0], pixels[1:])
 
     def _check(self) -> None:
-        for band in self.bands:
-            kind = self._dataset.dtypes[band - 1]
+        kinds = {band: self._dataset.dtypes[band - 1] for band in self.bands}
+        for band, kind in kinds.items():
             if "complex" in kind:
                 raise DataError(f"band {band} of {self.name} is {kind}: choose others with `bands`")
+        if len(set(kinds.values())) > 1:
+            shown = ", ".join(f"{band} is {kind}" for band, kind in kinds.items())
+            raise DataError(
+                f"the bands of {self.name} are of several types ({shown}): make them one, such as "
+                "with gdal_translate -ot, or choose others with `bands`"
+            )
 
     @cached_property
     def sample(self) -> np.ndarray:
@@ -178,6 +184,8 @@ class Scene:
             if self.all_valid:
                 return pixels, np.ones(pixels.shape[1:], bool)
             valid = find_valid(pixels, self._nodata)
+            if self._palette is not None:
+                valid &= self._palette[pixels[0], 3] > 0
             if self._masked:
                 masks = self._dataset.read_masks(
                     bands, window=window, out_shape=shape and (len(bands), *shape)
@@ -189,7 +197,7 @@ class Scene:
     def _to_rgb(self, pixels: np.ndarray) -> np.ndarray:
         """Raw values `(bands, h, w)` to uint8 `(h, w, 3)`."""
         if self._palette is not None:
-            return self._palette[pixels[0]]
+            return self._palette[pixels[0], :3]
         if self.ranges:
             pixels = to_uint8(pixels, self.ranges)
         rgb = np.moveaxis(pixels, 0, -1)
@@ -319,10 +327,12 @@ def _alpha(dataset) -> int | None:
 
 
 def _palette(dataset) -> np.ndarray | None:
-    """Colours of the values of band 1, uint8 `(256 or 65536, 3)`, if it has a colour table."""
+    """Colour and opacity of the values of band 1, uint8 `(256 or 65536, 4)`, if it has a colour
+    table. GDAL makes a mask of one transparent colour, and of several none."""
     if dataset.colorinterp[0] != ColorInterp.palette:
         return None
-    table = np.zeros((256 if dataset.dtypes[0] == "uint8" else 65536, 3), np.uint8)
+    table = np.zeros((256 if dataset.dtypes[0] == "uint8" else 65536, 4), np.uint8)
+    table[:, 3] = 255
     for value, colour in dataset.colormap(1).items():
-        table[value] = colour[:3]
+        table[value] = colour
     return table

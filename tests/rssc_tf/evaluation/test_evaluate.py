@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score
 from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.calibration import fit_temperature
 from rssc_tf.evaluation.metrics import score
+from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores
 from rssc_tf.evaluation.thresholds import tune_thresholds
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
@@ -230,3 +231,12 @@ def test_an_undefined_metric_is_null_in_the_file(run, records, monkeypatch):
     text = (run / "metrics.json").read_text()
     assert '"kappa": null' in text
     assert "NaN" not in text
+
+
+def test_a_dollar_in_the_name_of_a_class_begins_no_formula(tmp_path):
+    names, path = ["$^$", "cost_$5_$_x"], tmp_path / "picture.png"
+    plot_confusion(pd.DataFrame([[1, 2], [3, 4]], index=names, columns=names), path, "set $^$")
+    path.unlink()
+    scores = dict.fromkeys(("precision", "recall", "f1"), 0.5)
+    plot_label_scores(pd.DataFrame({"class": names, "support": 1, **scores}), path, "set $^$")
+    assert path.is_file()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rssc_tf.scene_map.palette import Legend, distinct_colours
+from rssc_tf.scene_map.picture import draw_map
 
 
 def test_colours_are_apart_and_do_not_depend_on_how_many_there_are():
@@ -23,3 +24,18 @@ def test_codes_of_few_and_of_many_classes():
     assert list(many.names().items())[-1] == (65534, "unknown")
     assert many.names().keys() == many.colours().keys()
     assert "unknown" not in Legend(("a", "b")).names().values()
+
+
+def test_a_class_may_be_called_unknown():
+    names = Legend(("field", "Unknown"), unknown=True).names()
+    assert names == {0: "field", 1: "Unknown", 254: "unknown (unlike all training images)"}
+    assert Legend(("unknown",)).names() == {0: "unknown"}
+
+
+def test_a_dollar_in_the_name_of_a_class_begins_no_formula(tmp_path):
+    names = ("$^$", "cost_$5_$_x", "_hidden")
+    codes = np.array([[0, 1, 2]], np.uint8)
+    picture, valid = np.zeros((1, 3, 3), np.uint8), np.ones((1, 3), bool)
+    shares = dict.fromkeys(range(3), 1 / 3)
+    draw_map(picture, valid, codes, Legend(names), shares, tmp_path / "map.png")
+    assert (tmp_path / "map.png").stat().st_size

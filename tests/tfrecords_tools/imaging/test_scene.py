@@ -10,9 +10,11 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
 from tests.rssc_tf.scene_map.conftest import write_raster
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.imaging.bands import parse_bands
+from tfrecords_tools.imaging.images import read_image
 from tfrecords_tools.imaging.rule import Rule, parse_range
+from tfrecords_tools.imaging.scaling import fill_missing
 from tfrecords_tools.imaging.scene import mirror, open_scene
 
 RNG = np.random.default_rng(0)
@@ -103,6 +105,39 @@ def test_a_palette_becomes_its_colours(tmp_path):
     image = Image.fromarray(np.moveaxis(BYTES, 0, -1)).quantize(16)
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(read(tmp_path / "a.png")[0], np.asarray(image.convert("RGB")))
+
+
+def test_transparent_colours_of_a_palette_are_missing(tmp_path):
+    indices = RNG.integers(0, 4, (20, 30)).astype(np.uint8)
+    image = Image.fromarray(indices).convert("P")
+    image.putdata(indices.ravel())
+    image.putpalette([0, 0, 0, 200, 100, 50, 9, 9, 9, 40, 50, 60])
+    for clear in ([2], [0, 2]):  # GDAL takes one for nodata, and does not mask several
+        opacity = bytes(0 if value in clear else 255 for value in range(4))
+        image.save(tmp_path / "a.png", transparency=opacity)
+        with open_scene(str(tmp_path / "a.png")) as scene:
+            pixels, valid = scene.read(0, 0, 30, 20)
+            assert not scene.all_valid
+        np.testing.assert_array_equal(valid, ~np.isin(indices, clear))
+        filled = read_image((tmp_path / "a.png").read_bytes()).image
+        np.testing.assert_array_equal(fill_missing(pixels, valid), np.asarray(filled))
+
+
+def test_bands_of_several_types_are_one_line(tmp_path):
+    bands = ""
+    for number, (kind, name) in enumerate((("uint8", "Byte"), ("uint16", "UInt16")), 1):
+        write_raster(tmp_path / f"{number}.tif", BYTES[:1].astype(kind))
+        bands += f"""<VRTRasterBand dataType="{name}" band="{number}"><SimpleSource>
+            <SourceFilename relativeToVRT="1">{number}.tif</SourceFilename>
+            <SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"""
+    size = 'rasterXSize="30" rasterYSize="20"'
+    (tmp_path / "m.vrt").write_text(f"<VRTDataset {size}>{bands}</VRTDataset>")
+    with pytest.raises(
+        DataError, match=r"several types \(1 is uint8, 2 is uint16\): make them one"
+    ):
+        read(tmp_path / "m.vrt", parse_bands("1,2,2"), parse_range("0,255"))
+    pixels, _ = read(tmp_path / "m.vrt", parse_bands("2"), parse_range("0,255"))
+    np.testing.assert_array_equal(pixels[..., 0], BYTES[0])
 
 
 def test_ground_control_points_are_named_and_not_used(tmp_path):
