@@ -83,9 +83,10 @@ def draw(rings: Sequence[np.ndarray], place: Place) -> dict | None:
     sides = [(loop[:, 0].min(), loop[:, 0].max()) for loop in loops]
     if len(loops) == len(rings) and all(e <= 180 and e - w < 360 for w, e in sides):
         return tidy([loops])
-    # A hole is bounded as its patch is: over the same pole. So a point is in the patch if it is
-    # within an odd number of loops.
-    parts = shapely.get_parts(reduce(_either, map(_cut, loops), shapely.MultiPolygon()))
+    # A point is in the patch if it is within an odd number of loops, turned by any number of turns:
+    # a hole is closed over the pole of its patch, and the side to the pole may cross the outline.
+    whole = reduce(_either, chain.from_iterable(map(_cut, loops)), shapely.MultiPolygon())
+    parts = shapely.get_parts(whole)
     return tidy([[np.array(ring.coords) for ring in (p.exterior, *p.interiors)] for p in parts])
 
 
@@ -172,14 +173,12 @@ def _closed(points: np.ndarray, pole: float) -> np.ndarray:
     return np.concatenate([points, [(last[0], pole), (first[0], pole), first]])
 
 
-def _cut(loop: np.ndarray) -> shapely.MultiPolygon:
-    """What a loop bounds, cut at 180, 540, ... degrees, with longitudes of -180 to 180."""
+def _cut(loop: np.ndarray) -> Iterator[shapely.MultiPolygon]:
+    """What a loop bounds, in pieces that are cut at 180, 540, ... degrees and lie in -180..180."""
     whole = shapely.make_valid(shapely.Polygon(loop))
-    parts = []
     for turn in range(int(np.ceil((loop[:, 0].max() + 180) / 360))):
         sheet = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
-        parts.append(translate(shapely.intersection(whole, sheet), -360 * turn))
-    return _areas(shapely.union_all(parts))
+        yield _areas(translate(shapely.intersection(whole, sheet), -360 * turn))
 
 
 def _either(one: shapely.MultiPolygon, other: shapely.MultiPolygon) -> shapely.MultiPolygon:

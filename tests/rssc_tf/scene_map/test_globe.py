@@ -58,7 +58,7 @@ def check(features: list[dict], crs: str, place: Affine, codes: np.ndarray) -> N
 POLAR, METRES = "EPSG:3413", 1000.0
 
 
-@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("classes", [1, 2])
 @pytest.mark.parametrize(
     ("crs", "place"),
     [
@@ -81,7 +81,7 @@ POLAR, METRES = "EPSG:3413", 1000.0
     ],
 )
 def test_every_cell_is_in_the_patch_of_its_class(crs, place, classes, tmp_path):
-    codes = np.random.default_rng(classes).integers(0, classes, (CELLS, CELLS))
+    codes = np.random.default_rng(0).integers(0, classes, (CELLS, CELLS))
     check(patches(tmp_path, crs, place, codes), crs, place, codes)
 
 
