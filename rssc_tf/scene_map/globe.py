@@ -147,14 +147,15 @@ def _turned(degrees: np.ndarray) -> np.ndarray:
 def _loops(points: np.ndarray) -> Iterator[np.ndarray]:
     """A followed ring as closed loops in the plane, where longitudes go on. A ring through a pole
     is a loop for each way from pole to pole."""
+    if len(points) < 4:
+        return
     polar = np.abs(points[:, 1]) >= 90
     # A pole has all longitudes. Beside vertices of other longitudes its own means nothing; that of
     # a scene in degrees, which has the pole for a side, is one as all are.
     jumps = np.abs(_turned(np.diff(points[:, 0]))) > _STEP
     polar &= np.append(jumps, jumps[:1]) | np.append(jumps[-1:], jumps)
     if not polar.any():
-        if len(points) > 3:
-            yield _closed(points, np.copysign(90, points[:, 1].mean()))
+        yield _closed(points, np.copysign(90, points[:, 1].mean()))
         return
     first = int(polar.argmax())
     points, polar = (np.roll(all_[:-1], -first, axis=0) for all_ in (points, polar))
