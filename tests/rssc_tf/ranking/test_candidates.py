@@ -8,6 +8,7 @@ import pytest
 
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.ranking.candidates import read_candidates
+from rssc_tf.ranking.exported import ExportEncoder
 from rssc_tf.ranking.going_on import going_on
 from rssc_tf.ranking.training_sets import Size
 from rssc_tf.weights.files import save_weights
@@ -212,3 +213,14 @@ def test_without_a_test_split_there_is_no_comparison():
     ranking.split = "val"
     found = going_on(ranking)
     assert found.lines == [] and "needs a test split" in found.remarks[0]
+
+
+def test_the_features_of_an_export_are_kept_by_its_highest_version(tmp_path):
+    def kept_by(folder: Path) -> str:
+        seen = SimpleNamespace(folder=folder, views=1)
+        return ExportEncoder.definition.func(seen)["weights_sha256"]
+
+    for version in ("1", "2", "10"):
+        (tmp_path / version / "variables").mkdir(parents=True)
+        (tmp_path / version / "saved_model.pb").write_text(version)
+        assert kept_by(tmp_path) == kept_by(tmp_path / version)
