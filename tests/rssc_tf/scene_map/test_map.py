@@ -17,8 +17,8 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from rssc_tf.scene_map.model import read_export
-from rssc_tf.scene_map.run import _axes
 from rssc_tf.scene_map.raster import SIDES, new_raster
+from rssc_tf.scene_map.run import _axes
 from rssc_tf.scene_map.windows import Axis, seen_part
 from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
