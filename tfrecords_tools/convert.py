@@ -1,5 +1,6 @@
 """Images and labels on disk -> a record folder: list, split, write."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import MULTI, RECORDS, Card, check_classes, check_name
 from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
+from tfrecords_tools.sources.label_columns import FOLDS
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled
@@ -166,7 +168,8 @@ def convert(
     inputs = [] if str(images).startswith(TFDS) else [*scenes]
     inputs += [*(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
     for folder in (out, *few.values()):
-        refuse_input(folder, inputs)
+        own = os.path.realpath(folder / FOLDS)  # read before, and written anew
+        refuse_input(folder, [one for one in inputs if os.path.realpath(one) != own])
         refuse_existing(folder, overwrite, RECORDS)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)

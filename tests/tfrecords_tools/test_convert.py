@@ -215,13 +215,20 @@ def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
         (root.parent, root, {}),
         (records, records / "mine" / "images", {}),
         (records, root, {"labels": [table]}),
-        (records, root, {"split_files": [records / "folds.csv"]}),
         (records, root, {"group": f"{table}:label"}),
         (records, few / "images", {"shots": [1]}),
     ):
         with pytest.raises(RsscError, match="which is to be written"):
             convert(images, out, overwrite=True, **options)
     assert len(list(root.rglob("*.jpg"))) == 20 and table.exists()
+
+
+def test_records_may_be_made_again_with_their_own_splits(root, tmp_path):
+    _convert(root, tmp_path / "out")
+    splits = (tmp_path / "out" / "folds.csv").read_bytes()
+    own = {"split_files": [tmp_path / "out" / "folds.csv"], "overwrite": True}
+    assert convert(root, tmp_path / "out", size=24, **own).size == 24
+    assert (tmp_path / "out" / "folds.csv").read_bytes() == splits
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def _number(
             return band
         raise ValueError(f"it has no band {band}: {_describe(len(numbers), names)}")
     product = _BY_COUNT.get(len(numbers), ()) if listed else settled(len(numbers))
-    for known in (names, by_colour_names(names), product):
+    for known in (names, by_colour_names(names), product, by_colour_names(product)):
         folded = [_fold(name) for name in known]
         if folded.count(_fold(band)) == 1:
             return numbers[folded.index(_fold(band))]

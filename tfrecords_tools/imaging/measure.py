@@ -71,7 +71,7 @@ def measure(
     others_too = rule.bands and rule.count is None
     if others_too and len(counts | _look(_spread(others), rule).counts) == 1:
         rule = replace(rule, count=next(iter(counts)))
-    rule, notes = _with_alpha(rule, any(map_chunks(_are_misled, looked.alphas, workers)))
+    rule, notes = _with_alpha(rule, [*map_chunks(_are_misled, looked.alphas, workers)])
     if not deep:
         return rule, notes
     found = map_chunks(partial(_sample_chunk, rule=rule), deep, workers)
@@ -93,11 +93,11 @@ def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
     """
     from tfrecords_tools.imaging.scene import open_scene  # needs the extra [geo]
 
-    samples, deep, counts, notes, misled = [], [], set(), [], False
+    samples, deep, counts, notes, misled = [], [], set(), [], []
     for path in paths:
         with open_scene(path, rule=rule, strict=True) as scene:
             counts.add(scene.count)
-            misled |= scene.misled
+            misled += [scene.misled] * scene.has_alpha
             deep += [path] * scene.deep
             try:
                 notes += filter(None, [scene.noticed_fill()])
@@ -220,9 +220,10 @@ def _by_list(rule: Rule, unnamed: dict[str, int], listed: Sequence[str]) -> Rule
     return rule
 
 
-def _with_alpha(rule: Rule, misled: bool) -> tuple[Rule, list[str]]:
-    """The rule without alpha where one of the files is misled by its own, and a note."""
-    if not misled:
+def _with_alpha(rule: Rule, misled: Sequence[bool]) -> tuple[Rule, list[str]]:
+    """The rule without alpha where more than half of the files that declare one are misled by it,
+    and a note. One file by itself may look so, or not, by chance."""
+    if 2 * sum(misled) <= len(misled):
         return rule, []
     return replace(rule, alpha=False), [
         "a band that files declare to be alpha is none by its values, and masks no pixel"

@@ -9,6 +9,9 @@ from tfrecords_tools.imaging.rule import Limit, Ranges, Rule, kind_of
 # Beyond this a float is the fill of a program (-3.4e38, 1e38) and no measurement.
 _HUGE = 1e30
 _FILL_SHARE = 0.02  # share of pixels from which a constant at the end of a range is noticed
+# Of alpha: what lossy compression does to a value, as a share of the largest; and the share of the
+# pixels that are there which have to be so wholly, beside soft edges.
+_NOISE, _WHOLE = 0.03, 0.8
 
 
 def find_valid(pixels: np.ndarray, nodata: float | None = None) -> np.ndarray:
@@ -79,17 +82,19 @@ def is_opacity(alpha: np.ndarray, colours: np.ndarray) -> bool:
         colours: those of other bands, `(bands, h, w)`.
 
     Returns:
-        Whether most pixels are there, or are not; and either all are, or the others have one
-        colour where they are not.
+        Whether most pixels that are there are wholly so, give or take what lossy compression does;
+        or most are there or are not, and the others have one colour where they are not.
     """
     top = alpha.max(initial=0)
-    clear = (alpha == 0) | (alpha == top)
-    if clear.mean() < 0.5:
+    there = alpha > _NOISE * top
+    if there.mean() >= _FILL_SHARE and (alpha[there] >= (1 - _NOISE) * top).mean() >= _WHOLE:
+        return True
+    if ((alpha == 0) | (alpha == top)).mean() < 0.5:
         return False
     hidden = colours[:, alpha == 0]
     first = hidden[:, :1]
     same = (hidden == first) | ((hidden != hidden) & (first != first))  # NaN is one value too
-    return bool(same.all() or (top > 0 and clear.all()))
+    return bool(same.all())
 
 
 def resolve(

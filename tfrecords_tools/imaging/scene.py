@@ -60,7 +60,8 @@ class Scene:
         transform: affine.Affine from (column, row) to the CRS; the identity where there is none.
         bands: the band numbers, `(n,)`.
         count: how many bands it has (`Rule.count_of`).
-        misled: whether the band that is declared to be alpha is none by its values.
+        has_alpha: whether a band is declared to be alpha, and is not to be taken.
+        misled: whether that is none by its values.
         dtype: numpy type of a value.
         deep: whether values are no colours as they are: more than 8 bits, or signed.
         georeferenced: whether the file says where it lies.
@@ -93,7 +94,8 @@ class Scene:
         # What GDAL takes for alpha, and is another band by its name or values, masks nothing.
         alpha = _alpha(dataset)
         taken = alpha is not None and alpha + 1 in self.bands
-        self.misled = alpha is not None and not taken and not self._has_opacity(alpha)
+        self.has_alpha = alpha is not None and not taken
+        self.misled = self.has_alpha and not self._has_opacity(alpha)
         no_mask = ColorInterp.alpha in dataset.colorinterp and (alpha is None or taken)
         if (no_mask or self.misled) and all(MaskFlags.nodata not in flag for flag in flags):
             flags = [[MaskFlags.all_valid]]
@@ -116,6 +118,9 @@ class Scene:
             )
         if self._doubt:
             warnings.warn(f"{self.name}: {self._doubt}", stacklevel=3)
+        if self.misled and self._rule.alpha:
+            what = "the band that it declares to be alpha is none by its values, and masks nothing"
+            warnings.warn(f"{self.name}: {what}", stacklevel=3)
         _ = self.ranges
         if note := self.noticed_fill():
             warnings.warn(note, stacklevel=3)

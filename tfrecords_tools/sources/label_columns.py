@@ -54,7 +54,7 @@ _MEASURES = {
     *("date", "time", "timestamp", "resolution", "gsd", "fold", "zone", "cloudcover", "size"),
 }
 _NUMBER = re.compile(r"\s*\d{1,15}\s*")
-OURS = ["id", "split", "labels"]  # the header of `split_files.write_folds`
+FOLDS, OURS = "folds.csv", ["id", "split", "labels"]  # of `split_files.write_folds`
 _SHOWN = 4
 
 
@@ -189,22 +189,25 @@ class _Names:
     def __init__(self, cells: pd.Series, called: bool, find):
         found = [find(cell) for cell in cells]
         headed = len(cells) > 0 and not _NUMBER.fullmatch(cells.iloc[0])
-        self._ids = [one for one, _ in found]
-        self._counted, self._called = _is_counted(cells.iloc[int(headed) :]), called
+        self.ids = [one for one, _ in found]
+        self.counted, self.called = _is_counted(cells.iloc[int(headed) :]), called
         self.hits = sum(known for _, known in found)
+        several = [one for one in self.ids if one is not None]
+        self.distinct = len(set(several)) == len(several)  # an image has one row
         self.full = sum(
-            one is not None and _is_full(cell) for cell, one in zip(cells, self._ids, strict=True)
+            one is not None and _is_full(cell) for cell, one in zip(cells, self.ids, strict=True)
         )
 
     def counts_beside(self, other: "_Names") -> bool:
         """Whether it counts the rows, and the other is called as images are and names them."""
-        firm = other._called and not other._counted and other.hits > 0
-        return self._counted and firm and 2 * other.hits >= self.hits
+        firm = other.called and other.distinct and not other.counted and other.hits > 0
+        return self.counted and firm and 2 * other.hits >= self.hits
 
     def refuse_other(self, best: "_Names", columns: str) -> None:
         """Raises `DataError` where it could be the images' column as well, and is of others."""
-        alike = self._called and best._called and 2 * self.hits >= best.hits
-        pairs = zip(self._ids, best._ids, strict=True)
+        called = self.called and best.called
+        alike = called and self.distinct and 2 * self.hits >= best.hits
+        pairs = zip(self.ids, best.ids, strict=True)
         if alike and any(None not in pair and pair[0] != pair[1] for pair in pairs):
             raise DataError(
                 f"{columns} both name images, and different ones: remove the column that does not"
@@ -415,7 +418,8 @@ class _Table:
                     f"Received: {odd!r}"
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
-        listed, ours = _word(header) in _LISTS, self.header == OURS
+        listed = _word(header) in _LISTS
+        ours = self.header == OURS and Path(self.file).name == FOLDS
         tags, several, notes = read_tags(self.file, header, cells, separator, listed, ours)
         counts = Counter(tag for row in tags for tag in row)
         if len(counts) == len(tags) > 3 and not several:

@@ -16,8 +16,6 @@ from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.sources.words import split_of, split_of_file
 
-FOLDS = "folds.csv"
-
 _MISSING_SHOWN = 3
 
 

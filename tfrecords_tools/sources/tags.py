@@ -41,7 +41,7 @@ def read_tags(
     Raises:
         DataError: a cell that can be one class or several tags, or a list that is none.
     """
-    if separator != "none" and not ours and cells.str.startswith("[").any():
+    if separator in (None, ",") and not ours and _are_lists(cells):
         return _read_lists(file, header, cells), True, []
     by = separator or _find_separator(file, header, cells, listed, ours)
     if by == "none":
@@ -52,6 +52,13 @@ def read_tags(
     rows = [[part for part in row if part] for row in rows]
     what = _CALLED.get(by, repr(by))
     return rows, True, [f"{Path(file).name}: {header!r} holds tags with {what} between them"]
+
+
+def _are_lists(cells: pd.Series) -> bool:
+    """Whether half of the cells or more have brackets around them; a class may (`[unknown]`)."""
+    filled = cells[cells != ""]
+    bracketed = filled.map(lambda cell: (cell[0] + cell[-1]) == "[]")
+    return bool(len(filled)) and 2 * int(bracketed.sum()) >= len(filled)
 
 
 def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool, ours: bool) -> str:

@@ -202,14 +202,16 @@ def check_shots(listing: Listing, shots: Sequence[int]) -> None:
 def limit(listing: Listing, count: int, seed: int) -> None:
     """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
     table = listing.table
-    first = _first_labels(table)
-    if table["split"].notna().all():  # every class keeps some of each split
-        first = (first + 1) * len(SPLITS) + table["split"].map(SPLITS.index).to_numpy()
+    first = part = _first_labels(table)
+    split = np.zeros(len(table), int)
+    if table["split"].notna().all():  # every class keeps some of each split, of training first
+        split = table["split"].map(SPLITS.index).to_numpy()
+        part = (first + 1) * len(SPLITS) + split
     turn = np.empty(len(table), int)
-    for label in np.unique(first):
-        where = np.flatnonzero(first == label)
-        turn[_generator(seed, label).permutation(where)] = np.arange(len(where))
-    kept = np.sort(np.lexsort((first, turn))[:count])
+    for one in np.unique(part):
+        where = np.flatnonzero(part == one)
+        turn[_generator(seed, one).permutation(where)] = np.arange(len(where))
+    kept = np.sort(np.lexsort((first, split, turn))[:count])
     listing.table = table.iloc[kept].reset_index(drop=True)
     listing.notes.append(f"limited to {len(kept)} of {len(table)} images")
 

@@ -53,9 +53,17 @@ def test_alpha_of_two_values_may_hide_any_colours():
     alpha, colours = np.array([[0, 0, 255]], np.uint8), np.arange(9, dtype=np.uint8)
     assert is_opacity(alpha, colours.reshape(3, 1, 3))
     assert not is_opacity(alpha * 0, colours.reshape(3, 1, 3))
-    assert not is_opacity(np.array([[0, 0, 7, 255]]), np.arange(12).reshape(3, 1, 4))
+    assert not is_opacity(np.array([[0, 0, 99, 255]]), np.arange(12).reshape(3, 1, 4))
     floats = np.full((3, 1, 4), np.nan)
-    assert is_opacity(np.array([[0, 0, 7, 255]]), floats)
+    assert is_opacity(np.array([[0, 0, 99, 255]]), floats)
+
+
+def test_alpha_that_lossy_compression_has_changed_is_alpha():
+    """It leaves noise in alpha and in the colours below, and edges may be soft."""
+    rng = np.random.default_rng(0)
+    alpha = np.repeat([0, 0, 0, 120, 255, 255, 255, 255, 255, 255], 20).reshape(1, -1)
+    alpha = np.clip(alpha + rng.integers(-6, 7, alpha.shape), 0, 255).astype(np.uint8)
+    assert is_opacity(alpha, rng.integers(0, 12, (3, *alpha.shape)))
 
 
 def _tiles(folder, water: float) -> list[str]:
@@ -224,3 +232,12 @@ def test_two_bands_without_names_are_audited_as_grey(cli, tmp_path):
     code, said, err = cli("audit", tmp_path)
     assert code == 0, err
     assert "undecodable" not in said
+
+
+def test_one_odd_file_says_nothing_of_the_alpha_of_a_set(tmp_path):
+    paths = _tiles(tmp_path, 0.3)
+    alpha = np.concatenate([BYTES, np.full((1, HEIGHT, WIDTH), 255, np.uint8)])
+    alpha[3, :, :5] = 0
+    for path in paths[:2]:
+        Path(path).write_bytes(raster(alpha))
+    assert measure(paths, PLAIN, 1) == (PLAIN, [])

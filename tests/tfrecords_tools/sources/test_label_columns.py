@@ -25,8 +25,8 @@ def flat(tmp_path):
 def read(flat, tmp_path):
     """Reads a table of bytes or text with the images of `flat`: task, labels by id, notes."""
 
-    def run(content, **options):
-        file = tmp_path / "labels.csv"
+    def run(content, name="labels.csv", **options):
+        file = tmp_path / name
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         listing = read_label_csv(flat, [file], **options)
         found = {
@@ -134,11 +134,30 @@ def test_our_own_list_has_bars_between_labels(read):
     """And names of classes as they are."""
     classes = ["urban park", "urban street", "a, b", "c; d"]
     cells = [f'{n},train,"{classes[i % 4]}"\n' for i, n in enumerate(NAMES)]
-    task, found, _ = read("id,split,labels\n" + "".join(cells))
+    task, found, _ = read("id,split,labels\n" + "".join(cells), "folds.csv")
     assert (task, found["p1.png"]) == ("single-label", {"urban street"})
     cells[0] = "p0.png,train,urban park|c; d\n"
-    task, found, _ = read("id,split,labels\n" + "".join(cells))
+    task, found, _ = read("id,split,labels\n" + "".join(cells), "folds.csv")
     assert (task, found["p0.png"]) == ("multi-label", {"urban park", "c; d"})
+
+
+def test_a_list_of_others_may_have_our_header(read):
+    cells = [f"{n},train,{'water;trees' if i % 2 else 'water'}\n" for i, n in enumerate(NAMES)]
+    task, found, _ = read("id,split,labels\n" + "".join(cells))
+    assert (task, found["p1.png"]) == ("multi-label", {"water", "trees"})
+
+
+def test_a_class_may_stand_in_brackets(read):
+    cells = [f"{n},{('[unknown]', 'lake', 'forest')[min(i % 4, 2)]}\n" for i, n in enumerate(NAMES)]
+    task, found, _ = read("image,class\n" + "".join(cells))
+    assert (task, found["p0.png"]) == ("single-label", {"[unknown]"})
+
+
+def test_a_column_with_one_image_in_several_rows_is_not_that_of_the_images(read):
+    """`name` is the group here, and every group is called as some image is."""
+    rows = [f"p{i},p{i // 4},{('lake', 'forest')[i % 2]}\n" for i in range(len(NAMES))]
+    _, found, _ = read("filename,name,label\n" + "".join(rows))
+    assert found["p3.png"] == {"forest"}
 
 
 @pytest.fixture

@@ -266,3 +266,9 @@ def test_limit_keeps_some_of_every_kept_split():
     listing = _divided(20, 10, 30)
     limit(listing, 12, seed=0)
     assert _counts(listing)[["train", "val", "test"]].to_numpy().tolist() == [[2, 2, 2]] * 2
+
+
+def test_a_small_limit_leaves_every_class_something_to_train_on():
+    listing = _divided(20, 10, 30)
+    limit(listing, 3, seed=0)
+    assert _counts(listing)["train"].tolist() == [1, 1]
