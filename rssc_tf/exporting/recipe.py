@@ -9,11 +9,30 @@ rgb, missing = rgba[..., :3].astype(float), rgba[..., 3] == 0
 """
 
 _RASTER = """
-values = tifffile.imread("image.tif")  # as stored, rows x columns x bands
-values = values.reshape(*values.shape[:2], -1){chosen}
+page = tifffile.TiffFile("image.tif").pages[0]
+values = np.moveaxis(page.asarray(), page.axes.find("S"), -1)  # as stored, the bands last
+values = values.reshape(*values.shape[:2], -1)  # rows x columns x bands
+{bands}if bands:
+    values = values[..., np.array(bands) - 1]
 missing = ~np.isfinite(values).all(axis=-1){nodata}
 rgb = values.astype(float)
 {scaled}rgb = rgb.repeat(3 // rgb.shape[-1], axis=-1)
+"""
+
+_NAMED = """bands = []  # fill in the numbers, from 1, of {names} in the file
+assert bands, "fill in `bands`"
+"""
+
+# Which of its bands are red, green and blue, a file may say by names and declared colours. To read
+# these as `bands.choose` does is too much for a card: the code asks for numbers instead.
+_UNCHOSEN = """bands = []  # fill in the numbers, from 1, of red, green, blue where it asks for them
+if not bands and values.shape[-1] != 1:  # three are taken as red, green, blue in this order
+    told = page.tags.valueof(42112, default="")  # GDAL's names and colours of bands
+    named = 'role="description"' in told or 'role="colorinterp"' in told
+    assert values.shape[-1] == 3 and not named, "fill in `bands`"
+"""
+
+_ONLY_OF = """assert values.shape[-1] in ({count}, {count} + 1), "other bands"  # one more: alpha
 """
 
 _SCALED = """if values.dtype != np.uint8:  # 8 bits stay as they are
@@ -23,8 +42,13 @@ _SCALED = """if values.dtype != np.uint8:  # 8 bits stay as they are
 """
 
 _BY_KIND = """kind = "float" if values.dtype.kind == "f" else "integer"
+    kind = f"{{kind}} x {{values.shape[-1]}}"
     ranges = {{{ranges}}}
-    low, high = np.array(ranges[f"{{kind}} x {{values.shape[-1]}}"]).T  # of each band"""
+    assert kind in ranges, f"no training image was {{kind}}"
+    low, high = np.array(ranges[kind]).T  # of each band"""
+
+_EIGHT_BITS = """assert values.dtype == np.uint8, f"no training image was {values.dtype}"
+"""
 
 _CUT = """if missing.any():
     rgb[missing] = rgb[~missing].mean(axis=0).round()
@@ -48,15 +72,19 @@ def preparing_code(rule: Rule, size: int, side: int) -> str:
     cut = _CUT.format(size=size, side=side)
     if not _is_raster(rule):
         return _PHOTOGRAPH + cut
-    numbers = [band for band in rule.bands if isinstance(band, int)]
-    chosen = ""
-    if rule.bands and len(numbers) == len(rule.bands):
-        chosen = f"[..., {[band - 1 for band in numbers]}]"
-    elif rule.bands:
-        chosen = f"  # of these, {','.join(map(str, rule.bands))} in this order"
     nodata = "" if rule.nodata is None else f" | (values == {rule.nodata!r}).all(axis=-1)"
-    raster = _RASTER.format(chosen=chosen, nodata=nodata, scaled=_scaling(rule))
+    raster = _RASTER.format(bands=_bands(rule), nodata=nodata, scaled=_scaling(rule))
     return f"import tifffile\n{raster}{cut}"
+
+
+def _bands(rule: Rule) -> str:
+    """Code that has `bands`: the numbers of those to take, or none where it may take all."""
+    if not rule.bands:
+        return _UNCHOSEN
+    if not _numbered(rule):
+        return _NAMED.format(names=", ".join(map(repr, rule.bands)))
+    checked = "" if rule.count is None else _ONLY_OF.format(count=rule.count)
+    return f"bands = {list(rule.bands)}\n{checked}"
 
 
 def _scaling(rule: Rule) -> str:
@@ -68,20 +96,26 @@ def _scaling(rule: Rule) -> str:
         of_all = f"np.percentile(rgb[~missing], [{low.value:g}, {high.value:g}])"
         return _SCALED.format(low_and_high=f"low, high = {of_all}")
     if low.percentile or high.percentile:  # no training image had more than 8 bits
-        return ""
+        return _EIGHT_BITS
     return _SCALED.format(low_and_high=f"low, high = {low.value!r}, {high.value!r}")
 
 
 def describe_files(rule: Rule) -> str:
     """Which files the code is for, a sentence or more."""
-    others = (
-        "What else there is (other depths, alpha or a mask of a TIFF, a colour space of its own) "
-        "this code shows otherwise than the training images were: have `rssc-tf predict` read it, "
-        "with the SavedModel of the run"
-    )
+    kinds = "photographs of 8 bits a channel, such as JPEG and PNG"
     if _is_raster(rule):
-        return f"TIFFs as the training images were ({describe_rule(rule)}). {others}"
-    return f"photographs of 8 bits a channel, such as JPEG and PNG. {others}"
+        kinds = f"TIFFs as the training images were ({describe_rule(rule)})"
+        if not _numbered(rule):
+            kinds += (
+                ". Fill in `bands` where a file names its bands, declares their colours or has "
+                "more than three"
+            )
+    return (
+        f"{kinds}. What else there is (other depths, PNG of more than 8 bits, alpha, a mask or "
+        "nodata that a TIFF declares, a colour space of its own) this code shows otherwise than "
+        "the training images were, or refuses: have `rssc-tf predict` read it, with the SavedModel "
+        "of the run"
+    )
 
 
 def describe_rule(rule: Rule) -> str:
@@ -108,6 +142,11 @@ def _is_raster(rule: Rule) -> bool:
     """Whether the training images were more than photographs of 8 bits."""
     several = bool(rule.bands or rule.ranges or rule.joint)
     return several or rule.nodata is not None or _in_numbers(rule)
+
+
+def _numbered(rule: Rule) -> bool:
+    """Whether it says by their numbers which bands to take, whatever a file calls them."""
+    return bool(rule.bands) and all(isinstance(band, int) for band in rule.bands)
 
 
 def _in_numbers(rule: Rule) -> bool:

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from rssc_tf.exporting.recipe import preparing_code
+from rssc_tf.exporting.recipe import describe_files, preparing_code
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.imaging.images import read_image
@@ -172,6 +172,92 @@ def test_the_code_in_a_card_gives_the_pixels_of_the_training_images(
     exec(preparing_code(rule, 292, 256), found)
     np.testing.assert_array_equal(found["rgb"], expected)
     assert found["images"].shape == (1, 256, 256, 3)
+
+
+def _write_tiff(values: np.ndarray, words: str = "", apart: bool = False) -> None:
+    """`image.tif`, its bands beside each other or apart, with such items of GDAL's metadata."""
+    tags = [(42112, 2, 0, f"<GDALMetadata>{words}</GDALMetadata>", True)] if words else []
+    tifffile.imwrite(
+        "image.tif",
+        np.moveaxis(values, -1, 0) if apart else values,
+        photometric="minisblack",
+        planarconfig="separate" if apart else None if values.ndim == 2 else "contig",
+        extratags=tags,
+    )
+
+
+def _items(role: str, names: list[str]) -> str:
+    item = '<Item name="{0}" sample="{1}" role="{0}">{2}</Item>'
+    return "".join(item.format(role, at, name) for at, name in enumerate(names))
+
+
+VISIBLE = _items("description", ["B02", "B03", "B04"])
+WITH_B08 = _items("description", ["B02", "B03", "B04", "B08"])
+DECLARED = _items("colorinterp", ["Blue", "Green", "Red"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "shape", "kind", "filled"),
+    [
+        (Rule(ranges=MANY), VISIBLE, 3, "uint16", [3, 2, 1]),
+        (Rule(ranges=MANY), DECLARED, 3, "uint16", [3, 2, 1]),
+        (Rule(ranges=MANY), WITH_B08, 4, "uint16", [3, 2, 1]),
+        (Rule(bands=("B04", "B03", "B02"), ranges=MANY), VISIBLE, 3, "uint16", [3, 2, 1]),
+        (Rule(nodata=0), "", 4, "uint8", [1, 2, 3]),
+    ],
+)
+def test_the_code_in_a_card_asks_for_bands_that_it_cannot_know(
+    rule, words, shape, kind, filled, tmp_path, monkeypatch
+):
+    values = np.random.default_rng(0).integers(1, 250, (50, 60, shape)).astype(kind)
+    monkeypatch.chdir(tmp_path)
+    _write_tiff(values * np.array(12 if kind == "uint16" else 1, kind), words)
+    code = preparing_code(rule, 292, 256)
+    with pytest.raises(AssertionError, match="fill in `bands`"):
+        exec(code, {"np": np, "Image": Image})
+    found = {"np": np, "Image": Image}
+    exec(code.replace("bands = []", f"bands = {filled}"), found)
+    if not words:
+        rule = replace(rule, bands=(1, 2, 3))
+    expected = read_image((tmp_path / "image.tif").read_bytes(), rule).image
+    np.testing.assert_array_equal(found["rgb"], np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "kind", "said"),
+    [
+        (Rule(ranges={"integer x 3": MANY["integer x 3"]}), (), "uint16", "was integer x 1"),
+        (Rule(bands=(4, 3, 2), count=13, ranges=MANY), (4,), "uint16", "other bands"),
+        (Rule(bands=(3, 2, 1), nodata=0), (3,), "uint16", "no training image was uint16"),
+        (Rule(nodata=0), (2,), "uint8", "fill in `bands`"),
+    ],
+)
+def test_the_code_in_a_card_refuses_files_that_it_is_not_for(
+    rule, shape, kind, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    _write_tiff(np.full((50, 60, *shape), 9, kind))
+    with pytest.raises(AssertionError, match=said):
+        exec(preparing_code(rule, 292, 256), {"np": np, "Image": Image})
+
+
+def test_the_code_in_a_card_reads_bands_that_are_stored_apart(tmp_path, monkeypatch):
+    rule = Rule(bands=(3, 2, 1), ranges=MANY)
+    values = np.random.default_rng(0).integers(0, 3000, (50, 60, 4)).astype("uint16")
+    monkeypatch.chdir(tmp_path)
+    _write_tiff(values, apart=True)
+    found = {"np": np, "Image": Image}
+    exec(preparing_code(rule, 292, 256), found)
+    expected = read_image((tmp_path / "image.tif").read_bytes(), rule).image
+    np.testing.assert_array_equal(found["rgb"], np.asarray(expected))
+
+
+def test_a_card_says_which_files_its_code_is_for():
+    chosen = describe_files(Rule(ranges=MANY))
+    assert "Fill in `bands` where a file names its bands" in chosen
+    assert "PNG of more than 8 bits" in chosen
+    assert "Fill in" not in describe_files(Rule(bands=(4, 3, 2), ranges=MANY))
+    assert "Fill in" not in describe_files(PLAIN)
 
 
 def test_a_card_says_how_the_pixels_of_the_training_images_were_made(trained):
