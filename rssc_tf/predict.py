@@ -9,20 +9,20 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
+from rssc_tf.exporting.beside import card_beside, check_beside
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
 from rssc_tf.exporting.versions import find_version
 from rssc_tf.models.view_count import check_views, in_words
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.common.regular_files import check_regular, check_regular_tree, is_there
+from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
 from tfrecords_tools.common.tensorflow import quiet_logger
 from tfrecords_tools.imaging.alike import why_unlike
 from tfrecords_tools.imaging.bands import Band
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
 from tfrecords_tools.imaging.measure import refuse_idle
 from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
-from tfrecords_tools.records.card import CARD_NAME, read_card
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32  # views
@@ -52,8 +52,8 @@ def predict_files(
         valid, or empty), and `p_<class>` in 0..1 for every class.
 
     Raises:
-        RsscError: no export there, one with other views, a path that does not exist, or bands,
-            limits or nodata for which no file has a use.
+        RsscError: no export there, one with other views or beside the card of another, a
+            path that does not exist, or bands, limits or nodata for which no file has a use.
     """
     files = _expand(images)
     refuse_idle(files, PLAIN.override(bands, limits, nodata))
@@ -63,7 +63,10 @@ def predict_files(
     rows = []
     with progress_bar("classifying", len(files)) as advance:
         for start in range(0, len(files), batch):
-            rows += _predict_batch(serve, files[start : start + batch], rule)
+            answered, answer = _predict_batch(serve, files[start : start + batch], rule)
+            if not rows:
+                check_beside(export, answer)
+            rows += answered
             advance(min(batch, len(files) - start))
     return pd.DataFrame(rows)
 
@@ -142,10 +145,8 @@ def read_rule(export: Path) -> Rule:
     Raises:
         RsscError: the card is damaged.
     """
-    for folder in (Path(export), Path(export).parent):
-        if is_there(folder / CARD_NAME):
-            return read_card(folder).rule
-    return PLAIN
+    card = card_beside(export)
+    return PLAIN if card is None else card.rule
 
 
 def read_any(
@@ -187,7 +188,10 @@ def _read(path: Path, rule: Rule) -> tuple[bytes, str]:
         return b"", str(error)
 
 
-def _predict_batch(serve, files: list[Path], rule: Rule) -> list[dict]:
+def _predict_batch(
+    serve, files: list[Path], rule: Rule
+) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Rows of files, and the answer of the model that they are from."""
     data, errors = zip(*(_read(path, rule) for path in files), strict=True)
     answer = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(data)).items()}
     rows = []
@@ -200,4 +204,4 @@ def _predict_batch(serve, files: list[Path], rule: Rule) -> list[dict]:
         for name, value in zip(names, answer["probabilities"][number], strict=True):
             row[f"p_{name}"] = float(value) if valid else np.nan
         rows.append(row)
-    return rows
+    return rows, answer

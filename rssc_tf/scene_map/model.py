@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rssc_tf.exporting.novelty import Novelty, read_novelty
+from rssc_tf.exporting.beside import check_beside
+from rssc_tf.exporting.novelty import NOVELTY, Novelty, read_novelty
 from rssc_tf.tasks import Task, task_of
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
@@ -47,22 +48,27 @@ class Export:
 
         Returns:
             A function of windows, uint8 `(n, h, w, 3)`, to float32 `(n, classes + 1)`: their
-            probabilities, and 1 where a window is unknown, else 0.
+            probabilities, and 1 where a window is unknown, else 0. It raises `DataError` where the
+            files beside the model are those of another.
         """
         import tensorflow as tf
 
         from rssc_tf.predict import load_saved_model, views_of
 
         model = load_saved_model(self.folder, trust, views)
-        serve = model.signatures["serve_images"]
+        serve, checked = model.signatures["serve_images"], False
 
         def classify_some(windows: np.ndarray) -> np.ndarray:
+            nonlocal checked
             answer = serve(images=tf.constant(windows))
-            probabilities = answer["probabilities"].numpy()
+            answer = {name: value.numpy() for name, value in answer.items()}
+            if not checked:
+                self._check(answer)
+                checked = True
             unknown = np.zeros(len(windows), bool)
             if self.novelty:
-                unknown = self.novelty.is_unknown(answer["features"].numpy())
-            return np.column_stack([probabilities, unknown]).astype(np.float32)
+                unknown = self.novelty.is_unknown(answer["features"])
+            return np.column_stack([answer["probabilities"], unknown]).astype(np.float32)
 
         def classify(windows: np.ndarray) -> np.ndarray:
             calls = min(views_of(model), len(windows))  # all views of a batch are there at once
@@ -70,6 +76,17 @@ class Export:
 
         classify.model = model  # the signature holds its weights only while the model lives
         return classify
+
+    def _check(self, answer: dict[str, np.ndarray]) -> None:
+        """Refuses files beside the model that are those of another."""
+        check_beside(self.folder, answer)
+        if self.novelty:
+            own, kept = answer["features"].shape[1], self.novelty.features.shape[1]
+            if own != kept:
+                raise DataError(
+                    f"{self.folder / NOVELTY} is of another model ({kept} features, and this one "
+                    f"gives {own}): copy that of its own export there"
+                )
 
 
 def read_export(folder: Path, unknown: bool = False) -> Export:

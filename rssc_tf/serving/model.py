@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
+from rssc_tf.exporting.beside import check_beside
 from rssc_tf.exporting.trust import read_saved_model
 from rssc_tf.exporting.versions import VERSION, find_version
 from rssc_tf.predict import load_saved_model, read_rule, views_of
@@ -36,7 +37,8 @@ class ServedModel:
         views: of an image, that it looks at.
 
     Raises:
-        DataError: no export there, it cannot be loaded, is not trusted, or has other views.
+        DataError: no export there, it cannot be loaded, is not trusted, has other views, or the
+            card beside it is that of another.
     """
 
     def __init__(self, export: Path, trust: bool = False, views: int | None = None):
@@ -53,6 +55,7 @@ class ServedModel:
         self.described = self._describe(folder)
         # The first call of a signature takes seconds; no client should wait for it.
         blank = self.run(DEFAULT, {IMAGE_BYTES: [b""]})
+        check_beside(export, blank)
         self.classes = [name.decode() for name in blank["class_names"][0]]
         if EXPLAIN in self.signatures:
             self.run(EXPLAIN, {IMAGE_BYTES: [b""], "class_index": [0]})

@@ -1,5 +1,6 @@
 """A model sees a file as its training images were seen: in predict, serve and map."""
 
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import rasterio
 from rssc_tf.cli import main
 from tests import tiny
 from tests.tfrecords_tools.imaging import kinds
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.imaging.images import read_image
 from tfrecords_tools.imaging.rule import PLAIN
 from tfrecords_tools.imaging.scene import open_scene
@@ -171,6 +173,19 @@ def test_a_flag_without_effect_is_refused(flags, exported, scenes, cli):
     assert code == 1
     assert flags[0] in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_card_of_other_classes_is_refused(exported, scenes, cli, tmp_path):
+    from rssc_tf.serving.model import ServedModel
+
+    mixed = shutil.copytree(exported, tmp_path / "mixed")
+    card = read_card(exported)
+    card = replace(card, classes=(*card.classes[1:], card.classes[0]))
+    (mixed / "dataset.json").write_text(card.to_json())
+    code, _, err = cli("predict", mixed, scenes / "river")
+    assert (code, err.count("\n"), "1 has class " in err) == (1, 1, True)
+    with pytest.raises(DataError, match="1 has class "):
+        ServedModel(mixed)
 
 
 def test_an_export_without_a_rule_takes_each_image_as_before(exported):

@@ -1,10 +1,12 @@
 """SavedModels: in a fresh process, against the run's own predictions, and with bad images."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -13,12 +15,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from rssc_tf.exporting.beside import check_beside
 from rssc_tf.exporting.model_card import model_card, portable_card
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model, load_run
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.records.card import read_card
+from tfrecords_tools.records.card import Card, Shard, Split, read_card
 
 # A process that knows nothing but TensorFlow, the export folder, and TFRecord files. What it sends
 # is what the records hold, and between the first and the second image three that are none.
@@ -54,6 +57,48 @@ def loaded(exported):
 def _ask(loaded, *files: bytes) -> dict[str, np.ndarray]:
     answer = loaded.signatures["serving_default"](image_bytes=list(files))
     return {name: value.numpy() for name, value in answer.items()}
+
+
+def _beside(tmp_path, classes, names=(), versions=("1",)):
+    """An export as `check_beside` looks at it, and what its model answers."""
+    counts = (9, *(0 for _ in classes[1:]))
+    splits = {"train": Split((Shard("train-00000-of-00001.tfrecord", 9, 100, "0" * 64),), counts)}
+    card = Card("s", "single-label", classes, 32, "png", {"32x32": 9}, splits, {}, None, 32)
+    (tmp_path / "dataset.json").write_text(card.to_json())
+    for version in versions:
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    answer = {"probabilities": np.zeros((2, 3), np.float32)}
+    return answer | ({"class_names": np.array([names, names], object)} if names else {})
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "said"),
+    [
+        (("a", "b"), (), "2 has 3 classes and .*dataset.json 2: "),
+        (("a", "c", "é"), (b"a", "é".encode(), b"c"), "2 has class 'é' where .* has 'c': "),
+    ],
+)
+def test_a_version_beside_the_card_of_another_is_refused(classes, names, said, tmp_path):
+    answer = _beside(tmp_path, classes, names, ("1", "2"))
+    for export in (tmp_path, tmp_path / "2"):
+        with pytest.raises(DataError, match=f"{said}copy the files of the export"):
+            check_beside(export, answer)
+    (tmp_path / "dataset.json").unlink()
+    check_beside(tmp_path, answer)
+
+
+@pytest.mark.parametrize(
+    ("versions", "age", "said"), [(("1", "2"), 3600, 1), (("1", "2"), -3600, 0), (("1",), 3600, 0)]
+)
+def test_a_card_that_is_older_than_the_version_is_warned_about(versions, age, said, tmp_path):
+    answer = _beside(tmp_path, ("a", "b", "c"), (b"a", b"b", b"c"), versions)
+    then = (tmp_path / versions[-1] / "saved_model.pb").stat().st_mtime - age
+    os.utime(tmp_path / "dataset.json", (then, then))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check_beside(tmp_path, answer)
+    assert ["dataset.json is older than" in str(one.message) for one in found] == [True] * said
 
 
 def test_a_fresh_process_answers_the_whole_test_split_as_the_run_did(exported, trained, records):

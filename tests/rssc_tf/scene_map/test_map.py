@@ -282,6 +282,18 @@ def test_unknown_needs_the_exports_training_features(colours, scene, cli, tmp_pa
     assert "novelty.npz is damaged" in err
 
 
+def test_files_of_another_model_beside_it_are_refused(colours, scene, cli, tmp_path):
+    mixed = shutil.copytree(colours, tmp_path / "mixed")
+    np.savez(mixed / "novelty.npz", features=np.ones((9, 7), np.float32), k=1, threshold=0.1)
+    out = ("--out", tmp_path / "map.tif")
+    assert "7 features, and this one gives 3" in one_line(cli, mixed, scene, *out, "--unknown")
+    card = read_card(colours)
+    train = replace(card.splits["train"], class_counts=(3, 3, 3, 0))
+    card = replace(card, classes=(*card.classes, "grey"), splits={"train": train})
+    (mixed / "dataset.json").write_text(card.to_json())
+    assert "has 3 classes and" in one_line(cli, mixed, scene, *out)
+
+
 def test_nothing_is_overwritten_unasked_and_never_the_scene(colours, scene, cli, tmp_path):
     out = tmp_path / "map.tif"
     mapped(cli, colours, scene, "--out", out)
