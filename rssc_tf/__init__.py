@@ -59,7 +59,7 @@ _DEFINED = {
     "MissingExtra": "tfrecords_tools.common.errors",
 }
 # What an extra brings, and its name.
-_EXTRAS = {"rasterio": "geo"}
+_EXTRAS = {"rasterio": "geo", "shapely": "geo"}
 # Modules that do without TensorFlow.
 _LIGHT = {
     "rssc_tf.demo.scenes",

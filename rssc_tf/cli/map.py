@@ -59,7 +59,7 @@ def command(
         import rasterio  # noqa: F401
         import shapely  # noqa: F401, of the same extra since it cuts polygons
     except ImportError as error:
-        raise MissingExtra("rssc-tf map", "geo", "rasterio") from error
+        raise MissingExtra("rssc-tf map", "geo", error.name) from error
     import_tensorflow()
     from rssc_tf.scene_map.run import map_scene
 

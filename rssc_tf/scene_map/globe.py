@@ -73,7 +73,9 @@ def draw(rings: Sequence[np.ndarray], place: Place) -> dict | None:
         A Polygon, or a MultiPolygon where it is cut at the antimeridian; `None` if its outline has
         no place.
     """
-    outline, *holes = (list(_loops(_follow(ring, place))) for ring in rings)
+    followed = [_follow(ring, place) for ring in rings]
+    whole = all(np.isfinite(points).all() for points in followed)
+    outline, *holes = (list(_loops(_without_gaps(points))) for points in followed)
     if not outline:  # with its holes alone, the patch would be what it is not
         return None
     loops = [*outline, *chain.from_iterable(holes)]
@@ -81,12 +83,13 @@ def draw(rings: Sequence[np.ndarray], place: Place) -> dict | None:
     for loop, turn in zip(loops, turns, strict=True):
         loop[:, 0] -= 360 * turn
     sides = [(loop[:, 0].min(), loop[:, 0].max()) for loop in loops]
-    if len(loops) == len(rings) and all(e <= 180 and e - w < 360 for w, e in sides):
+    single = len(loops) == len(rings) and all(e <= 180 and e - w < 360 for w, e in sides)
+    if single and whole:  # across a gap, a loop may cross itself
         return tidy([loops])
     # A point is in the patch if it is within an odd number of loops, turned by any number of turns:
     # a hole is closed over the pole of its patch, and the side to the pole may cross the outline.
-    whole = reduce(_either, chain.from_iterable(map(_cut, loops)), shapely.MultiPolygon())
-    parts = shapely.get_parts(whole)
+    patch = reduce(_either, chain.from_iterable(map(_cut, loops)), shapely.MultiPolygon())
+    parts = shapely.get_parts(patch)
     return tidy([[np.array(ring.coords) for ring in (p.exterior, *p.interiors)] for p in parts])
 
 
@@ -115,7 +118,7 @@ def area(ring: np.ndarray) -> float:
 
 def _follow(ring: np.ndarray, place: Place) -> np.ndarray:
     """A ring in longitude and latitude: with a vertex at every corner of a cell, for a straight
-    side is none there, and with more where longitude runs."""
+    side is none there, and with more where longitude runs; NaN where there is no place."""
     length = np.append(0, np.cumsum(np.abs(np.diff(ring, axis=0)).sum(axis=1)))
     at = np.arange(length[-1] + 1)
     points = _placed(ring, length, at, place)
@@ -127,6 +130,11 @@ def _follow(ring: np.ndarray, place: Place) -> np.ndarray:
         gaps = np.flatnonzero(wide) + 1
         at = np.insert(at, gaps, between)
         points = np.insert(points, gaps, _placed(ring, length, between, place), axis=0)
+    return points
+
+
+def _without_gaps(points: np.ndarray) -> np.ndarray:
+    """A followed ring without the points that have no place, closed."""
     points = points[np.isfinite(points).all(axis=1)]
     closed = len(points) == 0 or (points[0] == points[-1]).all()
     return points if closed else np.append(points, points[:1], axis=0)

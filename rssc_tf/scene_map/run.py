@@ -147,12 +147,14 @@ def _axes(
             "cover as much ground as one of them with `window`",
             stacklevel=2,
         )
-    window = window or model.side
+    given = window is not None
+    window = window if given else min(max(model.side, SMALLEST), LARGEST)
     offset, seen = seen_part(window, model.size)
     if min(scene.width, scene.height) < seen:
+        mend = "" if given else ", unless you give a smaller one with `window`"
         warnings.warn(
             f"{scene.name} is smaller than a window ({size}, and the model sees {seen:.0f} of "
-            f"{window}): it is mirrored at its edges",
+            f"{window}): it is mirrored at its edges{mend}",
             stacklevel=2,
         )
     stride = stride or max(1, window // 2)

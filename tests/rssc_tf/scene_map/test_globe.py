@@ -129,3 +129,12 @@ def test_a_satellites_disc_has_no_corners(tmp_path):
     scene.transform = Affine(1, 0, 6e6, 0, -1, 6e6)
     with pytest.raises(DataError, match="does not lead to WGS 84"):
         check_place(scene)
+
+
+def test_patches_at_the_limb_of_a_disc_are_valid(tmp_path):
+    place = Affine(3e5, 0, -5.7e6, 0, -3e5, 5.7e6)
+    codes = np.random.default_rng(0).integers(0, 2, (38, 38))
+    for feature in patches(tmp_path, GEOS, place, codes):
+        if feature["geometry"]:
+            shape = shapely.from_geojson(json.dumps(feature["geometry"]))
+            assert shape.is_valid, shapely.is_valid_reason(shape)

@@ -1,7 +1,9 @@
 """`rssc-tf map` from scene to files."""
 
 import json
+import re
 import shutil
+import sys
 import warnings
 import xml.etree.ElementTree as xml
 from dataclasses import replace
@@ -16,6 +18,7 @@ from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+import rssc_tf
 from rssc_tf.scene_map.model import read_export
 from rssc_tf.scene_map.raster import SIDES, new_raster
 from rssc_tf.scene_map.run import _axes
@@ -24,7 +27,7 @@ from tests.lanes import slow
 from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
 from tests.rssc_tf.scene_map.test_blend import whole
 from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.records.card import Split, read_card
 
 LAYOUT = ["rrggb", "rrggb", "bbbgr"]
@@ -399,9 +402,30 @@ def test_bad_input_is_one_line(colours, scene, cli, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.tif", "scene.tif", "text.tif"]
 
 
-def test_without_rasterio_one_line_names_the_extra(colours, scene, cli, tmp_path, monkeypatch):
-    import sys
+@pytest.mark.parametrize("library", ["rasterio", "shapely"])
+def test_without_a_library_one_line_names_it_and_the_extra(
+    library, colours, scene, cli, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    said = f'pip install "rssc-tf[geo]" ({library} is not installed)'
+    assert said in one_line(cli, colours, scene, "--out", tmp_path / "map.tif")
+    for module in ("run", "globe"):
+        monkeypatch.delitem(sys.modules, f"rssc_tf.scene_map.{module}")
+    with pytest.raises(MissingExtra, match=re.escape(said)):
+        rssc_tf.__getattr__("map_scene")
 
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    err = one_line(cli, colours, scene, "--out", tmp_path / "map.tif")
-    assert 'pip install "rssc-tf[geo]"' in err
+
+@pytest.mark.parametrize(("side", "window"), [(4, 8), (5000, 4096), (64, 64)])
+def test_the_default_window_keeps_the_limits_of_a_given_one(side, window, colours):
+    model = replace(read_export(colours), side=side)
+    place = SimpleNamespace(name="scene.tif", width=6000, height=6000)
+    assert _axes(place, model, None, None, None)[0].window == window
+
+
+@pytest.mark.parametrize(("window", "mend"), [(None, True), (30, False)])
+def test_a_small_scene_is_told_of_the_window_that_nobody_gave(window, mend, colours):
+    model = replace(read_export(colours), side=64)
+    place = SimpleNamespace(name="scene.tif", width=40, height=20)
+    with pytest.warns(UserWarning, match="smaller than a window") as found:
+        _axes(place, model, window, None, None)
+    assert [str(one.message).endswith("with `window`") for one in found] == [mend]
