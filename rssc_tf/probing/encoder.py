@@ -19,7 +19,6 @@ from rssc_tf.environment import versions
 from rssc_tf.evaluation.features import Features, extract_features
 from rssc_tf.models.backbones import preset_content
 from rssc_tf.models.view_count import check_views
-from rssc_tf.models.vit_names import vit_name
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings, check_seed
@@ -138,7 +137,8 @@ def open_encoder(
         file, name, row = source.file(), source.label, source.row
         known = facts | ({"row": row.name} if row else {})  # which says what the file does not
     said = facts["backbone"] or (row.backbone if row else said_of(file).get("backbone"))
-    known |= _known_of_backbone(said)
+    if preset := preset_content(said or ""):
+        known |= {"preset": preset}
 
     def build() -> tuple["keras.Model", dict]:
         networks = _networks(deterministic)
@@ -160,17 +160,6 @@ def _networks(deterministic: bool = False):
     from rssc_tf.probing import network
 
     return network
-
-
-def _known_of_backbone(name: str | None) -> dict:
-    """What a backbone follows from beside its name, `None` where only its weights tell that."""
-    known = {}
-    if preset := preset_content(name or ""):
-        known["preset"] = preset
-    vit = vit_name(name or "")
-    if name is None or (vit and vit.dinov2 and vit.registers):
-        known["positions"] = "antialiased"  # older versions interpolated them in another way
-    return known
 
 
 def _known_of_word(word: str, row: Weights | None, seed: int) -> dict:

@@ -14,7 +14,7 @@ from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 MARKS = (CONFIG, CARD_NAME)  # what every run has: see `atomic.new_folder`
-_LATER = ("card_sha256", "preset", "positions")  # facts that older versions did not note
+_LATER = ("card_sha256", "preset")  # facts that older versions did not note
 
 
 def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:

@@ -17,7 +17,6 @@ from rssc_tf.models.backbones import (
     preset_folder,
 )
 from rssc_tf.models.normalization import MODES, Normalization
-from rssc_tf.models.vit import ViT
 from rssc_tf.regimes import REGIMES, SUPERVISION
 from rssc_tf.weights.fetch import CannotFetch
 from rssc_tf.weights.importer import Imported, build, import_file, mode_of
@@ -37,9 +36,8 @@ class Initial(NamedTuple):
         backbone: keras.Model, `(batch, h, w, 3)` normalised floats to a feature map.
         normalization: the layer that makes its input from pixels in 0..255.
         provenance: JSON-ready dict: `pretraining`, `origin`, `sha256` (`None` unless a file),
-            `normalization`, `preset` where it is of a folder, and `positions` where an older
-            version interpolated them in another way. Equal dicts mean equal weights; it is part
-            of a source round's key.
+            `normalization`, and `preset` where it is of a folder. Equal dicts mean equal weights;
+            it is part of a source round's key.
     """
 
     backbone: keras.Model
@@ -92,14 +90,6 @@ def _preset(backbone: str) -> dict:
     """What stands for the content of a preset's folder, where the backbone is one."""
     content = preset_content(backbone)
     return {"preset": content} if content else {}
-
-
-def _positions(model: keras.Model) -> dict:
-    """What stands for how positions are interpolated, where a model of this name was once saved
-    with another way: a DINOv2 with registers. Such a model keeps its own."""
-    if not isinstance(model, ViT) or not model.num_register_tokens:
-        return {}
-    return {"positions": "antialiased"} if model.antialias_in_interpolation else {}
 
 
 def _default(backbone: Backbone, row: Weights | None, normalization: str | None) -> Imported:
@@ -227,6 +217,5 @@ def _of_library(backbone: Backbone, row: Weights | None) -> keras.Model:
 
 
 def _finish(model: keras.Model, layer: Normalization, provenance: dict) -> Initial:
-    provenance = provenance | _positions(model)
     affine = {"scale": layer.scale, "offset": layer.offset, "bgr": layer.bgr}
     return Initial(prepare(model), layer, {**provenance, "normalization": affine})

@@ -215,19 +215,6 @@ def test_a_guess_is_said_each_time_however_quiet_the_first(records, card, cache,
             open_encoder(file, Records(records, card), **OWN)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("tiny", {}),
-        ("vit_small_patch14_dinov2", {}),
-        ("vit_small_patch14_reg4_dinov2", {"positions": "antialiased"}),
-        (None, {"positions": "antialiased"}),  # it may be one
-    ],
-)
-def test_what_was_made_with_other_positions_has_another_key(name, said):
-    assert encoder._known_of_backbone(name) == said
-
-
 def test_the_content_of_a_preset_counts_wherever_its_name_comes_from(
     records, card, cache, tmp_path, monkeypatch
 ):

@@ -208,7 +208,7 @@ def test_a_run_does_not_go_on_from_other_weights(trained, records, cli, tmp_path
 def test_a_run_goes_on_whose_stages_lack_what_was_not_noted_then(tmp_path):
     then = [{"stage": "initial", "pretraining": "ssl", "sha256": "a"}]
     (tmp_path / "stages.json").write_text(json.dumps(then))
-    now = {**then[0], "positions": "antialiased"}
+    now = {**then[0], "preset": "b"}
     run_folder.check_stages(tmp_path, [now])
     with pytest.raises(RsscError, match="sha256 was a, is b"):
         run_folder.check_stages(tmp_path, [now | {"sha256": "b"}])
