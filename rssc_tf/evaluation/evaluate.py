@@ -1,5 +1,6 @@
 """A model on a dataset -> scores; the model of a run on a split of records -> the run's files."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +14,19 @@ from rssc_tf.evaluation.calibration import (
     calibrate,
     calibrated_views,
     read_calibration,
-    uncalibrated,
     write_calibration,
 )
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
 from rssc_tf.evaluation.metrics import METRICS, score
 from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.evaluation.prediction import Predictions, forward, predict
-from rssc_tf.models.view_count import check_views
+from rssc_tf.models.view_count import check_views, in_words
 from rssc_tf.records import Records
 from rssc_tf.tasks import task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_unlabelled
+from tfrecords_tools.records.shards import check_shards
 
 _BATCH = 64  # views
 
@@ -90,7 +91,8 @@ def evaluate_run(
     The first evaluation of a run on its own records, where these have a `val` split, fits the
     temperature on it and keeps it in `calibration.json` (for eight views in one of their own).
     Later ones, on any records, apply that. What a calibrated run lacks for these views is fitted
-    on its own records first, also where others are evaluated.
+    on its own records first, also where others are evaluated; a warning says so where those are
+    not to be had, and the scores are then not calibrated.
 
     Files in `folder`, each with `stem` before its name: `metrics.json`, `predictions.parquet`
     (id, label or labels, views, calibrated probabilities), `per_class.csv`, `confusion.csv`,
@@ -107,7 +109,7 @@ def evaluate_run(
             keep them in `calibration.json`.
         pictures: whether the two are drawn.
         rate: the setting of the run's learning rate, for an error.
-        home: where the run's own records were when it was trained.
+        home: where the run's own records were when it was trained; by default where `records` are.
 
     Returns:
         The content of `metrics.json`: `split`, `examples`, `views`, `records`, `card_sha256` and
@@ -119,8 +121,7 @@ def evaluate_run(
     Raises:
         DataError: no such split, the records or `calibration.json` are damaged, or there is
             nothing to tune thresholds on: a single-label run, other records than the run's own, no
-            `val` split; or the run is calibrated for other views only, `records` are not its own,
-            and these are not at `home`.
+            `val` split.
         NotFinite: a logit is not finite.
         SettingError: other views than 1 and 8.
     """
@@ -133,12 +134,19 @@ def evaluate_run(
     calibration = read_calibration(folder, card.classes, views)
     apply = forward(model).in_views(views, records.task.exclusive)
     if not own and not calibration and (other := calibrated_views(folder, card.classes)):
-        at_home = _own_records(folder, home)
-        if not at_home or "val" not in at_home.splits:
-            raise uncalibrated(folder, other, views)
-        val = _predict(apply, at_home, "val", views, rate)
-        calibration = _fit(None, val, at_home.card, tune=False)
-        write_calibration(calibration, folder, views)
+        try:
+            at_home = _own_records(folder, home or records.path)
+        except DataError as error:
+            warnings.warn(
+                f"{folder} is calibrated for {in_words(other)} of an image, not for {views}, and "
+                f"these scores are not calibrated ({error}): evaluate it first on the records that "
+                "it was trained on (`records` names their place)",
+                stacklevel=2,
+            )
+        else:
+            val = _predict(apply, at_home, "val", views, rate)
+            calibration = _fit(None, val, at_home.card, tune=False)
+            write_calibration(calibration, folder, views)
     found = _predict(apply, records, split, views, rate)
     if own and "val" in card.splits and (calibration is None or tune_thresholds):
         val = found if split == "val" else _predict(apply, records, "val", views, rate)
@@ -170,11 +178,21 @@ def _is_own(card: Card, folder: Path) -> bool:
     return is_there(folder / CARD_NAME) and read_card(folder).sha256 == card.sha256
 
 
-def _own_records(folder: Path, home: Path | None) -> Records | None:
-    """Those that a run was trained on, if they are still where they were."""
-    if home is None or not is_there(home / CARD_NAME) or not _is_own(read_card(home), folder):
-        return None
-    return Records(home)
+def _own_records(folder: Path, home: Path) -> Records:
+    """Those that a run was trained on, with a whole `val` split.
+
+    Raises:
+        DataError: they are no longer where they were, or are damaged.
+    """
+    if not is_there(home / CARD_NAME):
+        raise DataError(f"{home} holds no records now")
+    records = Records(home)
+    if not _is_own(records.card, folder):
+        raise DataError(f"{home} holds other records now")
+    if "val" not in records.splits:
+        raise DataError(f"{home} has no val split")
+    check_shards(home, records.card, {"val"})
+    return records
 
 
 def _check_tunable(records: Records, own: bool) -> None:
