@@ -77,15 +77,20 @@ def keep(file: Path, write: Callable[[Path], None]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with sole_writer(file, wait=True):
-            with new_file(file) as aside:
-                write(aside)
-                sha256 = sha256_of(aside)  # of these bytes, whatever becomes of the file
-                discard(_seal(file))
-            _write_seal(file, sha256)
+            replace_sealed(file, write)
     except (OSError, DataError) as error:
         reason = getattr(error, "strerror", None) or error
         text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
         raise CannotKeep(f"{text} (RSSC_TF_CACHE names another folder)") from error
+
+
+def replace_sealed(file: Path, write: Callable[[Path], None]) -> None:
+    """As `keep`, for who holds the lock of `file`; errors are those of `write` and `new_file`."""
+    with new_file(file) as aside:
+        write(aside)
+        sha256 = sha256_of(aside)  # of these bytes, whatever becomes of the file
+        discard(_seal(file))
+    _write_seal(file, sha256)
 
 
 def say_damaged(file: Path, error: Exception) -> None:

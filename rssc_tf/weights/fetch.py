@@ -1,4 +1,4 @@
-"""Downloads weights into the cache: shown, checked, and never left there by halves.
+"""Downloads weights into the cache: shown, checked, by one process, never left there by halves.
 
 By hand, and not by `keras.utils.get_file`: that one waits for ever for a server that falls silent,
 takes a login page for weights where no hash is known, and lets two processes write one file. pooch
@@ -8,6 +8,8 @@ would take that page too.
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
@@ -17,10 +19,11 @@ from urllib.parse import unquote, urlparse
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from rssc_tf.cache import cache_folder, check_seal, say_damaged, seal
+from rssc_tf.cache import cache_folder, check_seal, replace_sealed, say_damaged
 from rssc_tf.weights.files import check_file, check_hash
-from tfrecords_tools.common.atomic import discard, new_file
+from tfrecords_tools.common.atomic import discard
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.locks import sole_writer
 
 _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
@@ -39,7 +42,8 @@ class Downloadable(Protocol):
 
 
 def fetch(entry: Downloadable) -> Path:
-    """The file of `entry` in the cache, downloaded if it is not there.
+    """The file of `entry` in the cache, downloaded if it is not there; a process that does that is
+    waited for.
 
     Args:
         entry: what to fetch.
@@ -52,19 +56,10 @@ def fetch(entry: Downloadable) -> Path:
             server said, is a web page, or has another hash. Then the cache is as it was.
     """
     path = cached_path(entry)
-    if os.path.lexists(path):
-        try:
-            check_file(path)
-            check_hash(path, entry.sha256)
-            check_seal(path)
-            return path
-        except DataError as error:
-            say_damaged(path, error)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot(entry, path, error) from error
-    with new_file(path) as aside:
+    if os.path.lexists(path) and not _fault(entry, path):
+        return path
+
+    def write(aside: Path) -> None:
         try:
             _download(entry, aside)
             # The file that they look at is about to go: they name the address.
@@ -76,8 +71,38 @@ def fetch(entry: Downloadable) -> Path:
             raise _cannot(entry, path, error) from error
         if path.is_dir():  # It can be removed, but not replaced.
             discard(path)
-    seal(path)
+
+    with _sole_writer(entry, path):
+        # No process is between a file and its seal now, and one may just have fetched this.
+        if os.path.lexists(path):
+            fault = _fault(entry, path)
+            if not fault:
+                return path
+            say_damaged(path, fault)
+        replace_sealed(path, write)
     return path
+
+
+def _fault(entry: Downloadable, path: Path) -> DataError | None:
+    """What is wrong with the file in the cache, if anything is."""
+    try:
+        check_file(path)
+        check_hash(path, entry.sha256)
+        check_seal(path)
+    except DataError as error:
+        return error
+    return None
+
+
+@contextmanager
+def _sole_writer(entry: Downloadable, path: Path) -> Iterator[None]:
+    """The lock of the file in the cache."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sole_writer(path, wait=True))
+        except DataError as error:  # a cache that may be read alone
+            raise _cannot(entry, path, error) from error
+        yield
 
 
 def _cannot(entry: Downloadable, path: Path, error: Exception) -> CannotFetch:

@@ -22,9 +22,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.names import printable
 
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
 _MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PATIENCE = 3.0  # seconds, after which who waits says so
 _RETRY = 0.3  # seconds: a holder that is just going removes its file under the eyes of the next
 
 
@@ -48,7 +50,8 @@ def sole_writer(out: Path, wait: bool = False, part: str = "") -> Iterator[bool]
 
     Args:
         out: file or folder that is to be written; it need not exist.
-        wait: whether to wait for a process that holds it.
+        wait: whether to wait for a process that holds it; a line on standard error says so where
+            that takes longer than a few seconds.
         part: what of `out` is written, where several processes may write parts of it.
 
     Yields:
@@ -104,14 +107,19 @@ def writes_to(parameter: str) -> Callable[[Callable], Callable]:
 class _Lock:
     """A lock file that is held."""
 
-    def __init__(self, path: Path, wait: bool):
-        from filelock import FileLock
+    def __init__(self, path: Path, out: Path, wait: bool):
+        from filelock import FileLock, Timeout
 
         self._path, self._inode = path, None
-        self._lock = FileLock(
-            path, -1 if wait else _RETRY, 0o666, fallback_to_soft=False, on_acquired=self._sign
-        )
-        self._lock.acquire()
+        self._lock = FileLock(path, -1, 0o666, fallback_to_soft=False, on_acquired=self._sign)
+        try:
+            self._lock.acquire(_PATIENCE if wait else _RETRY)
+        except Timeout:
+            if not wait:
+                raise
+            said = f"waiting for another process, which is writing {out}{_holder(path)}"
+            print(printable(said), file=sys.stderr)
+            self._lock.acquire()
 
     def _sign(self, descriptor: int) -> None:
         found = os.fstat(descriptor)
@@ -141,7 +149,7 @@ def _take(real: Path, out: Path, part: str, wait: bool) -> _Lock | None:
         places.append(real / suffix)
     for place in places:
         try:
-            return _Lock(place, wait)
+            return _Lock(place, out, wait)
         except Timeout:
             raise Busy(
                 f"another process is writing {out}{_holder(place)}: wait for it, stop it, or "

@@ -5,14 +5,17 @@ import hashlib
 import http.server
 import os
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rssc_tf.cache import cache_folder
-from rssc_tf.weights.fetch import cached_path, fetch
+from rssc_tf.cache import cache_folder, seal
+from rssc_tf.weights.fetch import CannotFetch, cached_path, fetch
 from rssc_tf.weights.table import by_name
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.locks import sole_writer
 
 CONTENT = b"\x80\x02}q\x00." + bytes(3_000_000)
 
@@ -149,6 +152,41 @@ def test_a_damaged_download_stays_where_no_other_is_to_be_had(server, entry):
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(RsscError, match="cannot fetch"):
         fetch(away)
     assert path.read_bytes() == b"brought by hand"
+
+
+def test_two_at_once_fetch_once(server, entry):
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(fetch, [entry, entry]))
+    assert paths == [cached_path(entry)] * 2 and server.answers == 1
+    names = [one.name for one in paths[0].parent.iterdir()]
+    assert sorted(names) == [paths[0].name, f"{paths[0].name}.sha256"]
+
+
+def test_a_file_that_is_not_sealed_yet_is_waited_for(server, entry, recwarn):
+    entry = dataclasses.replace(entry, sha256=None)
+    path, begun = fetch(entry), threading.Event()
+
+    def replace_it():
+        with sole_writer(path):
+            path.write_bytes(CONTENT[:-1] + b"y")  # and its seal is that of the old
+            begun.set()
+            time.sleep(0.05)
+            seal(path)
+
+    writer = threading.Thread(target=replace_it)
+    writer.start()
+    begun.wait()
+    assert fetch(entry) == path
+    writer.join()
+    assert path.read_bytes() == CONTENT[:-1] + b"y" and server.answers == 1
+    assert not recwarn.list
+
+
+def test_a_cache_that_cannot_be_written(server, entry):
+    cache_folder().touch()
+    with pytest.raises(CannotFetch, match=r"cannot fetch .*\(cannot write .*`weights`"):
+        fetch(entry)
+    assert server.answers == 0
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):

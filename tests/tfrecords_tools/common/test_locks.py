@@ -1,6 +1,7 @@
 """One process at a time writes an output, and its lock goes with it."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tfrecords_tools.common import locks
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.locks import Busy, sole_writer, writes_to
@@ -78,6 +80,31 @@ def test_waiting(tmp_path, hold):
     with sole_writer(tmp_path / "out", wait=True):
         assert 0.3 < time.monotonic() - started < 30
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_long_says_once_for_whom(tmp_path, monkeypatch):
+    told, begun = threading.Event(), threading.Event()
+
+    class Told(io.StringIO):
+        def write(self, text):
+            told.set()
+            return super().write(text)
+
+    def hold_until_told():
+        with sole_writer(tmp_path / "out"):
+            begun.set()
+            told.wait(30)
+
+    monkeypatch.setattr(locks, "_PATIENCE", 0.01)
+    monkeypatch.setattr(sys, "stderr", Told())
+    holder = threading.Thread(target=hold_until_told)
+    holder.start()
+    begun.wait()
+    with sole_writer(tmp_path / "out", wait=True):
+        said = sys.stderr.getvalue()
+    holder.join()
+    assert f"waiting for another process, which is writing {tmp_path / 'out'} (" in said
+    assert f"process {os.getpid()} on" in said and said.count("\n") == 1
 
 
 def test_many_in_a_row_are_never_two_at_once(tmp_path):
