@@ -5,13 +5,13 @@ import hashlib
 import http.server
 import os
 import threading
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rssc_tf.cache import cache_folder, seal
+from rssc_tf.cache import cache_folder, check_seal, seal
+from rssc_tf.weights import fetch as fetch_module
 from rssc_tf.weights.fetch import CannotFetch, cached_path, fetch
 from rssc_tf.weights.table import by_name
 from tfrecords_tools.common.errors import RsscError
@@ -162,17 +162,24 @@ def test_two_at_once_fetch_once(server, entry):
     assert sorted(names) == [paths[0].name, f"{paths[0].name}.sha256"]
 
 
-def test_a_file_that_is_not_sealed_yet_is_waited_for(server, entry, recwarn):
+def test_a_file_that_is_not_sealed_yet_is_waited_for(server, entry, recwarn, monkeypatch):
     entry = dataclasses.replace(entry, sha256=None)
-    path, begun = fetch(entry), threading.Event()
+    path, begun, seen = fetch(entry), threading.Event(), threading.Event()
 
     def replace_it():
         with sole_writer(path):
             path.write_bytes(CONTENT[:-1] + b"y")  # and its seal is that of the old
             begun.set()
-            time.sleep(0.05)
+            seen.wait(30)
             seal(path)
 
+    def look(file):
+        try:
+            check_seal(file)
+        finally:
+            seen.set()
+
+    monkeypatch.setattr(fetch_module, "check_seal", look)
     writer = threading.Thread(target=replace_it)
     writer.start()
     begun.wait()
