@@ -27,7 +27,7 @@ from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.records.card import Card, open_records, refuse_unlabelled
+from tfrecords_tools.records.card import Card, open_records, refuse_unlabelled, refuse_untrained
 from tfrecords_tools.subset import Size, training_share
 
 
@@ -166,8 +166,7 @@ def _targets(grid: Grid) -> dict[str, Card]:
     for records in grid.targets:
         card = open_records(Path(records))
         refuse_unlabelled(records, card)
-        if "train" not in card.splits:
-            raise DataError(f"{records} has no training split: convert with `train_fraction`")
+        refuse_untrained(records, card)
         if "test" not in card.splits:
             raise DataError(
                 f"{records} has no test split, and a comparison without one says nothing: "

@@ -21,7 +21,7 @@ from rssc_tf.settings import check_seed
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.records.card import refuse_unlabelled
+from tfrecords_tools.records.card import refuse_unlabelled, refuse_untrained
 
 METHODS, PROTOCOLS = ("linear", "knn", "both"), ("default", "paper")
 # What every folder of probes has, see `atomic.new_folder`.
@@ -88,8 +88,7 @@ def probe(
     check_settings(method, protocol, c, k, seed)
     card, folder = records.card, records.path
     refuse_unlabelled(folder, card)
-    if "train" not in card.splits:
-        raise DataError(f"{folder} has no training split: convert with `train_fraction` above 0")
+    refuse_untrained(folder, card)
     tested = next((name for name in ("test", "val") if name in card.splits), None)
     if tested is None:
         raise DataError(f"{folder} has neither a test nor a val split: convert with fractions")

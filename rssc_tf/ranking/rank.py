@@ -24,7 +24,7 @@ from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
 from rssc_tf.settings import check_seed
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags, reason_of
-from tfrecords_tools.records.card import BadRecords, refuse_unlabelled
+from tfrecords_tools.records.card import BadRecords, refuse_unlabelled, refuse_untrained
 
 
 def rank(
@@ -112,8 +112,7 @@ def rank(
 def _splits(records: Records) -> tuple[str, ...]:
     """Train, val if it chooses, and the split that is for tests, as `probe` has them."""
     present = records.card.splits
-    if "train" not in present:
-        raise DataError(f"{records.path} has no training split: convert with `train_fraction`")
+    refuse_untrained(records.path, records.card)
     if "test" in present:
         return tuple(name for name in ("train", "val", "test") if name in present)
     if "val" in present:

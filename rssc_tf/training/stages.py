@@ -60,6 +60,7 @@ from tfrecords_tools.records.card import (
     Card,
     refuse_replaced,
     refuse_unlabelled,
+    refuse_untrained,
 )
 from tfrecords_tools.records.shards import check_shards
 
@@ -176,8 +177,7 @@ def _run_stages(
 def _open(path: str) -> Records:
     records = Records(path)
     check_shards(records.path, records.card)
-    if "train" not in records.splits:
-        raise DataError(f"{path} has no training split: convert with `train_fraction` above 0")
+    refuse_untrained(records.path, records.card)
     return records
 
 

@@ -173,6 +173,12 @@ def refuse_unlabelled(records: Path, card: Card) -> None:
         )
 
 
+def refuse_untrained(records: Path, card: Card) -> None:
+    """For whatever trains: raises `DataError` where the records have no training split."""
+    if "train" not in card.splits:
+        raise DataError(f"{records} has no training split: convert with `train_fraction` above 0")
+
+
 def is_signed(records: Path) -> bool:
     """Whether the card of a folder that `read_card` reads carries its own hash."""
     return "sha256" in read_json(Path(records) / CARD_NAME)
