@@ -42,6 +42,7 @@ def test_pipeline(records, cli, tmp_path, monkeypatch):
     assert result["peak_memory"] > 0
 
 
+@pytest.mark.slow
 def test_train(records, cli, tmp_path):
     out = tmp_path / "train.json"
     arguments = ["--backbone", "tiny", "--image-size", 32, "--batch-size", 8, "--rounds", 2]

@@ -107,6 +107,7 @@ def test_the_target_is_its_own_source_without_its_test(records, scenes, cli, tmp
     assert "12 of 40 source training images show a photograph of the target's test split" in err
 
 
+@pytest.mark.slow
 def test_a_greyscale_source(records, scenes, cli, tmp_path, cache):
     """Of one channel, as panchromatic images are: read as three that are the same."""
     (tmp_path / "grey").mkdir()

@@ -182,6 +182,7 @@ def test_batches_are_the_same_on_a_gpu(records, monkeypatch):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_multi_label_on_one_gpu(gpu, multi_records, cli, tmp_path):
     code, out, err = cli(*_words(multi_records), "--out", tmp_path / "run")
     assert code == 0, err
