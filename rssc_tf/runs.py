@@ -107,7 +107,7 @@ class Run:
             DataError: it, or its thresholds, were fitted for the run's own views only; or it is
                 damaged.
         """
-        from rssc_tf.evaluation.calibration import read_calibration, uncalibrated
+        from rssc_tf.evaluation.calibration import read_calibration
 
         check_views(views)
         own, found = (
@@ -115,7 +115,11 @@ class Run:
         )
         tuned = [bool(one and one.thresholds) for one in (own, found)]
         if (own and not found) or tuned == [True, False]:
-            raise uncalibrated(self.folder, self.views, views, tuned[0])
+            raise DataError(
+                f"{self.folder} is calibrated for {in_words(self.views)} of an image, not for "
+                f"{views}: run rssc-tf evaluate {self.folder} `views={views}`"
+                + (" `tune_thresholds=True`" if tuned[0] else "")
+            )
         return found
 
     def predict(self, images, batch_size: int = 32, *, views: int | None = None) -> np.ndarray:

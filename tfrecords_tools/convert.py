@@ -18,7 +18,7 @@ from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
 from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import MULTI, RECORDS, Card, check_classes, check_name
 from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
-from tfrecords_tools.sources.label_columns import FOLDS
+from tfrecords_tools.sources.folds import FOLDS
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled

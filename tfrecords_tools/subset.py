@@ -22,7 +22,7 @@ from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, RECORDS, Card, open_records, refuse_unlabelled
-from tfrecords_tools.sources.label_columns import FOLDS
+from tfrecords_tools.sources.folds import FOLDS
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.splitting import draws
 from tfrecords_tools.write import Writer

@@ -24,9 +24,8 @@ from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import CARD_NAME, RECORDS, SPLITS, Card, Shard, Split, most_common
 from tfrecords_tools.records.encode import encode_all
-from tfrecords_tools.sources.label_columns import FOLDS
+from tfrecords_tools.sources.folds import FOLDS, write_folds
 from tfrecords_tools.sources.readers import Listing
-from tfrecords_tools.sources.split_files import write_folds
 from tfrecords_tools.sources.tiles import read_tiles
 from tfrecords_tools.splitting.splits import check_shots, check_splits
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from rssc_tf.models.view_count import in_words
 from rssc_tf.tasks import task_of_labels
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError
@@ -111,15 +110,3 @@ def calibrated_views(run: Path, classes: tuple[str, ...]) -> int | None:
     """The first number of views that a run is calibrated for; arguments as of
     `read_calibration`."""
     return next((views for views in _FILES if read_calibration(run, classes, views)), None)
-
-
-def uncalibrated(run: Path, views: int, wanted: int, tuned: bool = False) -> DataError:
-    """The error of a run that is calibrated for `views`, and not for those that are wanted.
-
-    Args:
-        tuned: whether it has thresholds too.
-    """
-    return DataError(
-        f"{run} is calibrated for {in_words(views)} of an image, not for {wanted}: run rssc-tf "
-        f"evaluate {run} `views={wanted}`" + (" `tune_thresholds=True`" if tuned else "")
-    )

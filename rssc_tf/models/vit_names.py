@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-GRAMMAR = "vit_SIZE_patchN[_regN][_clip[_quickgelu]][_dinov2][_SIDE]"
+# vit_SIZE_patchN[_regN][_clip[_quickgelu]][_dinov2][_SIDE]
 _NAME = re.compile(
     r"vit_(?P<size>[a-z]+)_patch(?P<patch>\d+)(_reg(?P<registers>\d+))?"
     r"(?P<clip>_clip(?P<quick_gelu>_quickgelu)?)?(?P<dinov2>_dinov2)?(_(?P<side>\d+))?"

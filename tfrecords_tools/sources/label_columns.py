@@ -14,8 +14,9 @@ import pandas as pd
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.names import clean
-from tfrecords_tools.imaging.images import EXTENSIONS
 from tfrecords_tools.sources.class_names import one_spelling
+from tfrecords_tools.sources.folds import is_folds
+from tfrecords_tools.sources.image_column import header_word, image_column, is_index, is_row
 from tfrecords_tools.sources.tags import read_tags
 from tfrecords_tools.sources.words import split_of
 
@@ -25,10 +26,6 @@ _ZERO = {"0", "false", "no", "f", "n"}
 _MISSING = re.compile(r"(?i:nan|null|<na>|#?n/a|nat)|NA")
 
 # Headers, without case and what is no letter.
-_IMAGE_WORDS = re.compile(
-    r"(image|img|picture|photo|tile|patch|chip)(label|s)?|"
-    r"(image|img|picture|photo|tile|patch|chip)?(file|path|name|id|filename|filepath|uri|url)s?"
-)
 _LABEL_WORDS = (  # the first kind counts more: beside a label, a scene is where the image is from
     {
         *("label", "labels", "class", "classes", "category", "categories", "tag", "tags"),
@@ -53,8 +50,6 @@ _MEASURES = {
     *("x", "y", "row", "col", "column", "width", "height", "area", "bands", "year", "month", "day"),
     *("date", "time", "timestamp", "resolution", "gsd", "fold", "zone", "cloudcover", "size"),
 }
-_NUMBER = re.compile(r"\s*\d{1,15}\s*")
-FOLDS, OURS = "folds.csv", ["id", "split", "labels"]  # of `split_files.write_folds`
 _SHOWN = 4
 
 
@@ -107,7 +102,7 @@ def read_columns(
     """
     header = [clean(str(cell)) for cell in frame.iloc[0]]
     rows = frame.iloc[1:]
-    if find and _is_row(header, find):
+    if find and is_row(header, find):
         if len(header) != 2:
             raise DataError(
                 f"{file}: its first row is no header: name the image and the labels in it"
@@ -136,101 +131,6 @@ def read_columns(
     return Labels(names, labels, several, False, splits, found.notes + notes, bare, column)
 
 
-def _word(header: str) -> str:
-    return re.sub(r"[^\w]|_", "", header).casefold()
-
-
-def _is_row(header: list[str], find) -> bool:
-    """Whether the first row names an image. A column may be called as an image is (`image`)."""
-    hits = [cell for cell in header if cell and find(cell)[1]]
-    named = [cell for cell in hits if Path(cell).suffix.lower() in EXTENSIONS]
-    short = len(header) == 2 and any(not _IMAGE_WORDS.fullmatch(_word(cell)) for cell in hits)
-    return bool(named) or short
-
-
-def image_column(file: Path, header: list[str], rows: pd.DataFrame, find=None) -> int:
-    """The column whose cells name images; if that is not known, by its header.
-
-    A number may be the name of an image by chance (`7` of `7.png`): names with an extension or a
-    folder count more, and a column that counts the rows less.
-
-    Args:
-        file: for messages.
-        header: of the columns.
-        rows: of texts; the header may be the first.
-        find: as for `read_columns`.
-
-    Raises:
-        DataError: two columns name images, and different ones.
-    """
-    called = [bool(word) and bool(_IMAGE_WORDS.fullmatch(word)) for word in map(_word, header)]
-    if find:
-        columns = [_Names(rows.iloc[:200, c], called[c], find) for c in range(len(header))]
-        most = max(one.hits for one in columns)
-        rank = {
-            c: (one.full if 2 * one.full >= most else 0, one.hits, called[c], bool(header[c]), -c)
-            for c, one in enumerate(columns)
-            if not any(one.counts_beside(other) for other in columns)
-        }
-        best = max(rank, key=rank.__getitem__)
-        for c in rank:
-            if c != best and bool(rank[c][0]) == bool(rank[best][0]):
-                columns[c].refuse_other(columns[best], f"{file}: {header[best]!r}, {header[c]!r}")
-        if most:
-            return best
-    if _is_index(header[0], rows.iloc[:, 0]) and len(header) > 2:
-        return next((c for c in range(1, len(header)) if called[c]), 1)
-    return 0
-
-
-class _Names:
-    """The cells of a column, as names of images."""
-
-    def __init__(self, cells: pd.Series, called: bool, find):
-        found = [find(cell) for cell in cells]
-        headed = len(cells) > 0 and not _NUMBER.fullmatch(cells.iloc[0])
-        self.ids = [one for one, _ in found]
-        self.counted, self.called = _is_counted(cells.iloc[int(headed) :]), called
-        self.hits = sum(known for _, known in found)
-        several = [one for one in self.ids if one is not None]
-        self.distinct = len(set(several)) == len(several)  # an image has one row
-        self.full = sum(
-            one is not None and _is_full(cell) for cell, one in zip(cells, self.ids, strict=True)
-        )
-
-    def counts_beside(self, other: "_Names") -> bool:
-        """Whether it counts the rows, and the other is called as images are and names them."""
-        firm = other.called and other.distinct and not other.counted and other.hits > 0
-        return self.counted and firm and 2 * other.hits >= self.hits
-
-    def refuse_other(self, best: "_Names", columns: str) -> None:
-        """Raises `DataError` where it could be the images' column as well, and is of others."""
-        called = self.called and best.called
-        alike = called and self.distinct and 2 * self.hits >= best.hits
-        pairs = zip(self.ids, best.ids, strict=True)
-        if alike and any(None not in pair and pair[0] != pair[1] for pair in pairs):
-            raise DataError(
-                f"{columns} both name images, and different ones: remove the column that does not"
-            )
-
-
-def _is_full(cell: str) -> bool:
-    return bool(re.search(r"[/\\]", cell)) or Path(cell.strip()).suffix.lower() in EXTENSIONS
-
-
-def _is_index(header: str, values: pd.Series) -> bool:
-    """Whether a column counts the rows, as pandas writes it."""
-    unnamed = not header or re.fullmatch(r"(?i)unnamed: ?\d+|index|idx|#|no\.?|nr\.?", header)
-    return bool(unnamed) and _is_counted(values)
-
-
-def _is_counted(values: pd.Series) -> bool:
-    """Whether a column has whole numbers, each the one before and 1."""
-    if values.empty or not values.str.fullmatch(_NUMBER).all():
-        return False
-    return bool((values.str.strip().astype("int64").diff().iloc[1:] == 1).all())
-
-
 @dataclass
 class _Choice:
     """The columns of the labels: several of 0 and 1, or one of text."""
@@ -249,7 +149,7 @@ class _Table:
         others = [
             c
             for c in range(len(header))
-            if c != image and not (c < image and _is_index(header[c], rows.iloc[:, c]))
+            if c != image and not (c < image and is_index(header[c], rows.iloc[:, c]))
         ]
         # What a spreadsheet leaves behind: columns with neither name nor content.
         others = [c for c in others if header[c] or (self._values(c) != "").any()]
@@ -262,7 +162,7 @@ class _Table:
         self._binary = [c for c in left if shares[c] == 1]
         self._nearly = [c for c in left if 0.5 <= shares[c] < 1 or (c in numeric and shares[c] < 1)]
         self._words = [c for c in left if shares[c] < 1 and c not in self._nearly]
-        called = [[c for c in left if _word(header[c]) in words] for words in _LABEL_WORDS]
+        called = [[c for c in left if header_word(header[c]) in words] for words in _LABEL_WORDS]
         self._labelled, self._perhaps = called
 
     def _values(self, column: int) -> pd.Series:
@@ -277,11 +177,11 @@ class _Table:
 
     def _is_no_label(self, column: int, binary: bool) -> bool:
         header = self.header[column]
-        if any(_word(header) in words for words in _LABEL_WORDS):
+        if any(header_word(header) in words for words in _LABEL_WORDS):
             return False
         if _NO_LABEL.fullmatch(header.casefold()) or _CAMEL_ID.fullmatch(header):
             return True
-        return not binary and (_word(header) in _MEASURES or self._is_measured(column))
+        return not binary and (header_word(header) in _MEASURES or self._is_measured(column))
 
     def _is_measured(self, column: int) -> bool:
         """Whether a column of numbers has fractions, and some beyond 0 to 1: neither is a class,
@@ -291,7 +191,7 @@ class _Table:
 
     def _is_split(self, column: int) -> bool:
         values = self._values(column)
-        if _word(self.header[column]) not in _SPLIT_WORDS:
+        if header_word(self.header[column]) not in _SPLIT_WORDS:
             return False
         known = values.map(split_of).notna()
         if known.any() and not known.all():
@@ -418,8 +318,8 @@ class _Table:
                     f"Received: {odd!r}"
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
-        listed = _word(header) in _LISTS
-        ours = self.header == OURS and Path(self.file).name == FOLDS
+        listed = header_word(header) in _LISTS
+        ours = is_folds(self.file, self.header)
         tags, several, notes = read_tags(self.file, header, cells, separator, listed, ours)
         counts = Counter(tag for row in tags for tag in row)
         if len(counts) == len(tags) > 3 and not several:

@@ -4,31 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from tfrecords_tools.common.atomic import new_file
-from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.names import clean
-from tfrecords_tools.sources.label_columns import OURS, image_column
+from tfrecords_tools.sources.image_column import image_column
 from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe, root_of
 from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.sources.words import split_of, split_of_file
 
 _MISSING_SHOWN = 3
-
-
-def write_folds(listing: Listing, path: Path) -> None:
-    """Writes the split as a small text file: `id,split,labels`, labels joined with `|`.
-
-    `split_file=folds.csv` reads it back and gives the same splits again.
-    """
-    table = listing.table
-    names = ["|".join(listing.classes[number] for number in labels) for labels in table["labels"]]
-    frame = pd.DataFrame(dict(zip(OURS, (table["id"], table["split"], names), strict=True)))
-    with new_file(path) as aside:
-        write_csv(frame, aside)
 
 
 def apply_split_files(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecords_tools.common.errors import DataError, SettingError
-from tfrecords_tools.sources.label_columns import image_column
+from tfrecords_tools.sources.image_column import image_column
 from tfrecords_tools.sources.readers import Listing, NameIndex, root_of
 from tfrecords_tools.sources.text_tables import TEXT_TABLES, read_csv
 

@@ -4,7 +4,8 @@ import pytest
 
 from tfrecords_tools.common.errors import DataError, SettingError, as_flags
 from tfrecords_tools.sources.catalogue import all_datasets
-from tfrecords_tools.sources.label_columns import _LABEL_WORDS, _MEASURES, _NO_LABEL, _word
+from tfrecords_tools.sources.image_column import header_word
+from tfrecords_tools.sources.label_columns import _LABEL_WORDS, _MEASURES, _NO_LABEL
 from tfrecords_tools.sources.label_files import read_label_csv
 
 NAMES = [f"p{number}.png" for number in range(8)]
@@ -402,6 +403,6 @@ def test_files_need_not_have_every_class(tmp_path, flat):
 def test_no_published_label_is_taken_for_something_else():
     for dataset in all_datasets():
         for label in dataset.labels:
-            assert not any(_word(label) in words for words in _LABEL_WORDS), label
-            assert _word(label) not in _MEASURES, label
+            assert not any(header_word(label) in words for words in _LABEL_WORDS), label
+            assert header_word(label) not in _MEASURES, label
             assert not _NO_LABEL.fullmatch(label.casefold()), label

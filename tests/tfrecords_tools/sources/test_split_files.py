@@ -8,9 +8,10 @@ import pytest
 from sklearn.preprocessing import LabelEncoder
 
 from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.sources.folds import write_folds
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.readers import read_class_folders, read_unlabelled
-from tfrecords_tools.sources.split_files import apply_split_files, write_folds
+from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.words import split_of_file
 from tfrecords_tools.splitting.splits import SplitPlan, assign_splits
 from tfrecords_tools.splitting.stratify import read_groups
