@@ -48,8 +48,8 @@ def predict_files(
         views, trust: see `load_saved_model`.
 
     Returns:
-        One row a file, in the order given: `path`, `valid`, `predicted`, `error` (why it is not
-        valid, or empty), and `p_<class>` in 0..1 for every class.
+        One row a file, in the order given: `path`, `valid`, `error` (why it is not valid, or
+        empty), `predicted`, and `p_<class>` in 0..1 for every class.
 
     Raises:
         RsscError: no export there, one with other views or beside the card of another, a

@@ -53,7 +53,7 @@ def list_weights(
     typer.echo(
         "* not yet fetched by us   ? not known\n"
         "Weights for three bands only: what needs more bands, or radar, is not listed.\n"
-        "All facts: rssc-tf weights show NAME. In train, probe and compare: --weights NAME.\n"
+        "All facts: rssc-tf weights show NAME. In train, compare and rank: --weights NAME.\n"
         "Which suits your images: rssc-tf rank --target RECORDS --weights NAME,NAME,..."
     )
 
@@ -159,7 +159,7 @@ def import_weights(
         str | None, typer.Option(help="How its images were normalised, if you know better.")
     ] = None,
     pretraining: Annotated[
-        str | None, typer.Option(help="imagenet or ssl: which regimes may use it.")
+        str | None, typer.Option(help="imagenet, ssl or in-domain: which regimes may use it.")
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="Which copy, where a checkpoint holds several.")

@@ -37,6 +37,8 @@ SAME = (
     *("swin_v2_s", "swin_v2_b"),
 )
 REAL = [name for name in BACKBONES if not name.startswith("tiny") and name not in SAME]
+# What several GPUs do otherwise are variables, statistics and Dropout: of each kind of these one.
+REPLICATED = ("resnet18", "mobilenet_v2", "efficientnet_b0", "swin_v2_t", "hub:dinov2")
 HUB = ("hub:vit", "hub:dinov2")
 
 # HLO that a deterministic step may not contain, and why.
@@ -267,8 +269,8 @@ def test_two_gpus_train_like_one_and_say_nothing_else(records, cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_backbone_trains_on_two_gpus(presets, records, multi_records, cli, tmp_path):
-    runs = [_words(records, presets.get(name, name)) for name in [*REAL, *presets]]
+def test_every_kind_of_backbone_trains_on_two_gpus(presets, records, multi_records, tmp_path):
+    runs = [_words(records, presets.get(name, name)) for name in REPLICATED]
     runs.append((*_words(records), "--precision", "mixed_float16"))
     runs.append((*_words(records), "--precision", "mixed_bfloat16", "--distribute", "mirrored"))
     runs.append((*_words(records), "--distribute", "none"))
