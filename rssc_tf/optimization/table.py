@@ -86,8 +86,6 @@ def build_optimizer(
         weight_decay: decoupled; `None`: the optimizer's usual one.
         precision: dtype policy of the model.
     """
-    import keras
-
     row = OPTIMIZERS[name]
     row.check_decay(weight_decay)
     decay = row.decay if weight_decay is None else weight_decay
@@ -95,7 +93,9 @@ def build_optimizer(
     if decay:
         optimizer.exclude_from_weight_decay([one for one in variables if len(one.shape) < 2])
     if precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        from rssc_tf.optimization.loss_scale import LossScaleOptimizer
+
+        optimizer = LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
 

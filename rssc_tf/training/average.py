@@ -30,7 +30,8 @@ class WeightAverage:
         # Keras's seed generators are variables too; a mean of them means nothing.
         self._averaged = [one for one in model.variables if one.dtype.startswith(("float", "bf"))]
         self._momentum = momentum
-        self._steps = tf.Variable(0, trainable=False)
+        # A GPU has no kernels for variables of int32: the step would not find it on its device.
+        self._steps = tf.Variable(tf.zeros((), tf.int64), trainable=False)
         self._averages = [
             tf.Variable(tf.convert_to_tensor(one.value), trainable=False) for one in self._averaged
         ]

@@ -15,6 +15,9 @@ from rssc_tf.write_errors import writing
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import parse_json
 
+# The steps of a `WeightAverage`: older versions counted them in int32.
+_COUNTER = "average/0/.ATTRIBUTES/VARIABLE_VALUE"
+
 
 class Progress(tf.train.experimental.PythonState):
     """Where a stage stands.
@@ -71,8 +74,9 @@ class Checkpointer:
         content = {"model": model.variables, "optimizer": optimizer.variables}
         content = {name: [one.value for one in found] for name, found in content.items()}
         if average:
-            content["average"] = average.variables
-        self._checkpoint = tf.train.Checkpoint(progress=progress, **content)
+            content["average"] = list(average.variables)
+        self._content = {"progress": progress, **content}
+        self._checkpoint = tf.train.Checkpoint(**self._content)
         self._folder, self._progress, self._keep = Path(folder), progress, keep
         self._manager: tf.train.CheckpointManager | None = None
 
@@ -112,13 +116,26 @@ class Checkpointer:
             return False
         path = self._path(whole[-1])
         try:
-            self._checkpoint.restore(path).assert_existing_objects_matched()
+            self._restore(path)
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{path} is of another model ({reason}): train again with `overwrite=True`"
             ) from error
         return True
+
+    def _restore(self, path: str) -> None:
+        checkpoint, average = self._checkpoint, self._content.get("average")
+        types = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+        older = average is not None and types.get(_COUNTER) == tf.int32
+        if older:
+            steps, *averages = average
+            counter = tf.Variable(0, dtype=tf.int32)
+            content = self._content | {"average": [counter, *averages]}
+            checkpoint = tf.train.Checkpoint(**content)
+        checkpoint.restore(path).assert_existing_objects_matched()
+        if older:
+            steps.assign(tf.cast(counter, steps.dtype))
 
     def _path(self, step: int) -> str:
         return str(self._folder / f"ckpt-{step}")

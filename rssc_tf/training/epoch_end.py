@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pandas as pd
 import tensorflow as tf
 
@@ -43,10 +44,13 @@ class EpochEnd:
         scores = self._scores(epoch, stopping)
         if scores is None:
             return None
+        assembly = self._training.assembly
+        # Steps whose gradients overflow in float16 move nothing, the schedule neither.
+        moved = int(keras.ops.convert_to_numpy(assembly.optimizer.iterations))
         row = {
             "epoch": epoch,
             "step": progress.step,
-            "learning_rate": float(self._training.assembly.schedule(progress.step - 1)),
+            "learning_rate": float(assembly.schedule(max(moved - 1, 0))),
             "loss": progress.losses[0] / progress.losses[1],
             **scores,
         }

@@ -1,5 +1,6 @@
 """The moving average of the weights is the model that is validated, saved and exported."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from rssc_tf.runs import load_model
 from rssc_tf.training import epoch_end
 from rssc_tf.training.assembly import Training
 from rssc_tf.training.average import WeightAverage
+from rssc_tf.training.checkpoint import Checkpointer, Progress
 from tests.kill_jobs import compare_runs
 from tests.signals import TERM, signal_at_step
 from tests.tiny import SMALL
@@ -91,8 +93,6 @@ def test_interrupted_is_uninterrupted(words, tmp_path, cli, monkeypatch):
 
 
 def test_in_place_and_back_to_the_bit():
-    import keras
-
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5)])
     before = [np.array(one) for one in model.variables]
     average = WeightAverage(model, 0.9)
@@ -110,3 +110,40 @@ def test_in_place_and_back_to_the_bit():
     average.begin()
     with average.in_place():
         np.testing.assert_array_equal(model.layers[0].bias, np.full(4, 2.0))
+
+
+class _Older(WeightAverage):
+    """Counts in int32, as it did at first."""
+
+    def __init__(self, model: keras.Model, momentum: float):
+        super().__init__(model, momentum)
+        self._steps = tf.Variable(0, trainable=False)
+        self.variables = [self._steps, *self._averages]
+
+
+@pytest.mark.parametrize("kind", [_Older, WeightAverage])
+def test_a_checkpoint_of_any_version_goes_on(kind, tmp_path):
+    found = []
+    for one in (kind, WeightAverage):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+        optimizer = keras.optimizers.SGD()
+        optimizer.build(model.trainable_variables)
+        average = one(model, 0.9)
+        what = (tmp_path / "checkpoints", model, optimizer, Progress(8), 2, average)
+        checkpointer = Checkpointer(*what)
+        assert checkpointer.restore() == bool(found)
+        if not found:
+            average.update()
+            model.layers[0].bias.assign(tf.ones([4]))
+            checkpointer.save()
+        average.update()
+        found.append([np.array(value) for value in average.variables])
+    for before, after in zip(*found, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert (int(found[1][0]), found[1][0].dtype) == (2, np.int64)
+
+
+def test_all_that_the_step_reads_has_kernels_on_a_gpu():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    types = {variable.dtype for variable in WeightAverage(model, 0.9).variables}
+    assert types == {tf.int64, tf.float32}  # int32 would stay on the CPU
