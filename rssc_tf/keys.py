@@ -39,6 +39,11 @@ def definition(config: Settings, affects: tuple[str, ...] = (WEIGHTS, SOURCE_ROU
     }
 
 
+def is_of_run(content: dict) -> bool:
+    """Whether settings are those of a run's `config.yaml`, of any version: all stand there."""
+    return content.keys() >= _IN_EVERY_KEY
+
+
 def completed(old: dict) -> dict:
     """A run's `config.yaml` with the settings that it lacks, because the version that wrote it had
     none: they were at their defaults, or as their declarations say."""

@@ -8,13 +8,13 @@ from rssc_tf.regimes import OBJECTIVES, get_regime, plain_of
 from rssc_tf.settings import Settings
 
 
-def resolve(config: Settings, image_size: int) -> Settings:
+def resolve(config: Settings, image_size: int | None) -> Settings:
     """Fills in what was left to the defaults of the regime and of the target.
 
     Args:
         config: the settings.
         image_size: side at which the backbone sees images where the settings do not say, in
-            pixels.
+            pixels; `None` leaves that open.
     """
     source_round = get_regime(config.strategy).source_round
     return replace(

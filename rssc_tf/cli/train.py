@@ -1,5 +1,6 @@
 """Train a classifier under one pre-training regime, and evaluate it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_finished
 from rssc_tf.cli.settings import given, with_settings
-from rssc_tf.settings import RUN
+from rssc_tf.fields import flag
+from rssc_tf.settings import RUN, Settings
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "train"
@@ -38,10 +40,14 @@ def command(
     ] = False,
     **_settings,
 ) -> None:
-    from rssc_tf.settings_file import load_config
+    from rssc_tf.training.from_file import settings_from
     from tfrecords_tools.common.errors import DataError
 
-    settings = (load_config(config) if config else {}) | given(context)
+    settings, anew = settings_from(config, given(context)) if config else (given(context), [])
+    if anew:
+        names = ", ".join(flag(Settings.__dataclass_fields__[name]) for name in anew)
+        what = f"derived anew, as the other settings now have another default: {names}"
+        print(f"{config}: {what}", file=sys.stderr)
     if "strategy" not in settings:
         raise typer.BadParameter("it is required, here or in --config", param_hint="--strategy")
     if resume and overwrite:
@@ -54,7 +60,6 @@ def command(
     from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.evaluation.metrics import display_name
     from rssc_tf.runs import default_folder
-    from rssc_tf.settings import Settings
     from rssc_tf.training.stages import run_regime
     from rssc_tf.weights.source import backbone_of
 

@@ -37,6 +37,7 @@ from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.training.distribution import batch_on, get_distribution
+from rssc_tf.training.from_file import size_for
 from rssc_tf.training.head_on_features import on_features
 from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import (
@@ -51,7 +52,7 @@ from rssc_tf.training.loop import train
 from rssc_tf.training.run_folder import begin, check_out, check_stages
 from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
-from rssc_tf.weights.size import default_size, say_size
+from rssc_tf.weights.size import say_size
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
@@ -204,8 +205,7 @@ def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) ->
     begun = not overwrite and (out / CONFIG).is_file()
     if begun and read_settings(out)["image_size"] == crop:
         return crop
-    regime = get_regime(config.strategy)
-    return default_size(crop, config.backbone, regime.pretraining, config.weights)
+    return size_for(config, target)
 
 
 def _source_round(
