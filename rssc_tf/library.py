@@ -106,7 +106,7 @@ def train(settings: Settings, out: str | Path | None = None, *, overwrite: bool 
         settings: of the run.
         out: run folder; by default `runs/TARGET-STRATEGY-SEED`. A run that the same settings left
             unfinished there is continued.
-        overwrite: replaces what is there.
+        overwrite: replaces what is there, unless that is this very run, unfinished.
 
     Returns:
         The finished run; its `metrics` are those of the test split.

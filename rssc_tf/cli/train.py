@@ -36,7 +36,12 @@ def command(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace the run folder.", rich_help_panel=RUN)
+        bool,
+        Option(
+            "--overwrite",
+            help="Replace the run folder (this very run, unfinished, goes on).",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     **_settings,
 ) -> None:

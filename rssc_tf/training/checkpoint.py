@@ -120,7 +120,7 @@ class Checkpointer:
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
-                f"{path} is of another model ({reason}): train again with `overwrite=True`"
+                f"{path} is of another model ({reason}): remove {self._folder} to begin anew"
             ) from error
         return True
 

@@ -8,7 +8,7 @@ from rssc_tf.runs import CONFIG, METRICS, STAGES, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
@@ -52,6 +52,19 @@ def check_stages(out: Path, stages: list[dict]) -> None:
                     f"{out} was begun with other weights ({new['stage']}: {name} was "
                     f"{old.get(name)}, is {new[name]}): repeat those, or choose another `out`"
                 )
+
+
+def goes_on(out: Path, config: Settings, card: Card, stages: list[dict]) -> bool:
+    """Whether `out` is this very run, unfinished: what it has learned is not for `overwrite` to
+    replace, since who repeats the command wants what it leads to."""
+    if (out / METRICS).is_file():
+        return False
+    try:
+        check_out(out, config, card, overwrite=False)
+        check_stages(out, stages)
+    except RsscError:
+        return False
+    return True
 
 
 def begin(config: Settings, card: Card, folder: Path, overwrite: bool) -> None:

@@ -49,7 +49,7 @@ from rssc_tf.training.kept_rounds import (
 )
 from rssc_tf.training.label_free import Guide, build_label_free, find_guide
 from rssc_tf.training.loop import train
-from rssc_tf.training.run_folder import begin, check_out, check_stages
+from rssc_tf.training.run_folder import begin, check_out, check_stages, goes_on
 from rssc_tf.training.source_leaks import leaked_ids, left_out
 from rssc_tf.weights.initial import Initial
 from rssc_tf.weights.size import say_size
@@ -79,7 +79,7 @@ def run_regime(
     Args:
         config: the settings.
         out: run folder. One that the same settings left unfinished is continued.
-        overwrite: replace what is there.
+        overwrite: replace what is there, unless that is this very run, unfinished: it goes on.
         source_round: the settings, resolved, whose source round it starts from, where those of the
             target round are others.
         trial: evaluate on the validation split instead, and draw no pictures; the test split is
@@ -104,7 +104,7 @@ def run_regime(
         refuse_unlabelled(source.path, source.card)
         check_mixture(config.augment, source.path, source.card)
     asked = config
-    config = resolve(asked, asked.image_size or _default_size(asked, target.card, out, overwrite))
+    config = resolve(asked, asked.image_size or _default_size(asked, target.card, out))
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
@@ -151,18 +151,21 @@ def _run_stages(
 
     _check_work(config, target, cluster)
 
-    # --- the stages ---
-    # What is replaced stays until there is a source round to replace it with.
-    kept = overwrite and source is not None and (out / METRICS).is_file()
-    if cluster.chief and not kept and (overwrite or not (out / CONFIG).is_file()):
-        begin(config, target.card, out, overwrite)
     if source is not None:
         facts = {"records": source.name, "card_sha256": source.card.sha256}
         facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
         if guide:
             facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
+
+    # --- the stages ---
+    # What is replaced stays until there is a source round to replace it with.
+    kept = overwrite and source is not None and (out / METRICS).is_file()
     if cluster.chief and not kept:
+        if not (out / CONFIG).is_file() or (
+            overwrite and not goes_on(out, config, target.card, stages)
+        ):
+            begin(config, target.card, out, overwrite)
         check_stages(out, stages)
     if source is not None:
         what = (source_config, source, initial, cluster, excluded, guide)
@@ -199,10 +202,10 @@ def _check_work(
             is_wanted(config.cache, records.card, split)
 
 
-def _default_size(config: Settings, target: Card, out: Path, overwrite: bool) -> int:
+def _default_size(config: Settings, target: Card, out: Path) -> int:
     """That of the weights; for a run that goes on from when it was the crop, this."""
     crop = crop_side(target.side)
-    begun = not overwrite and (out / CONFIG).is_file()
+    begun = (out / CONFIG).is_file() and not (out / METRICS).is_file()
     if begun and read_settings(out)["image_size"] == crop:
         return crop
     return size_for(config, target)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rssc_tf.runs import read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, run_folder, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
@@ -129,6 +130,21 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
     code, _, err = cli(*words)
     assert code == 0, err
     _assert_same(out, cache, tmp_path / "whole", tmp_path / "cache-whole")
+
+
+def test_overwriting_goes_on_too(records, cli, tmp_path):
+    out = tmp_path / "run"
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
+    words = (*words, "--overwrite")
+    for seed, gone_on in ((0, False), (0, True), (1, False)):
+        with pytest.MonkeyPatch.context() as patch:
+            signal_at_step(patch, 2, TERM)
+            code, _, err = cli(*words, "--seed", seed)
+        assert (code, "going on from step 2" in err) == (143, gone_on), err
+        assert ("the same command goes on from there" in err) and read_settings(out)["seed"] == seed
+    (out / "stages.json").write_text("[")  # not to be gone on with
+    code, _, err = cli(*words, "--seed", 1)
+    assert (code, "going on" in err) == (0, False), err
 
 
 def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
