@@ -6,17 +6,26 @@ from pipelines.augmentations import canonical
 from rssc_tf.optimization.recipes import PAPER
 from rssc_tf.regimes import OBJECTIVES, get_regime, plain_of
 from rssc_tf.settings import Settings
+from rssc_tf.tasks import Task
 
 
-def resolve(config: Settings, image_size: int | None) -> Settings:
-    """Fills in what was left to the defaults of the regime and of the target.
+def resolve(
+    config: Settings,
+    image_size: int | None,
+    task: Task | None = None,
+    source_task: Task | None = None,
+) -> Settings:
+    """Fills in what was left to the defaults of the regime and of the records.
 
     Args:
         config: the settings.
         image_size: side at which the backbone sees images where the settings do not say, in
             pixels; `None` leaves that open.
+        task: of the target; `None` leaves open what it says.
+        source_task: of a source whose labels are learnt.
     """
     source_round = get_regime(config.strategy).source_round
+    smoothing, of_source = _smoothing(config, task, source_task)
     return replace(
         config,
         source=config.source_records,
@@ -26,9 +35,23 @@ def resolve(config: Settings, image_size: int | None) -> Settings:
         freeze_statistics=config.freeze_statistics and not config.from_random(),
         learning_rate=config.target_rate(),
         source_learning_rate=config.source_rate() if source_round else None,
+        label_smoothing=smoothing,
+        source_label_smoothing=of_source if of_source != smoothing else None,
         # One size for both rounds: the features of a backbone are tied to the scale it sees.
         image_size=config.image_size or image_size,
     )
+
+
+def _smoothing(
+    config: Settings, task: Task | None, source_task: Task | None
+) -> tuple[float | None, float | None]:
+    """That of the target round and that of the source round."""
+    given = config.label_smoothing
+    smoothing = task.label_smoothing if given is None and task else given
+    of_source = config.source_label_smoothing
+    if of_source is None:
+        of_source = source_task.label_smoothing if given is None and source_task else smoothing
+    return smoothing, of_source
 
 
 def with_source_settings(config: Settings) -> Settings:
@@ -40,6 +63,8 @@ def with_source_settings(config: Settings) -> Settings:
     regime = get_regime(config.strategy)
     if regime.labels:
         own = {"strategy": plain_of(regime).name, "source": None, "teacher": None}
+        if config.source_label_smoothing is not None:
+            own["label_smoothing"] = config.source_label_smoothing
     else:
         own = {**OBJECTIVES[regime.objective].settings, "recipe": PAPER}
         own |= {} if regime.teacher else {"teacher": None}
@@ -50,6 +75,7 @@ def with_source_settings(config: Settings) -> Settings:
         **own,
         target=config.source,
         source_batch_size=None,
+        source_label_smoothing=None,
         head="finetune",
         head_first=False,
         freeze_statistics=False,

@@ -226,13 +226,21 @@ class Settings:
         timed=True,
         tunable=True,
     )
-    label_smoothing: float = setting(
+    label_smoothing: float | None = setting(
         0.0,
         help="Share of a target that goes to all classes.",
         panel=TRAINING,
         at_least=0,
         below=1,
         tunable=True,
+    )
+    source_label_smoothing: float | None = setting(
+        None,
+        help="In a source round with labels; by default as in the target round.",
+        panel=TRAINING,
+        at_least=0,
+        below=1,
+        affects=SOURCE_ROUND,
     )
     ema_momentum: float = setting(
         0.0,

@@ -30,6 +30,7 @@ class Task(ABC):
         headline: the metric that the study reports, and that chooses the best checkpoint.
         column: of the labels in a table of predictions.
         exclusive: whether an image has exactly one class, so that classes can be confused.
+        label_smoothing: the usual one, where a recipe leaves it to the task.
         stated, outcome: what a probability is stated for, and what makes it right, in words.
         counted: what a reliability diagram counts, in words.
         right: when McNemar's test calls an image right, in words.
@@ -39,6 +40,7 @@ class Task(ABC):
     headline: str
     column: str
     exclusive: bool
+    label_smoothing: float
     stated: str
     outcome: str
     counted: str
@@ -130,6 +132,7 @@ class Task(ABC):
 
 class _SingleLabel(Task):
     name, headline, column, exclusive = "single-label", "top1", "label", True
+    label_smoothing = 0.1
     stated, outcome, counted = "the top class", "the class is right", "images"
     right = "image by image"
 
@@ -198,6 +201,7 @@ class _SingleLabel(Task):
 
 class _MultiLabel(Task):
     name, headline, column, exclusive = "multi-label", "micro_f1", "labels", False
+    label_smoothing = 0.0  # drawn towards a half, rare labels are found less often
     stated, outcome, counted = "a label", "the label is present", "labels"
     right = "all labels of an image right or not"
 

@@ -60,6 +60,9 @@ def _idle(given: Mapping[str, object], strategies: Iterable[str]) -> Iterator[tu
         learn_labels = [regime.labels for regime in with_source]
         if given.get("probe_every") and all(learn_labels):
             yield "probe_every", f"{names} has no round without labels. Leave it out"
+        if given.get("source_label_smoothing") is not None and not any(learn_labels):
+            why = f"{names} learns no labels of the source. Leave it out"
+            yield "source_label_smoothing", why
         if given.get("exclude_leaks") and not any(learn_labels):
             why = "without labels, source images that show a test image are always left out"
             yield "exclude_leaks", f"{why}. Leave the flag out"

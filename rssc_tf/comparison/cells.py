@@ -23,6 +23,7 @@ from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.settings import HEADS, Settings
+from rssc_tf.tasks import Task, task_of
 from rssc_tf.weights.size import default_size, say_size
 from rssc_tf.weights.source import find_source
 from rssc_tf.weights.table import default_for
@@ -210,16 +211,18 @@ def _cell(
     # The source round has the settings that are not tuned, whatever is chosen; without one they may
     # be such that they go with what is tuned only.
     untuned = None if source else tried[0]
-    own = _config(grid, kind, training, seed, begun, untuned)
+    learnt = task_of(source) if source and get_regime(kind.strategy).labels else None
+    own = _config(grid, kind, training, seed, begun, learnt, untuned)
     key, tuning, tuned = _key([own], training, source), None, ()
     if grid.tune:
         begins = {"source_round": definition(with_source_settings(own))} if source else {}
-        trials = tuple(_config(grid, kind, first, 0, begun, values) for values in tried)
+        trials = tuple(_config(grid, kind, first, 0, begun, learnt, values) for values in tried)
         folder = Path(TUNING, name, kind.folder, kind.strategy)
         made = _key(trials, first, source_set.card_of(first), **begins)
-        base = _config(grid, kind, first, 0, begun, untuned)
+        base = _config(grid, kind, first, 0, begun, learnt, untuned)
         tuning = Tuning(made, folder, tuple(tried), trials, base)
-        tuned = tuple(_config(grid, kind, training, seed, begun, values) for values in tried)
+        with_each = (_config(grid, kind, training, seed, begun, learnt, values) for values in tried)
+        tuned = tuple(with_each)
         key = _key(tuned, training, source, tuning=tuning.key, **begins)
     return Cell(
         target=name,
@@ -261,9 +264,15 @@ def _config(
     training: TrainingSet,
     seed: int,
     begun: Begun,
+    learnt: Task | None,
     values: Values | None = None,
 ) -> Settings:
-    """The settings of a run, resolved; `values` are those of a candidate."""
+    """The settings of a run, resolved.
+
+    Args:
+        learnt: task of a source whose labels are learnt.
+        values: those of a candidate.
+    """
     settings = {"recipe": kind.recipe} | _settings(grid, kind) | (values or {})
     settings = begun.parts_of(settings["recipe"]) | settings
     settings |= {"strategy": kind.strategy, "target": training.records, "head": kind.head}
@@ -272,7 +281,7 @@ def _config(
     if not config.image_size and not begun.at_crop:
         regime = get_regime(kind.strategy)
         size = default_size(size, config.backbone, regime.pretraining, config.weights)
-    return resolve(config, size)
+    return resolve(config, size, task_of(training.card), learnt)
 
 
 def _settings(grid: Grid, kind: _Kind) -> dict:

@@ -18,7 +18,8 @@ class Recipe:
     Attributes:
         name: what `recipe` takes.
         summary: one line for people.
-        settings: fields of `Settings` to their values.
+        settings: fields of `Settings` to their values; `None` is for the regime or the records to
+            say, as in `rounds.resolve`.
     """
 
     name: str
@@ -39,7 +40,7 @@ RECIPES = {
                 "freeze_statistics": True,
                 "optimizer": "adamw",
                 "schedule": "cosine",
-                "label_smoothing": 0.1,
+                "label_smoothing": None,  # the usual one of the task
                 "select": "last",
                 "views": 8,
             },

@@ -42,7 +42,7 @@ _ASSIGNED = frozenset(
     (
         *("strategy", "target", "source", "weights", "normalization", "seed", "source_seed"),
         *("epochs", "source_epochs", "learning_rate", "source_learning_rate", "batch_size"),
-        *("augment", "exclude_leaks", "head_first", "recipe", "select"),
+        *("augment", "exclude_leaks", "head_first", "recipe", "select", "source_label_smoothing"),
     )
 )
 _KEPT = 4  # assemblies: source and target rounds, from two kinds of weights

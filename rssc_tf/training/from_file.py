@@ -1,5 +1,6 @@
 """Another run by the file of one: what `resolve` has filled in there is filled in anew."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,15 +10,16 @@ from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import resolve
 from rssc_tf.settings import OWN, Settings
 from rssc_tf.settings_file import load_config
+from rssc_tf.tasks import task_of
 from rssc_tf.weights.size import default_size
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 _FILLED_IN = (
     *("image_size", "head_first", "freeze_statistics"),
-    *("learning_rate", "source_learning_rate"),
+    *("learning_rate", "source_learning_rate", "label_smoothing", "source_label_smoothing"),
 )
-_OF_SIZE = ("strategy", "target", "backbone", "weights")  # what the default size depends on
+_OF_RECORDS = ("strategy", "target", "source", "backbone", "weights")  # what theirs depends on
 
 
 def size_for(config: Settings, card: Card) -> int:
@@ -38,7 +40,7 @@ def settings_from(file: Path, given: dict) -> tuple[dict, list[str]]:
         given: settings, which win.
 
     Returns:
-        What `Settings` takes, and the names of those in the file that it leaves out.
+        What `Settings` takes, and the names of those in the file for which another value holds.
 
     Raises:
         RsscError: as of `load_config`; or the records or weights that are given cannot be read.
@@ -55,19 +57,25 @@ def settings_from(file: Path, given: dict) -> tuple[dict, list[str]]:
         after = Settings(**asked | given)
     except RsscError:  # whoever makes a run of them says what is wrong
         return settings, []
-    old, new = (asdict(resolve(one, None)) for one in (before, after))
-    if any(getattr(before, name) != getattr(after, name) for name in _OF_SIZE):
-        try:
-            beside = file.parent / CARD_NAME
-            card = read_card(file.parent if beside.is_file() else Path(before.target))
-            old["image_size"] = size_for(before, card)
-        except RsscError:  # records or weights that are no longer there
-            pass
-        else:
-            new["image_size"] = size_for(after, read_card(Path(after.target)))
-    stale = [
+    old, new = asdict(resolve(before, None)), asdict(resolve(after, None))
+    if any(getattr(before, name) != getattr(after, name) for name in _OF_RECORDS):
+        with suppress(RsscError):  # records or weights that are no longer there
+            old, new = _with_records(before, file.parent), _with_records(after)
+    by_default = [
         name
         for name in _FILLED_IN
-        if name in content and name not in given and content[name] == old[name] != new[name]
+        if name in content and name not in given and content[name] == old[name]
     ]
-    return {name: value for name, value in settings.items() if name not in stale}, stale
+    left = {name: value for name, value in settings.items() if name not in by_default}
+    return left, [name for name in by_default if new[name] != old[name]]
+
+
+def _with_records(config: Settings, run: Path | None = None) -> dict:
+    """The settings with all that records say; those of a run keep their card in its folder."""
+    beside = run is not None and (run / CARD_NAME).is_file()
+    card = read_card(run if beside else Path(config.target))
+    source_task = None
+    if get_regime(config.strategy).labels and config.source:
+        with suppress(RsscError):
+            source_task = task_of(read_card(Path(config.source)))
+    return asdict(resolve(config, size_for(config, card), task_of(card), source_task))

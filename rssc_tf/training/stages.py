@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -104,7 +105,8 @@ def run_regime(
         refuse_unlabelled(source.path, source.card)
         check_mixture(config.augment, source.path, source.card)
     asked = config
-    config = resolve(asked, asked.image_size or _default_size(asked, target.card, out))
+    learnt = source.task if source is not None and regime.labels else None
+    config = resolve(_as_begun(asked, target.card, out), None, target.task, learnt)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
@@ -202,13 +204,21 @@ def _check_work(
             is_wanted(config.cache, records.card, split)
 
 
-def _default_size(config: Settings, target: Card, out: Path) -> int:
-    """That of the weights; for a run that goes on from when it was the crop, this."""
-    crop = crop_side(target.side)
+def _as_begun(asked: Settings, target: Card, out: Path) -> Settings:
+    """What was asked for, with what older versions made of what was not, in a run that goes on:
+    they showed images at the crop, and smoothed the labels of any task."""
     begun = (out / CONFIG).is_file() and not (out / METRICS).is_file()
-    if begun and read_settings(out)["image_size"] == crop:
-        return crop
-    return size_for(config, target)
+    old = read_settings(out) if begun else {}
+    if asked.image_size is None:
+        crop = crop_side(target.side)
+        size = crop if old.get("image_size") == crop else size_for(asked, target)
+        asked = replace(asked, image_size=size)
+    if asked.label_smoothing is None and old.get("recipe") == asked.recipe:
+        of_source = asked.source_label_smoothing
+        of_source = old["source_label_smoothing"] if of_source is None else of_source
+        smoothing = old["label_smoothing"]
+        asked = replace(asked, label_smoothing=smoothing, source_label_smoothing=of_source)
+    return asked
 
 
 def _source_round(

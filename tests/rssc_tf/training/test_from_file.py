@@ -10,6 +10,7 @@ from rssc_tf.rounds import resolve
 from rssc_tf.runs import read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
+from rssc_tf.tasks import task_of
 from rssc_tf.training.from_file import settings_from, size_for
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import CARD_NAME, read_card
@@ -21,8 +22,13 @@ def _file(folder: Path, records: Path, **settings) -> Path:
     """What a run leaves of its settings."""
     config = Settings(target=str(records), **{"backbone": "resnet18", **settings})
     shutil.copy(records / CARD_NAME, folder)
-    save_config(resolve(config, size_for(config, read_card(records))), folder / "config.yaml")
+    save_config(_resolved(config), folder / "config.yaml")
     return folder / "config.yaml"
+
+
+def _resolved(config: Settings) -> Settings:
+    card = read_card(Path(config.target))
+    return resolve(config, size_for(config, card), task_of(card))
 
 
 STRONG = {"strategy": "scratch", "recipe": "strong"}
@@ -65,12 +71,10 @@ DAP = {"strategy": "dap", "source": "records/source"}
 def test_what_a_run_derived_follows_the_flags(first, flags, expected, records, tmp_path):
     file = _file(tmp_path, records, **first)
     settings, _ = settings_from(file, flags)
-    config = Settings(**settings)
-    config = resolve(config, size_for(config, read_card(records)))
+    config = _resolved(Settings(**settings))
     assert {name: getattr(config, name) for name in expected} == expected
     given = {"target": str(records), "backbone": "resnet18", **first, **flags}
-    asked = Settings(**given)
-    assert config == resolve(asked, size_for(asked, read_card(records)))
+    assert config == _resolved(Settings(**given))
 
 
 def test_the_size_follows_the_records_and_the_source_the_target(records, multi_records, tmp_path):
@@ -81,11 +85,27 @@ def test_the_size_follows_the_records_and_the_source_the_target(records, multi_r
     assert size_for(config, read_card(multi_records)) == OTHER_CROP
 
 
+def test_smoothing_follows_the_task(records, multi_records, tmp_path):
+    file = _file(tmp_path, records, **STRONG)
+    settings, anew = settings_from(file, {"target": str(multi_records)})
+    assert "label_smoothing" in anew
+    assert _resolved(Settings(**settings)).label_smoothing == 0
+    # Of a source it is asked for anew beside that of the target.
+    flags = {"strategy": "in-domain", "source": str(multi_records)}
+    settings, anew = settings_from(file, flags)
+    assert "source_label_smoothing" in anew and "label_smoothing" not in anew
+    assert "label_smoothing" not in settings
+    file = _file(tmp_path, records, **STRONG, label_smoothing=0.2)
+    settings, _ = settings_from(file, {"target": str(multi_records)})
+    assert settings["label_smoothing"] == 0.2
+
+
 def test_a_file_alone_is_as_it_is(records, tmp_path):
     file = _file(tmp_path, records, **STRONG)
     settings, anew = settings_from(file, {"epochs": 3})
     assert anew == []
-    assert changed_setting(read_settings(tmp_path) | {"epochs": 3}, Settings(**settings)) is None
+    config = _resolved(Settings(**settings))
+    assert changed_setting(read_settings(tmp_path) | {"epochs": 3}, config) is None
     # Written by hand, a value is meant, also where it is the default.
     file.write_text(f"strategy: scratch\ntarget: {records}\nlearning_rate: 1e-3\n")
     assert settings_from(file, {"strategy": "imagenet"})[0]["learning_rate"] == 1e-3

@@ -1,5 +1,6 @@
 """Recipes: settings that go together, and the head that is fitted first."""
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from rssc_tf.optimization.recipes import RECIPES, Recipe
 from rssc_tf.probing.features import extract_features
 from rssc_tf.probing.heads import linear_layer
 from rssc_tf.records import Records
-from rssc_tf.runs import load_model
+from rssc_tf.rounds import resolve, with_source_settings
+from rssc_tf.runs import load_model, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training import head_first, loop
 from tests.kill_jobs import compare_runs
@@ -67,6 +69,44 @@ def test_a_flag_wins_over_the_recipe_and_a_recipe_over_a_file(trained, records, 
     )
     assert code == 0, err
     assert compare_runs(tmp_path / "run", tmp_path / "again") == []
+
+
+@pytest.mark.parametrize(
+    ("several", "expected"), [(False, (0.1, 0.0, 0.0)), (True, (0.0, 0.1, 0.1))]
+)
+def test_labels_are_smoothed_where_there_is_one(
+    several, expected, records, multi_records, cli, tmp_path
+):
+    """Target and source each by its own kind of labels."""
+    target, source = (multi_records, records) if several else (records, multi_records)
+    words = ("train", "--strategy", "in-domain", "--target", target, "--source", source, *SMALL)
+    words += ("--epochs", 1, "--source-epochs", 1, "--recipe", "strong", "--views", 1)
+    code, _, err = cli(*words, "--out", tmp_path / "run")
+    assert code == 0, err
+    stages = json.loads((tmp_path / "run" / "stages.json").read_text())
+    (source_round,) = (stage["folder"] for stage in stages if stage["stage"] == "source")
+    config, of_source = (read_settings(one) for one in (tmp_path / "run", source_round))
+    names = ("label_smoothing", "source_label_smoothing")
+    assert (*(config[name] for name in names), of_source["label_smoothing"]) == expected
+    # What is given is given for both, or for one.
+    task, learnt = Records(target).task, Records(source).task
+    asked = Settings("dap", str(target), str(source), recipe="strong", label_smoothing=0.3)
+    found = resolve(asked, None, task, learnt)
+    assert (found.label_smoothing, found.source_label_smoothing) == (0.3, None)
+    assert with_source_settings(found).label_smoothing == 0.3
+    found = resolve(replace(asked, source_label_smoothing=0.2), None, task, learnt)
+    assert with_source_settings(found).label_smoothing == 0.2
+
+
+def test_a_run_goes_on_that_smoothed_labels_of_any_kind(multi_records, cli, tmp_path):
+    """As `strong` did at first."""
+    words = ("train", "--strategy", "scratch", "--target", multi_records, *SMALL, "--epochs", 1)
+    words += ("--recipe", "strong", "--views", 1, "--out", tmp_path / "run")
+    assert cli(*words, "--label-smoothing", 0.1)[0] == 0
+    (tmp_path / "run" / "metrics.json").unlink()
+    code, _, err = cli(*words, "--resume")
+    assert code == 0, err
+    assert read_settings(tmp_path / "run")["label_smoothing"] == 0.1
 
 
 def test_the_head_comes_first(trained, records, cli, tmp_path, monkeypatch):
