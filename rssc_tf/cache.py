@@ -7,6 +7,7 @@ said in one line, removed, and made again: a cache never stands in the way.
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -35,6 +36,12 @@ def key_of(facts: object, digits: int = 16) -> str:
     """The key of what is kept: the same for the same JSON-ready facts, in whatever order a dict has
     them."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def file_name(name: str) -> str:
+    """The name of a backbone as a part of a kept file's: of a preset that is a folder or a handle
+    its last part. A key tells those that end alike apart."""
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].replace(":", "-")
 
 
 def find(file: Path, read: Callable[[Path], Content]) -> Content | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rssc_tf.cache import cache_folder, find, keep, key_of
+from rssc_tf.cache import cache_folder, file_name, find, keep, key_of
 from rssc_tf.records import Records
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
@@ -161,8 +161,7 @@ def feature_file(definition: dict, card: Card, split: str) -> Path:
     if split not in card.splits:
         raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
     content = {**definition, **define_split(card, split), "version": __version__}
-    backbone = definition["backbone"].replace(":", "-")
-    name = f"{card.name}-{split}-{backbone}-{key_of(content)}.npz"
+    name = f"{card.name}-{split}-{file_name(definition['backbone'])}-{key_of(content)}.npz"
     return cache_folder() / "features" / name
 
 

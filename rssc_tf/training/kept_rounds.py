@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from rssc_tf.cache import check_seal, say_damaged
+from rssc_tf.cache import cache_folder, check_seal, file_name, key_of, say_damaged
 from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
 from rssc_tf.weights.files import check_keras, keras_layers
@@ -22,6 +22,20 @@ from tfrecords_tools.records.card import CARD_NAME, read_card
 
 FAILED = "failed.json"  # in the folder of the round, and of the runs that saw it
 _PARTS = ("backbone", "normalization")  # the layers that the target round takes
+
+
+def folder_of(records: str, backbone: str, defined: dict, older: dict) -> Path:
+    """Where a round is kept, or will be.
+
+    Args:
+        records, backbone: names, of the source and of the setting.
+        defined: what decides its weights, JSON-ready.
+        older: the same as earlier versions had it; what they left is taken.
+    """
+    rounds = cache_folder() / "source-rounds"
+    folder = rounds / f"{file_name(records)}-{file_name(backbone)}-{key_of(defined)}"
+    before = rounds / f"{records}-{backbone}-{key_of(older)}".replace(":", "-")
+    return before if before.is_dir() and not folder.exists() else folder
 
 
 def discard_damaged(folder: Path) -> None:

@@ -19,8 +19,9 @@ from tfrecords_tools.records.card import refuse_replaced
 _MOST_BYTES = 256 * MIB  # of ids: a million images
 
 
-def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
-    """Ids of source images, of any split, that are also in the split that the target is judged on.
+def leaked_ids(source: Records, target: Records, excluded: bool) -> tuple[list[str], int]:
+    """Ids of source images, of any split, that are also in the split that the target is judged on;
+    and how many of them are training images.
 
     The search reads both sets once; what it found is kept in the cache for the same source and
     test split, which all draws and sizes of a target have in common.
@@ -29,7 +30,7 @@ def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
     """
     split = target.evaluated
     if split == "train":  # a score that is a memory anyway
-        return []
+        return [], 0
     defined = {"source": source.card.sha256, "target": define_split(target.card, split)}
     found = cache_folder() / "leaks" / f"{source.name}-{target.name}-{key_of(defined)}.json"
     leaks = find(found, _read)
@@ -47,7 +48,7 @@ def leaked_ids(source: Records, target: Records, excluded: bool) -> list[str]:
             f"{split} split: pass `exclude_leaks=True` to leave them out",
             stacklevel=2,
         )
-    return leaks
+    return leaks, trained
 
 
 def left_out(source: Records, leaks: list[str], split: str) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.augmentations import check_mixture
 from pipelines.cache import is_wanted
 from pipelines.crop import crop_side
 from pipelines.records import count_kept
-from rssc_tf.cache import cache_folder, key_of, seal
+from rssc_tf.cache import seal
 from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.evaluate import evaluate_run
 from rssc_tf.evaluation.files import write_metrics
@@ -44,6 +44,7 @@ from rssc_tf.training.interrupts import stopping_at_once
 from rssc_tf.training.kept_rounds import (
     FAILED,
     discard_damaged,
+    folder_of,
     note_failure,
     refuse_failed,
     try_again,
@@ -144,18 +145,18 @@ def _run_stages(
     stages = [{"stage": "initial", **initial.provenance}]
     if source is not None:
         with cluster.chief_first():
-            leaks = leaked_ids(source, target, config.exclude_leaks or not regime.labels)
+            leaks, found = leaked_ids(source, target, config.exclude_leaks or not regime.labels)
         excluded, guide = leaks if config.exclude_leaks else [], None
         if not regime.labels:
             # Unasked: any images may be the source.
-            excluded = leaks = left_out(source, leaks, target.evaluated)
+            excluded = left_out(source, leaks, target.evaluated)
             guide = find_guide(source_config, source, cluster.distribution, target, excluded)
 
     _check_work(config, target, cluster)
 
     if source is not None:
         facts = {"records": source.name, "card_sha256": source.card.sha256}
-        facts |= {"leaks_found": len(leaks), "leaks_excluded": len(excluded)}
+        facts |= {"leaks_found": found, "leaks_excluded": found if excluded else 0}
         if guide:
             facts |= {"objective": regime.objective, **guide.provenance}
         stages.append({"stage": "source", **facts})
@@ -242,13 +243,13 @@ def _source_round(
         Diverged: it has come to nothing, now or before.
     """
     defined = {"settings": definition(config, (WEIGHTS,)), "procedure": PROCEDURE}
-    defined |= {"initial": initial.provenance, "records": records.card.sha256}
+    defined |= {"initial": initial.definition, "records": records.card.sha256}
     if excluded:
         defined["excluded"] = excluded
     if guide:
         defined |= guide.key(config.probe_every)
-    name = f"{records.name}-{config.backbone}-{key_of(defined)}".replace(":", "-")
-    folder = cache_folder() / "source-rounds" / name
+    older = defined | {"initial": initial.provenance}
+    folder = folder_of(records.name, config.backbone, defined, older)
     # Runs that start together, such as shards of a comparison, must not both make it.
     with sole_writer(folder, wait=True) if cluster.chief else nullcontext():
         if cluster.chief:

@@ -36,13 +36,19 @@ class Initial(NamedTuple):
         backbone: keras.Model, `(batch, h, w, 3)` normalised floats to a feature map.
         normalization: the layer that makes its input from pixels in 0..255.
         provenance: JSON-ready dict: `pretraining`, `origin`, `sha256` (`None` unless a file),
-            `normalization`, and `preset` where it is of a folder. Equal dicts mean equal weights;
-            it is part of a source round's key.
+            `normalization`, and `preset` where it is of a folder.
     """
 
     backbone: keras.Model
     normalization: Normalization
     provenance: dict
+
+    @property
+    def definition(self) -> dict:
+        """Equal for equal weights, JSON-ready; it is part of a source round's key. A file is known
+        by its content, whatever it is called."""
+        named = self.provenance.get("sha256") is None
+        return {n: value for n, value in self.provenance.items() if n != "origin" or named}
 
 
 def initialise(

@@ -7,11 +7,17 @@ import zipfile
 
 import pytest
 
-from rssc_tf.cache import check_seal
-from rssc_tf.training.kept_rounds import discard_damaged
+from rssc_tf.cache import check_seal, file_name, key_of
+from rssc_tf.evaluation.features import feature_file
+from rssc_tf.runs import read_metrics
+from rssc_tf.training import stages
+from rssc_tf.training.kept_rounds import discard_damaged, folder_of
+from rssc_tf.weights.initial import Initial
 from tests.lanes import slow
+from tests.signals import TERM, signal_at
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, MissingExtra
+from tfrecords_tools.records.card import read_card
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +173,7 @@ def test_damaged_leaks_are_searched_again(cache, records, damage):
     assert len(whole) == 12  # the target's own test split
     damage(leaks)
     with pytest.warns(UserWarning, match="making it again"):
-        assert leaked_ids(own, own, excluded=True) == whole
+        assert leaked_ids(own, own, excluded=True) == (whole, 0)
     assert json.loads(leaks.read_text()) == whole
 
 
@@ -184,7 +190,49 @@ def test_draws_of_a_target_share_the_leaks(cache, records, tmp_path, monkeypatch
     monkeypatch.setattr(source_leaks, "find_leaks", None)  # what is in the cache must do
     for folder in draws:
         found = source_leaks.leaked_ids(Records(records), Records(folder), excluded=True)
-        assert len(found) == 12
+        assert (len(found[0]), found[1]) == (12, 0)
+
+
+def test_weights_are_known_by_their_content(trained, records, cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(trained, tmp_path / "one")
+    words = ("train", "--strategy", "dap", "--target", records, "--source", records, *SMALL[:-1], 1)
+    words = (*words, "--source-epochs", 1, "--out")
+    with monkeypatch.context() as patch:  # the key of earlier versions
+        patch.setattr(Initial, "definition", property(lambda self: self.provenance))
+        signal_at(patch, stages, "_trained_backbone", 1, TERM)
+        assert cli(*words, tmp_path / "run", "--weights", tmp_path / "one")[0] == 143
+    code, _, err = cli(*words, tmp_path / "another", "--weights", tmp_path / "one")
+    assert (code, "source round: found in" in err) == (0, True), err
+    # Under another name they are the same, for a run that goes on too.
+    (tmp_path / "one").rename(tmp_path / "two")
+    code, _, err = cli(*words, tmp_path / "run", "--weights", tmp_path / "two")
+    assert (code, "source round: found in" in err) == (0, False), err
+    (tmp_path / "two").rename(tmp_path / "three")
+    code, _, err = cli(*words, tmp_path / "third", "--weights", tmp_path / "three")
+    assert (code, "source round: found in" in err) == (0, True), err
+    found = [read_metrics(tmp_path / run)["log_loss"] for run in ("another", "run", "third")]
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("resnet50", "resnet50"),
+        ("hub:vit_base", "hub-vit_base"),
+        ("hub:../../../presets/vit", "vit"),
+        ("hub:hf://keras/vit", "vit"),
+        ("hub:C:\\presets\\vit", "vit"),
+        ("hub:/presets/vit/", "vit"),
+    ],
+)
+def test_a_backbone_is_one_part_of_a_path(name, part, tmp_path, monkeypatch, records):
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path))
+    assert file_name(name) == part
+    folder = folder_of("set", name, {"a": 1}, {"a": 0})
+    assert folder == tmp_path / "source-rounds" / f"set-{part}-{key_of({'a': 1})}"
+    file = feature_file({"backbone": name}, read_card(records), "val")
+    assert (file.parent, f"-val-{part}-" in file.name) == (tmp_path / "features", True)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):

@@ -230,6 +230,18 @@ def test_a_run_goes_on_whose_stages_lack_what_was_not_noted_then(tmp_path):
         run_folder.check_stages(tmp_path, [now | {"sha256": "b"}])
 
 
+def test_a_run_goes_on_from_the_same_weights_under_another_name(tmp_path):
+    source = {"stage": "source", "card_sha256": "c", "leaks_found": 3, "leaks_excluded": 3}
+    then = [{"stage": "initial", "sha256": "a", "origin": "old.h5"}, source]
+    (tmp_path / "stages.json").write_text(json.dumps(then))
+    now = [then[0] | {"origin": "new.h5"}, source | {"leaks_found": 2}]  # counted otherwise once
+    run_folder.check_stages(tmp_path, now)
+    of_library = [{"stage": "initial", "sha256": None, "origin": "keras_hub:old"}]
+    (tmp_path / "stages.json").write_text(json.dumps(of_library))
+    with pytest.raises(RsscError, match="origin was keras_hub:old, is keras_hub:new"):
+        run_folder.check_stages(tmp_path, [of_library[0] | {"origin": "keras_hub:new"}])
+
+
 def test_another_batch_is_told_and_refused():
     three = types.SimpleNamespace(num_replicas_in_sync=3)
     with pytest.warns(match="in batches of 99: 3 devices do not divide 100"):

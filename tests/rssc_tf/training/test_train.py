@@ -261,7 +261,7 @@ def test_leaks_from_source_to_test_are_told_and_left_out(scenes, records, cli, t
     assert code == 0, err
     assert "warning" not in err
     stages = json.loads((tmp_path / "clean" / "stages.json").read_text())
-    assert stages[1]["leaks_excluded"] == len(target_test)
+    assert (stages[1]["leaks_found"], stages[1]["leaks_excluded"]) == (expected, expected)
     history = pd.read_csv(Path(stages[1]["folder"]) / "history.csv")
     assert list(history["step"]) == [-(-(32 - expected) // 8)]
 
@@ -281,7 +281,7 @@ def test_leaks_into_what_is_judged_on_where_there_is_no_test(scenes, records, cl
     code, _, err = cli(*words, "--out", tmp_path / "clean", "--exclude-leaks")
     assert (code, "val split" in err) == (0, False), err
     stages = json.loads((tmp_path / "clean" / "stages.json").read_text())
-    assert stages[1]["leaks_excluded"] == len(judged)
+    assert stages[1]["leaks_excluded"] == len(judged & trained)
 
 
 @pytest.mark.slow
