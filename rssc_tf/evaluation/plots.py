@@ -4,6 +4,7 @@ Figures are made without pyplot, whose backend belongs to the caller: a notebook
 pictures, and these are only written to files.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from rssc_tf.evaluation.fonts import all_letters
 from rssc_tf.evaluation.metrics import display_name
 from rssc_tf.tasks import TASKS, Task
 from tfrecords_tools.common.atomic import new_file
+
+_PITCH, _MARGIN = 0.42, 1.5  # of a class, beside all of them: inches
+# More classes share the space of so many: a picture of 4,000 pixels, of 200 as of 1,000.
+_MOST_APART = 60
+_SMALLEST = 0.085  # the pitch that a name of 6 points needs
 
 
 def write_png(figure: Figure, path: Path, **how) -> None:
@@ -21,7 +28,8 @@ def write_png(figure: Figure, path: Path, **how) -> None:
     name of a class, is one and begins no formula."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    figure.savefig(path, format="png", dpi=150, **how)
+    with all_letters(figure):
+        figure.savefig(path, format="png", dpi=150, **how)
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -29,8 +37,19 @@ def _save(figure: Figure, path: Path) -> None:
         write_png(figure, aside, bbox_inches="tight")
 
 
+def _length(classes: int) -> float:
+    """Of an axis of classes, in inches."""
+    return _PITCH * min(classes, _MOST_APART)
+
+
+def _named(classes: int) -> slice:
+    """Which classes have their names at an axis of `_length`: all, or every n-th."""
+    return slice(None, None, math.ceil(_SMALLEST * classes / _length(classes)))
+
+
 def plot_confusion(counts: pd.DataFrame, path: Path, title: str) -> None:
-    """Draws a confusion matrix, coloured by the share of the true class, labelled with counts.
+    """Draws a confusion matrix, coloured by the share of the true class, labelled with counts: of
+    up to 60 classes.
 
     Args:
         counts: square table, rows the true class, columns the predicted one.
@@ -39,18 +58,20 @@ def plot_confusion(counts: pd.DataFrame, path: Path, title: str) -> None:
     """
     classes, values = list(counts.index), counts.to_numpy()
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
-    side = max(4.0, 0.42 * len(classes) + 1.5)
+    side = max(4.0, _length(len(classes)) + _MARGIN)
     figure = Figure(figsize=(side, side))
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = 9 if len(classes) <= 20 else 6
-    for row, column in zip(*np.nonzero(values), strict=True):
+    counted = np.nonzero(values) if len(classes) <= _MOST_APART else ((), ())
+    for row, column in zip(*counted, strict=True):
         colour = "white" if shares[row, column] > 0.6 else "black"
         axes.text(
             column, row, values[row, column], ha="center", va="center", color=colour, fontsize=size
         )
-    axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(classes)), classes, fontsize=size)
+    named = _named(len(classes))
+    axes.set_xticks(range(len(classes))[named], classes[named], rotation=90, fontsize=size)
+    axes.set_yticks(range(len(classes))[named], classes[named], fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     _save(figure, path)
 
@@ -64,7 +85,7 @@ def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
         title: above the picture.
     """
     table = table.sort_values("support", ascending=True)
-    figure = Figure(figsize=(7, 0.42 * len(table) + 1.5))
+    figure = Figure(figsize=(7, _length(len(table)) + _MARGIN))
     axes = figure.subplots()
     place = np.arange(len(table))
     for offset, name in ((-0.27, "recall"), (0, "precision"), (0.27, "f1")):
@@ -72,7 +93,8 @@ def plot_label_scores(table: pd.DataFrame, path: Path, title: str) -> None:
     labels = [
         f"{name} ({count})" for name, count in zip(table["class"], table["support"], strict=True)
     ]
-    axes.set_yticks(place, labels, fontsize=9)
+    named = _named(len(table))
+    axes.set_yticks(place[named], labels[named], fontsize=9 if len(table) <= _MOST_APART else 6)
     axes.set(xlim=(0, 1), title=title)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
     _save(figure, path)
