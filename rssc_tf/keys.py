@@ -3,9 +3,11 @@
 All of it follows from the declarations in `rssc_tf.settings`.
 """
 
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 
 from rssc_tf.fields import NOTHING, SOURCE_ROUND, WEIGHTS, declared
+from rssc_tf.regimes import get_regime
 from rssc_tf.settings import Settings, unknown_settings
 
 # Raised with a release in which the same settings train other weights, so that what an older one
@@ -70,3 +72,28 @@ def changed_setting(old: dict, new: Settings) -> str | None:
             if before != value:
                 return f"`{one.name}` was {before}, is {value}"
     return None
+
+
+def used_by(strategies: Iterable[str]) -> list[str]:
+    """The settings that runs of these regimes share and that say how they are trained or
+    evaluated: without those of rounds that none of them has."""
+    regimes = [get_regime(name) for name in strategies]
+    source = [regime for regime in regimes if regime.source_round]
+
+    def used(name: str, affects: str) -> bool:
+        if name == "probe_every":
+            return not all(regime.labels for regime in source)
+        if name == "exclude_leaks":
+            return any(regime.labels for regime in source)
+        if name == "normalization":
+            return any(regime.pretraining != "random" for regime in regimes)
+        of_source = affects == SOURCE_ROUND or name.startswith("source_")
+        return bool(source) or not of_source
+
+    return [
+        one.name
+        for one in fields(Settings)
+        if not declared(one).of_grid
+        and declared(one).affects != NOTHING
+        and used(one.name, declared(one).affects)
+    ]

@@ -26,12 +26,15 @@ class Begun:
         draws: how many draws of the training images its seeds go round; `None`: each seed is one.
         tune: what is chosen on the validation split, name to values.
         recipes: what the recipes stood for then, name to settings; empty before it was begun.
+        settings: what its runs share, name to value, `None` where nothing was given; of all that
+            some regime had a use for. `None`: a version that did not note it has begun it.
     """
 
     at_crop: bool = False
     draws: int | None = None
     tune: dict[str, tuple] = field(default_factory=dict)
     recipes: dict[str, dict] = field(default_factory=dict)
+    settings: dict | None = field(default_factory=dict)
 
     def draw_of(self, seed: int) -> int:
         """The draw of the training images that a seed trains on."""
@@ -44,7 +47,7 @@ class Begun:
 
 
 def _known(settings: dict) -> dict:
-    """Settings of a recipe; `ValueError` for one that this version does not have."""
+    """Settings by name; `ValueError` for one that this version does not have."""
     if names := unknown_settings(settings):
         raise ValueError(names)
     return dict(settings)
@@ -88,19 +91,29 @@ def _read(out: Path) -> Begun:
     noted = read_json(out / COMMAND) if (out / COMMAND).is_file() else {}
     try:
         draws = noted.get("draws", 1)
-        recipes = noted.get("recipes", {})
+        recipes, settings = noted.get("recipes", {}), noted.get("settings")
         tune = {str(name): tuple(values) for name, values in noted.get("tune", {}).items()}
         return Begun(
             noted.get("image_size") != _OF_WEIGHTS,
             None if draws == _OF_SEEDS else max(1, int(draws)),
             tune,
             {name: _known(row) for name, row in recipes.items()},
+            None if settings is None else _known(settings),
         )
     except (AttributeError, TypeError, ValueError):
         raise DataError(
             f"{out / COMMAND} is damaged (it does not say how the comparison was begun): "
             "restore it from a copy, or choose another `out`"
         ) from None
+
+
+def knows_settings(out: Path) -> bool:
+    """Whether all runs share the settings that they were begun with; older versions let calls
+    differ in them."""
+    try:
+        return _read(out).settings is not None
+    except DataError:
+        return False
 
 
 def note(out: Path, command: str, begun: Begun) -> None:
@@ -113,5 +126,7 @@ def note(out: Path, command: str, begun: Begun) -> None:
         content["tune"] = begun.tune
     now = {name: dict(row.settings) for name, row in RECIPES.items()}
     content["recipes"] = now | begun.recipes
+    if begun.settings is not None:
+        content["settings"] = begun.settings
     with new_file(out / COMMAND) as aside:
         aside.write_text(json.dumps(content, indent=1) + "\n")

@@ -45,7 +45,7 @@ class Cell:
         config: the settings, resolved; of what is tuned, the defaults, which a source round has,
             or, where there is none, the first candidate.
         folder: the run folder, below the comparison's.
-        key: hash of all that defines the run.
+        key: hash of all that defines the run; empty as long as its records are not written.
         tuning: how the rest of the settings is chosen, if it is.
         tuned: the settings with each of its candidates.
         own_source: whether its source set is its own training images.
@@ -82,7 +82,8 @@ class Cell:
         source = with_source_settings(self.config)
         found = (source.target, source.weights, *definition(source, (WEIGHTS,)).items())
         if get_regime(self.strategy).labels:
-            return found
+            # The images that are left out are those that show one of the target's.
+            return (*found, self.target) if self.config.exclude_leaks else found
         # Without labels the target's validation split chooses the epoch, for all of its draws.
         found = (*found, self.config.teacher, self.config.probe_every, self.target)
         # The records of a draw, which say it too, need not be there yet.
@@ -246,7 +247,10 @@ def _cell(
 def _key(
     settings: Sequence[Settings], training: TrainingSet, source: Card | None, **others: object
 ) -> str:
-    """Hash of what defines a run, or several that one is chosen of."""
+    """Hash of what defines a run, or several that one is chosen of; empty before the training set
+    is written."""
+    if not training.written:
+        return ""
     definitions = [definition(one) for one in settings]
     defined = definitions[0] if len(definitions) == 1 else {"candidates": definitions}
     defined |= {"procedure": PROCEDURE, "records": training.card.sha256}

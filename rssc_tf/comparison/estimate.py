@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from rssc_tf.comparison.begun import begin
 from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
+from rssc_tf.comparison.checks import check_cells, check_folder, check_shared, rows_of
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.tuning import epochs_of, in_words, rounds
 from rssc_tf.records import Records
@@ -38,8 +40,14 @@ def print_estimate(grid: Grid, out: Path) -> None:
     """Prints the grid, what of it is done, and an estimate of the time of the rest.
 
     A round on the source set that runs share is counted once. Nothing is written.
+
+    Raises:
+        RsscError: as `runner.compare` would.
     """
+    check_folder(out)
+    check_shared(grid, out, begin(out, grid.draws, grid.tune))
     cells = plan(grid, out, write=False)
+    check_cells(cells, rows_of(out), out)
     say_sizes(grid, cells)
     measured = _Measurements()
     done = {cell.place for cell in cells if read_metrics(out / cell.folder)}

@@ -10,29 +10,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rssc_tf.comparison.begun import COMMAND, TUNING, begin, note
+from rssc_tf.comparison.begun import begin, note
 from rssc_tf.comparison.cells import Cell, plan, say_sizes
+from rssc_tf.comparison.checks import (
+    check_cells,
+    check_folder,
+    check_shared,
+    rows_of,
+    with_settings,
+)
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.results import (
     DONE,
     FAILED,
     file_name,
-    place_of,
-    read_results,
     row_of,
     write_results,
 )
 from rssc_tf.comparison.tuning import in_words
 from rssc_tf.evaluation.not_finite import Diverged
-from rssc_tf.keys import changed_setting
-from rssc_tf.runs import CONFIG, read_metrics
-from rssc_tf.settings import Settings
+from rssc_tf.runs import read_metrics
 from rssc_tf.training.assembly import shared_assemblies
 from rssc_tf.training.stages import run_regime
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import is_there
-from tfrecords_tools.common.yaml_files import read_yaml
 
 TIMES = "times.csv"
 
@@ -72,13 +74,14 @@ def compare(
     # Shards write runs and tables of their own; what they share is made by one after the other.
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
-            _check_folder(out)
+            _begin_folder(out)
             begun = begin(out, grid.draws, grid.tune)
+            check_shared(grid, out, begun)
             cells = plan(grid, out)
-            rows = {place_of(row): row for row in _rows(out)}
-            _check_settings(cells, rows, out)
+            rows = rows_of(out)
+            check_cells(cells, rows, out)
             say_sizes(grid, cells)
-            note(out, command, begun)
+            note(out, command, with_settings(begun, grid))
             _begin_times(out)
         _make_missing(cells, rows, out, shard, retry_failed, jobs)
 
@@ -102,6 +105,9 @@ def _make_missing(
             missing.append(cell)
             if row and row["status"] == DONE:
                 print(f"{out / cell.folder} is gone: making it again", file=sys.stderr)
+    if retry_failed:
+        for tuning in {cell.tuning.folder: cell.tuning for cell in missing if cell.tuning}.values():
+            tuning.forget_failed(out)
     with closing(_made(missing, out, jobs, len(mine))) as finished:
         for cell, made in finished:
             if made.error:
@@ -128,7 +134,7 @@ def make(cell: Cell, out: Path) -> Made:
     metrics, error = None, ""
     try:
         if cell.tuning:
-            config = cell.tuned[cell.tuning.choose(out)]
+            config = cell.tuned[cell.tuning.choose(out, cell.seed)]
             started = time.monotonic()
         metrics = run_regime(config, out / cell.folder, source_round=cell.config)
     except Diverged as diverged:
@@ -176,51 +182,11 @@ def _note_time(out: Path, key: str, seconds: float) -> None:
         stream.write(f"{key},{seconds:.1f},{finished}\n")
 
 
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file: choose another `out`")
-    if (
-        out.is_dir()
-        and any(out.iterdir())
-        and not any((out / name).exists() for name in ("runs", "records", TUNING, COMMAND))
-    ):
-        if any(out.glob("results*.csv")):
-            read_results(out)  # a foreign table is named
-        raise DataError(f"{out} is not empty and no comparison: choose another `out`")
-    is_there(out / TIMES)  # what cannot be written is told now, not after the first run
+def _begin_folder(out: Path) -> None:
+    """For what cannot be written to be told now, not after the first run."""
+    check_folder(out)
+    is_there(out / TIMES)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror}") from error
-
-
-def _rows(out: Path) -> list[dict]:
-    return read_results(out).to_dict("records") if any(out.glob("results*.csv")) else []
-
-
-def _check_settings(cells: list[Cell], rows: dict[tuple, dict], out: Path) -> None:
-    """Refuses cells that are there already, but were made with other settings or records."""
-    made = {row["run"]: row["key"] for row in rows.values()}
-    for cell in cells:
-        config = out / cell.folder / CONFIG
-        changed = None
-        if config.is_file():
-            old = read_yaml(config)
-            changed = changed_setting(old, _chosen_as(old, cell))
-        if not changed and cell.tuning:
-            cell.tuning.read(out)  # for its error
-        if not changed and made.get(cell.folder.as_posix(), cell.key) != cell.key:
-            changed = "the records or the weights are others"
-        if changed:
-            raise DataError(
-                f"{out / cell.folder} was made with other settings ({changed}): repeat those, or "
-                "choose another `out`"
-            )
-
-
-def _chosen_as(old: dict, cell: Cell) -> Settings:
-    """The settings of a run with those of the candidate that it was begun with."""
-    for values, settings in zip(cell.tuning.candidates if cell.tuning else (), cell.tuned):
-        if all(old.get(name) == value for name, value in values.items()):
-            return settings
-    return cell.config

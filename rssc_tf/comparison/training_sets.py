@@ -27,6 +27,7 @@ class TrainingSet(NamedTuple):
         records: the folder; the other splits are those of the target.
         card: its card.
         examples: number of training images.
+        written: whether it is there: else `records` and `card` are those of the target.
     """
 
     size: Size
@@ -34,6 +35,7 @@ class TrainingSet(NamedTuple):
     records: str
     card: Card
     examples: int
+    written: bool = True
 
 
 def training_sets(
@@ -79,7 +81,7 @@ def _training_set(
     elif write:
         subset = write_subset(Path(records), folder, size.fraction, shots=size.shots, draw=draw)
     else:
-        return TrainingSet(size, draw, records, card, size.about(card))
+        return TrainingSet(size, draw, records, card, size.about(card), written=False)
     return TrainingSet(size, draw, str(folder), subset, subset.splits["train"].examples)
 
 

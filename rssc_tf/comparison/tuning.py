@@ -114,7 +114,7 @@ class Tuning:
     """How the settings of the runs are chosen that differ in their seed only.
 
     Attributes:
-        key: hash of all that defines the choice.
+        key: hash of all that defines the choice; empty as long as its records are not written.
         folder: below the comparison's.
         candidates: what is tried.
         trials: the settings of the training of each, in full length.
@@ -135,41 +135,59 @@ class Tuning:
         """
         folder = out / self.folder
         found = read_tuning(folder) or {"key": self.key, "tried": []}
-        if found["key"] != self.key:
+        if self.key and found["key"] != self.key:
             raise DataError(
                 f"{folder} was made with other settings or records: repeat those, or choose "
                 "another `out`"
             )
         return found
 
-    def choose(self, out: Path) -> int:
+    def forget_failed(self, out: Path) -> None:
+        """Lets the trials whose loss has diverged be made again, where nothing is chosen."""
+        with sole_writer(out / self.folder, wait=True):
+            found = self.read(out)
+            left = [trial for trial in found["tried"] if trial["score"] is not None]
+            if "chosen" not in found and len(left) < len(found["tried"]):
+                self._write(out, found | {"tried": left})
+
+    def choose(self, out: Path, seed: int = 0) -> int:
         """Makes the trials that are missing in `out`, a comparison's folder, and returns the number
         of the best candidate.
 
+        Args:
+            out: see above.
+            seed: of the run that asks. All of a place share the trials, and each notes for itself
+                which failure of their source round it has seen.
+
         Raises:
             NotFinite: the loss of every candidate diverges.
+            Diverged: the source round has come to nothing.
         """
+        seen = out / self.folder / f"seed-{seed}"
         with sole_writer(out / self.folder, wait=True):
             found = self.read(out)
             if "chosen" not in found:
                 (out / self.folder).mkdir(parents=True, exist_ok=True)
-                found["chosen"] = self._halve(out, found)
+                found["chosen"] = self._halve(out, found, seen)
                 self._write(out, found)
             return found["chosen"]
 
-    def _halve(self, out: Path, found: dict) -> int:
+    def _halve(self, out: Path, found: dict, seen: Path) -> int:
         left = list(range(len(self.candidates)))
         for count, share in rounds(len(left)):
             ranks = {}
             for number in left[:count]:
-                trial = self._trial(out, found, number, share)
+                trial = self._trial(out, found, number, share, seen)
                 ranks[number] = _rank(trial)
             left = sorted(ranks, key=ranks.get, reverse=True)
         if ranks[left[0]] == _FAILED:
-            raise NotFinite(f"{out / self.folder}: the loss of every candidate diverges")
+            raise NotFinite(
+                f"{out / self.folder}: the loss of every candidate diverges: give lower learning "
+                "rates, in another `out`"
+            )
         return left[0]
 
-    def _trial(self, out: Path, found: dict, number: int, share: float) -> dict:
+    def _trial(self, out: Path, found: dict, number: int, share: float, seen: Path) -> dict:
         """Trains a candidate for a share of its epochs, unless it is noted in `found`."""
         epochs = epochs_of(self.trials[number].epochs, share)
         folder = out / self.folder / f"{number}-epochs{epochs}"
@@ -180,7 +198,7 @@ class Tuning:
             print(f"--- tuning: {in_words(values)}, {epochs} epochs", flush=True)
             settings = replace(self.trials[number], epochs=epochs)
             trial = {"candidate": number, "values": values, "epochs": epochs}
-            trial |= _validated(settings, folder, self.base)
+            trial |= _validated(settings, folder, self.base, seen)
             found["tried"].append(trial)
             self._write(out, found)
         shutil.rmtree(folder, ignore_errors=True)  # only its score is of use
@@ -201,7 +219,7 @@ def _rank(trial: dict) -> tuple[float, float]:
     return trial["score"], -trial["log_loss"]
 
 
-def _validated(settings: Settings, folder: Path, base: Settings) -> dict:
+def _validated(settings: Settings, folder: Path, base: Settings, seen: Path) -> dict:
     """Trains, and evaluates on the validation split; no score where the loss diverges."""
     from rssc_tf.training.stages import run_regime
 
@@ -209,7 +227,7 @@ def _validated(settings: Settings, folder: Path, base: Settings) -> dict:
     metrics = read_metrics(folder, f"remove {folder}")
     if metrics is None:
         try:
-            metrics = run_regime(settings, folder, source_round=base, trial=True)
+            metrics = run_regime(settings, folder, source_round=base, trial=True, seen=seen)
         except NotFinite:
             metrics = {"headline": "", "": None, "log_loss": None}
     seconds = round(time.monotonic() - started, 1)

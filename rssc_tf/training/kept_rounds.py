@@ -92,6 +92,7 @@ def _failure(folder: Path) -> dict | None:
 
 
 def _write(folder: Path, failure: dict) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / FAILED) as aside:
         aside.write_text(json.dumps(failure, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -75,6 +75,7 @@ def run_regime(
     overwrite: bool = False,
     source_round: Settings | None = None,
     trial: bool = False,
+    seen: Path | None = None,
 ) -> dict:
     """Trains one regime and evaluates it on the target's test split.
 
@@ -86,6 +87,8 @@ def run_regime(
             target round are others.
         trial: evaluate on the validation split instead, and draw no pictures; the test split is
             then not read.
+        seen: folder that notes which failure of the source round was seen, where `out` is not that
+            of the run which needs it.
 
     Returns:
         The content of `out/metrics.json`.
@@ -121,7 +124,7 @@ def run_regime(
         if source is not None:
             source_config = with_source_settings(source_round or config)
         what = (config, source_config, out, overwrite, target, source, cluster)
-        trained = _run_stages(*what, pictures=not trial)
+        trained = _run_stages(*what, pictures=not trial, seen=seen or out)
         return _evaluate(trained, config, target, out, cluster, trial)
 
 
@@ -134,6 +137,7 @@ def _run_stages(
     source: Records | None,
     cluster: Cluster,
     pictures: bool,
+    seen: Path,
 ) -> Forward | None:
     # --- before anything is written ---
     cluster.same(
@@ -172,7 +176,7 @@ def _run_stages(
         check_stages(out, stages)
     if source is not None:
         what = (source_config, source, initial, cluster, excluded, guide)
-        folder = _source_round(*what, out, again=overwrite)
+        folder = _source_round(*what, seen, again=overwrite)
         initial = _trained_backbone(folder, cluster, config)
         stages[-1]["folder"] = str(folder)
     if cluster.chief and kept:
@@ -236,7 +240,7 @@ def _source_round(
 
     Args:
         guide: of a round without labels.
-        run: folder of the run that it is for.
+        run: folder that notes the failure which the run has seen that it is for.
         again: make it anew if it has failed.
 
     Raises:

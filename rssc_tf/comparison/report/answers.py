@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+from rssc_tf.comparison.begun import knows_settings
 from rssc_tf.comparison.folder import Study
 from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.outlook import outlook
 from rssc_tf.comparison.report.tuned import edges
 from rssc_tf.comparison.report.verdict import images_of, shown, verdict
 from rssc_tf.comparison.report.wording import interval, metric_name, parts_in_words, score
+from rssc_tf.keys import completed, used_by
+from rssc_tf.optimization.recipes import set_by_recipes
+from rssc_tf.regimes import REFERENCES
+
+# Which resolve to what the initial weights of a regime want.
+_OF_REGIME = {"image_size", "learning_rate", "head_first", "freeze_statistics"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +48,16 @@ def limits(study: Study) -> list[str]:
     """What differs beside the regime, what the intervals leave out, where they are of one draw of
     the training images, and what should be tuned further."""
     several = len(study.targets) > 1
+    looks = [_sizes_seen, _limits]
+    if not knows_settings(study.out):
+        looks.insert(1, _settings_seen)
     lines = [
         line
+        for look in looks
         for target in study.targets
-        for line in _limits(target, f"On {target.name}: " if several else "")
+        for line in look(target, f"On {target.name}: " if several else "")
     ]
-    sizes = [
-        line
-        for target in study.targets
-        for line in _sizes_seen(target, f"On {target.name}: " if several else "")
-    ]
-    return sizes + lines + edges(study)
+    return lines + edges(study)
 
 
 def _images(group: Group) -> str:
@@ -104,6 +110,25 @@ def _sizes_seen(target: Target, where: str) -> list[str]:
                 "the same."
             )
     return list(dict.fromkeys(lines))
+
+
+def _settings_seen(target: Target, where: str) -> list[str]:
+    """A warning where calls that made runs of one recipe and head gave them other settings."""
+    runs = [run for group in target.of_way(target.main_way) for run in group.all_runs()]
+    made = [completed(run.settings) for run in runs if run.settings]
+    free = {part.partition("=")[0] for run in runs for part in run.row["tuned"].split()}
+    free |= {*_OF_REGIME, *(set_by_recipes() if "recipe" in free else ())}
+    differ = []
+    for name in used_by(REFERENCES[:1]):
+        values = sorted({str(settings[name]) for settings in made})
+        if len(values) > 1 and name not in free:
+            differ.append(f"{name} {' and '.join(values)}")
+    if not differ:
+        return []
+    return [
+        f"{where}Runs were trained with different settings ({'; '.join(differ)}), and what differs "
+        "between them is due to that too."
+    ]
 
 
 def _limits(target: Target, where: str) -> list[str]:

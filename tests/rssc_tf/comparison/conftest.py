@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from rssc_tf.comparison import runner
 from rssc_tf.evaluation.metrics import score
+from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.regimes import get_regime
+from rssc_tf.settings_file import save_config
 from rssc_tf.tasks import task_of
-from tfrecords_tools.records.card import CARD_NAME, Card, Shard, Split
+from rssc_tf.training import stages
+from tfrecords_tools.records.card import CARD_NAME, Card, Shard, Split, open_records
 
 CLASSES = ("beach", "forest", "harbour", "meadow")
 
@@ -121,3 +125,30 @@ def _row(place: dict, labels: np.ndarray, card: Card, metrics: dict) -> dict:
     facts = {"key": place["run"], "train_images": int(1000 * place["fraction"])}
     facts |= {"status": "done", "error": "", "split": "test", "examples": len(labels)}
     return {**place, **facts, "headline": task_of(card).headline, **metrics}
+
+
+@pytest.fixture
+def drawn_runs(monkeypatch) -> list[Path]:
+    """Runs of a comparison have drawn predictions, and take no time; where the learning rate is
+    above 1 the loss diverges. Gives the folders of those that were begun."""
+    begun = []
+
+    def run_regime(config, out, *, trial=False, **_) -> dict:
+        begun.append(out)
+        if config.learning_rate > 1:
+            raise NotFinite("the loss is no longer finite at step 1")
+        card = open_records(Path(config.target))
+        labels = np.repeat(np.arange(len(card.classes)), card.splits["test"].class_counts)
+        ids = np.array([f"{number:04d}.jpg" for number in range(len(labels))])
+        generator = np.random.default_rng(config.seed)
+        logits = generator.normal(size=(len(labels), len(card.classes)))
+        place = {"strategy": config.strategy, "seed": config.seed}
+        metrics = _write_run(out, card, ids, labels, logits, place, config.target)
+        save_config(config, out / "config.yaml")
+        metrics |= {"headline": "top1", "split": "test", "examples": len(labels)}
+        (out / "metrics.json").write_text(json.dumps(metrics | {"views": config.views}))
+        return metrics
+
+    monkeypatch.setattr(runner, "run_regime", run_regime)
+    monkeypatch.setattr(stages, "run_regime", run_regime)  # of trials
+    return begun

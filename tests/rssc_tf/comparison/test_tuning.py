@@ -16,6 +16,7 @@ from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.tuned import budget_of
 from rssc_tf.comparison.tuning import at_edge, parse_tune, rounds
+from rssc_tf.evaluation.not_finite import NotFinite
 from tests import tiny
 from tests.kill_jobs import kill_when
 from tests.lanes import slow
@@ -163,6 +164,28 @@ def test_candidates_that_diverge(records, cli, tmp_path):
     assert code == 0, errors
     row = pd.read_csv(tmp_path / "all/results.csv").iloc[0]
     assert row["status"] == "failed" and "every candidate diverges" in row["error"]
+
+
+def test_a_source_round_that_fails_is_trained_once_for_all_seeds(words, cli, tmp_path, monkeypatch):
+    from rssc_tf.training import stages
+
+    trained = []
+
+    def diverge(config, records, initial, folder, *_, **options):
+        if options.get("rate") != "source_learning_rate":
+            raise AssertionError(folder)
+        trained.append(folder)
+        raise NotFinite("the loss is not finite at step 1")
+
+    monkeypatch.setattr(stages, "_train_stage", diverge)
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    words = [*words, "--strategies", "in-domain", "--seeds", 2, "--out", tmp_path / "out"]
+    for more, rounds_ in (((), 1), ((), 0), (("--retry-failed",), 1)):
+        trained.clear()
+        cli(*words, *more)
+        table = pd.read_csv(tmp_path / "out" / "results.csv")
+        assert list(table["error"]) == ["the loss is not finite at step 1"] * 2
+        assert len(trained) == rounds_
 
 
 @pytest.mark.parametrize(

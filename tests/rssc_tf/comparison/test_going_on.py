@@ -1,0 +1,133 @@
+"""What later calls of a comparison may have otherwise, with drawn runs in place of trained ones."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rssc_tf.comparison import estimate
+from rssc_tf.comparison.cells import plan
+from rssc_tf.comparison.estimate import Cost
+from rssc_tf.comparison.folder import read_study
+from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.report.answers import limits
+from tests.tiny import SMALL
+
+pytestmark = pytest.mark.usefixtures("drawn_runs")
+
+
+@pytest.fixture
+def compare(records, cli, tmp_path):
+    """`rssc-tf compare` to one folder."""
+    out = tmp_path / "out"
+
+    def call(*flags, begun: tuple = SMALL) -> tuple[int, str, str]:
+        words = ("compare", "--target", records, "--seeds", 1, "--out", out)
+        return cli(*words, *begun, *flags)
+
+    call.out = out
+    return call
+
+
+def _rows(out: Path, name: str = "results.csv") -> list[tuple]:
+    table = pd.read_csv(out / name)
+    return list(zip(table["strategy"], table["seed"], table["status"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "changed"),
+    [
+        ((), ("--epochs", 20), "--epochs was 2, is 20"),
+        ((), ("--views", 8), "--views was 1, is 8"),
+        ((), ("--schedule", "cosine"), "--schedule was paper, is cosine"),
+        (("--shots", 2), ("--shots", 3, "--batch-size", 4), "--batch-size was 8, is 4"),
+        (
+            ("--tune", "learning-rate=1e-4,1e-3"),
+            ("--tune", "learning-rate=1e-4,1e-3", "--label-smoothing", 0.1),
+            "--label-smoothing was 0.0, is 0.1",
+        ),
+    ],
+)
+def test_runs_that_are_added_share_the_settings(compare, first, then, changed):
+    assert compare("--strategies", "scratch", *first)[0] == 0
+    before = sorted(compare.out.rglob("*"))
+    for more in ((), ("--dry-run",)):
+        code, _, err = compare("--strategies", "imagenet", *then, *more)
+        assert (code, err.count("\n")) == (1, 1), err
+        assert f"{compare.out} was begun with other settings ({changed})" in err
+    assert sorted(compare.out.rglob("*")) == before
+
+
+def test_settings_that_come_to_the_same_go_on(compare, records, tmp_path):
+    """Those that no regime had a use for, those of the recipe, and those of a regime alone."""
+    assert compare("--strategies", "scratch", "--recipes", "strong")[0] == 0
+    more = ("--recipes", "strong", "--strategies", "dap", "--schedule", "cosine")
+    source = ("--source", records, "--source-epochs", 1)
+    code, _, err = compare(*more, *source)
+    assert code == 0, err
+    code, _, err = compare("--recipes", "strong", "--strategies", "dap-ssl", *source[:-2])
+    assert code == 1 and "--source-epochs was 1, is 100" in err, err
+    file = tmp_path / "grid.yaml"
+    file.write_text("by_strategy: {imagenet: {epochs: 3}}\n")
+    code, _, err = compare("--recipes", "strong", "--strategies", "imagenet", "--config", file)
+    assert code == 0, err
+
+
+def test_a_folder_of_an_older_version_goes_on_and_its_page_says_what_differs(compare):
+    assert compare("--strategies", "scratch")[0] == 0
+    assert not [line for line in limits(read_study(compare.out)) if "different settings" in line]
+    file = compare.out / "compare.json"
+    noted = json.loads(file.read_text())
+    assert noted.pop("settings")["epochs"] == 2
+    file.write_text(json.dumps(noted))
+    code, said, err = compare("--strategies", "imagenet", "--epochs", 20, "--views", 8)
+    assert code == 0, err
+    assert "settings (epochs 2 and 20; views 1 and 8), and what differs" in " ".join(said.split())
+    assert "settings" not in json.loads(file.read_text())
+
+
+def test_a_dry_run_refuses_what_the_call_would(compare, tmp_path):
+    assert compare("--strategies", "scratch")[0] == 0
+    file = tmp_path / "grid.yaml"
+    file.write_text("by_strategy: {scratch: {epochs: 3}}\n")
+    for more in ((), ("--dry-run",)):
+        code, _, err = compare("--strategies", "scratch", "--config", file, *more)
+        assert code == 1 and "scratch-0 was made with other settings (--epochs was 2, is 3)" in err
+
+
+def test_a_dry_run_does_without_the_training_sets(compare, monkeypatch):
+    second = Cost(start=0, step=1, image=0)
+    monkeypatch.setattr(estimate, "measure", lambda config, records: second)
+    words = ("--strategies", "scratch", "--shots", 2, "--tune", "learning-rate=1e-4,1e-3")
+    assert compare(*words)[0] == 0
+    shutil.rmtree(compare.out / "records")
+    code, said, err = compare(*words, "--seeds", 2, "--dry-run")
+    assert code == 0, err
+    assert "2 runs, 1 to do" in said and "as chosen" in said
+
+
+def test_each_target_has_a_source_round_without_its_own_test_images(records, cli, tmp_path, scenes):
+    words = ("convert", scenes, "--train-fraction", 0.5, "--val-fraction", 0.2, "--dataset", "two")
+    assert cli(*words, "--out", tmp_path / "two")[0] == 0
+
+    def rounds(**settings) -> int:
+        settings |= {"backbone": "tiny", "source": str(records)}
+        targets = (str(records), str(tmp_path / "two"))
+        cells = plan(Grid(targets, ("dap",), settings=settings), tmp_path, write=False)
+        return len({cell.source_round for cell in cells})
+
+    assert (rounds(), rounds(exclude_leaks=True)) == (1, 2)
+
+
+def test_candidates_that_diverge_are_tried_again_where_that_is_asked_for(compare, drawn_runs):
+    words = ("--strategies", "scratch", "--seeds", 2, "--tune", "learning-rate=8.0,9.0")
+    for more, trials in (((), 2), ((), 0), (("--retry-failed",), 2)):
+        drawn_runs.clear()
+        compare(*words, *more)
+        assert len([one for one in drawn_runs if "tuning" in one.parts]) == trials
+        table = pd.read_csv(compare.out / "results.csv")
+        assert set(table["status"]) == {"failed"}
+        for error in table["error"]:
+            assert "every candidate diverges: give lower learning rates" in error
