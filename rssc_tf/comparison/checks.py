@@ -6,7 +6,7 @@ from pathlib import Path
 from rssc_tf.comparison.begun import COMMAND, TUNING, Begun
 from rssc_tf.comparison.cells import Cell, plan
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.results import place_of, read_results
+from rssc_tf.comparison.results import read_results
 from rssc_tf.keys import changed_setting, used_by
 from rssc_tf.runs import CONFIG
 from rssc_tf.settings import Settings
@@ -68,13 +68,6 @@ def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
 
 def _as_dict(settings: Settings) -> dict:
     return {one.name: getattr(settings, one.name) for one in fields(settings)}
-
-
-def rows_of(out: Path) -> dict[tuple, dict]:
-    """The rows of the tables that there are, by `results.place_of`."""
-    if not any(Path(out).glob("results*.csv")):
-        return {}
-    return {place_of(row): row for row in read_results(out).to_dict("records")}
 
 
 def check_cells(cells: list[Cell], rows: dict[tuple, dict], out: Path) -> None:

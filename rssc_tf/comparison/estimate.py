@@ -10,8 +10,9 @@ from rich.table import Table
 
 from rssc_tf.comparison.begun import begin
 from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
-from rssc_tf.comparison.checks import check_cells, check_folder, check_shared, rows_of
+from rssc_tf.comparison.checks import check_cells, check_folder, check_shared
 from rssc_tf.comparison.grid import Grid
+from rssc_tf.comparison.results import rows_of
 from rssc_tf.comparison.tuning import epochs_of, in_words, rounds
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime

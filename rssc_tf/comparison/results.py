@@ -1,5 +1,6 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -69,18 +70,30 @@ def read_results(out: Path) -> pd.DataFrame:
     files = sorted(Path(out).glob("results*.csv"))
     if not files:
         raise DataError(f"{out} holds no {RESULTS}: make a comparison with rssc-tf compare")
+    return _in_order(list(rows_in(files).values()))
+
+
+def rows_of(out: Path) -> dict[tuple, dict]:
+    """The rows of a comparison's folder by `place_of`; none where there is no table yet."""
+    return rows_in(sorted(Path(out).glob("results*.csv")))
+
+
+def rows_in(files: Iterable[Path]) -> dict[tuple, dict]:
+    """The rows of tables by `place_of`; `DataError` as of `read_results`."""
     rows: dict[tuple, dict] = {}
+    had: dict[tuple, Path] = {}
     for file in files:
         for row in _read(file).to_dict("records"):
             where = place_of(row)
             known = rows.setdefault(where, row)
+            first = had.setdefault(where, file)
             if known["key"] != row["key"]:
                 raise DataError(
-                    f"{file}: {_name(row)} was made with other settings than in {files[0]}"
+                    f"{file}: {_name(row)} was made with other settings than in {first}"
                 )
             if row["status"] == DONE:  # a shard may have mended what failed elsewhere
                 rows[where] = row
-    return _in_order(list(rows.values()))
+    return rows
 
 
 def _read(file: Path) -> pd.DataFrame:

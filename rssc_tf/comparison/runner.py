@@ -16,7 +16,6 @@ from rssc_tf.comparison.checks import (
     check_cells,
     check_folder,
     check_shared,
-    rows_of,
     with_settings,
 )
 from rssc_tf.comparison.grid import Grid
@@ -25,6 +24,8 @@ from rssc_tf.comparison.results import (
     FAILED,
     file_name,
     row_of,
+    rows_in,
+    rows_of,
     write_results,
 )
 from rssc_tf.comparison.tuning import in_words
@@ -96,6 +97,7 @@ def _make_missing(
 ) -> None:
     mine = cells[shard[0] - 1 :: shard[1]]
     table = out / file_name(shard)
+    own = rows_in([table]) if table.is_file() else {}
     missing = []
     for cell in mine:
         row = rows.get(cell.place)
@@ -114,8 +116,8 @@ def _make_missing(
                 folder = out / cell.folder
                 warnings.warn(f"{folder}: {made.error}; going on with the grid", stacklevel=2)
             rows[cell.place] = row_of(cell, made.metrics, made.error, _tuned(cell, out))
-            write_results(_kept(rows, cells, mine, shard), table)
-    write_results(_kept(rows, cells, mine, shard), table)
+            write_results(_kept(rows, cells, mine, own, shard), table)
+    write_results(_kept(rows, cells, mine, own, shard), table)
 
 
 class Made(NamedTuple):
@@ -163,11 +165,17 @@ def _made(missing: list[Cell], out: Path, jobs: int, total: int) -> Iterator[tup
         yield cell, make(cell, out)
 
 
-def _kept(rows: dict, cells: list[Cell], mine: list[Cell], shard: tuple[int, int]) -> list[dict]:
-    """A shard's table holds its own runs; the whole grid's also those of earlier, larger grids."""
+def _kept(
+    rows: dict, cells: list[Cell], mine: list[Cell], own: dict, shard: tuple[int, int]
+) -> list[dict]:
+    """The whole grid's table has all rows; a shard's those of its own runs and, of its `own` table
+    as it was, those of other grids and of failures, which have no run folder to be found by."""
     if shard[1] == 1:
         return list(rows.values())
-    return [rows[cell.place] for cell in mine if cell.place in rows]
+    grid = {cell.place for cell in cells}
+    left = [place for place, row in own.items() if place not in grid or row["status"] == FAILED]
+    places = dict.fromkeys([*(cell.place for cell in mine), *left])
+    return [rows[place] for place in places if place in rows]
 
 
 def _begin_times(out: Path) -> None:

@@ -51,7 +51,7 @@ def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
 
 
 def read_csv(path: Path, dtype: dict[str, type] | None = None) -> pd.DataFrame:
-    """A table that `write_csv` wrote, its texts and names as they were.
+    """A table that `write_csv` wrote, its texts and names as they were: a class may be called NA.
 
     Args:
         path: file.
@@ -64,7 +64,8 @@ def read_csv(path: Path, dtype: dict[str, type] | None = None) -> pd.DataFrame:
     try:
         text = data.decode()
         check_columns(text, ",")
-        table = pd.read_csv(io.StringIO(text), dtype=dtype, float_precision="round_trip")
+        how = {"keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
+        table = pd.read_csv(io.StringIO(text), dtype=dtype, **how)
     except (ValueError, pd.errors.ParserError) as error:  # `DataError` is a `ValueError`
         raise DataError(f"{path} cannot be read ({str(error).strip()})") from None
     return plain_table(table)

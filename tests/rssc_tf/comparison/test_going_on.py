@@ -13,6 +13,7 @@ from rssc_tf.comparison.estimate import Cost
 from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.answers import limits
+from rssc_tf.comparison.results import read_results
 from tests.tiny import SMALL
 
 pytestmark = pytest.mark.usefixtures("drawn_runs")
@@ -34,6 +35,45 @@ def compare(records, cli, tmp_path):
 def _rows(out: Path, name: str = "results.csv") -> list[tuple]:
     table = pd.read_csv(out / name)
     return list(zip(table["strategy"], table["seed"], table["status"], strict=True))
+
+
+def test_shards_of_other_regimes_and_failures_stay_in_their_tables(compare):
+    explosive = ("--learning-rate", 9)
+    for strategies in ("scratch,imagenet", "ssl"):
+        for part in ("1/2", "2/2"):
+            words = ("--strategies", strategies, "--shard", part, "--seeds", 2)
+            assert compare(*words, *explosive)[0] == 0
+    first, second = (_rows(compare.out, f"results-{number}-of-2.csv") for number in (1, 2))
+    assert [row[:2] for row in first] == [("scratch", 0), ("scratch", 1), ("ssl", 0)]
+    assert [row[:2] for row in second] == [("imagenet", 0), ("imagenet", 1), ("ssl", 1)]
+    # With a third one the runs fall to other shards, and the failures stay known.
+    words = ("--strategies", "scratch,imagenet,ssl", "--seeds", 2, *explosive)
+    for part in ("1/2", "2/2"):
+        assert "--- run" not in compare(*words, "--shard", part)[1]
+    for name in ("results-1-of-2.csv", "results-2-of-2.csv"):
+        assert {row[2] for row in _rows(compare.out, name)} == {"failed"}
+    assert "--- run" not in compare("--strategies", "ssl", "--seeds", 2, *explosive)[1]
+    assert len(_rows(compare.out)) == 6
+
+
+def test_a_row_of_other_settings_is_named_with_the_table_that_has_it(compare):
+    for part in ("1/2", "2/2"):
+        assert compare("--strategies", "scratch,imagenet", "--shard", part)[0] == 0
+    table = pd.read_csv(compare.out / "results-2-of-2.csv")
+    table.assign(key="0").to_csv(compare.out / "results-3-of-3.csv", index=False)
+    code, _, err = compare("--strategies", "ssl")
+    assert code == 1 and "results-3-of-3.csv: imagenet" in err
+    assert f"than in {compare.out}/results-2-of-2.csv" in err
+
+
+def test_a_target_may_be_called_as_nothing_is(scenes, cli, tmp_path, compare):
+    words = ("convert", scenes, "--train-fraction", 0.5, "--val-fraction", 0.2, "--dataset", "NA")
+    assert cli(*words, "--out", tmp_path / "NA")[0] == 0
+    for _ in range(2):
+        code, _, err = compare("--strategies", "scratch", "--target", tmp_path / "NA")
+        assert code == 0, err
+    assert set(read_results(compare.out)["target"]) == {"NA", "scenes"}
+    assert len(_rows(compare.out)) == 2
 
 
 @pytest.mark.parametrize(

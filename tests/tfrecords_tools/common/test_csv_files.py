@@ -3,6 +3,7 @@
 import os
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,17 @@ def test_a_table_comes_back(tmp_path):
     write_csv(table, tmp_path / "t.csv")
     assert "'=1+1" in (tmp_path / "t.csv").read_text(encoding="utf-8")
     pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table)
+
+
+def test_names_that_programs_write_for_nothing_are_names(tmp_path):
+    names = ["NA", "null", "None", "nan", "n/a", ""]
+    table = pd.DataFrame({"name": names, "NA": [0.1, float("nan"), 2.0, 3.0, float("inf"), 5.0]})
+    write_csv(table, tmp_path / "table.csv")
+    for dtype in (None, {"name": str}):
+        found = read_csv(tmp_path / "table.csv", dtype)
+        assert list(found) == ["name", "NA"] and found["NA"].dtype == float
+        assert list(found["name"].fillna("")) == names
+        assert np.array_equal(found["NA"], table["NA"], equal_nan=True)
 
 
 @pytest.mark.parametrize("read", [read_csv, text_tables.read_csv])
