@@ -30,8 +30,8 @@ class Declaration:
         choices: the values that it takes; a table is read anew each time, so that it may grow.
         at_least, at_most, above, below: the range of a number.
         check: raises `RsscError` for a value that it cannot be.
-        affects: `WEIGHTS`, `SOURCE_ROUND`, `EVALUATION` or `NOTHING`. The last may change in a run
-            that goes on.
+        affects: `WEIGHTS`, `SOURCE_ROUND`, `EVALUATION` or `NOTHING`. The last two may change in a
+            run that goes on.
         absent: what a run was made with whose file does not say, if that is not the default.
         of_grid: whether a comparison decides it for each of its runs.
         timed: whether the time of a training step depends on it.

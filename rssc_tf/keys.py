@@ -56,18 +56,19 @@ def completed(old: dict) -> dict:
     return {name: value for name, value in lacking.items() if value is not MISSING} | old
 
 
-def changed_setting(old: dict, new: Settings) -> str | None:
+def changed_setting(old: dict, new: Settings, free: tuple[str, ...] = (NOTHING,)) -> str | None:
     """The first setting in which a run that goes on differs, or `None`.
 
     Args:
         old: the content of its `config.yaml`, which `completed` completes.
         new: the settings now.
+        free: what settings affect that may differ.
     """
     old = completed(old)
     for name in unknown_settings(old):
         return f"`{name}` was {old[name]}, and this version has no such setting"
     for one in fields(new):
-        if declared(one).affects != NOTHING:
+        if declared(one).affects not in free:
             before, value = old.get(one.name), getattr(new, one.name)
             if before != value:
                 return f"`{one.name}` was {before}, is {value}"

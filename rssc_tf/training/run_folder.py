@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from rssc_tf.fields import EVALUATION, NOTHING
 from rssc_tf.keys import changed_setting
 from rssc_tf.runs import CONFIG, METRICS, STAGES, read_settings
 from rssc_tf.settings import Settings
@@ -29,7 +30,8 @@ def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
         return
     if (out / METRICS).is_file():
         raise DataError(f"{out} is a finished run: choose another `out`, or pass `overwrite=True`")
-    changed = changed_setting(read_settings(out), config)
+    # It has not been evaluated: how it will be is open.
+    changed = changed_setting(read_settings(out), config, free=(NOTHING, EVALUATION))
     if not changed and read_card(out).sha256 != card.sha256:
         changed = f"the records {config.target} have changed"
     if changed:

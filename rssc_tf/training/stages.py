@@ -320,6 +320,9 @@ def _train_stage(
     Returns:
         The training, or `None` if its file was there already.
     """
+    if cluster.chief:
+        with new_file(folder / CONFIG) as aside:  # what may change in a run has perhaps changed
+            save_config(config, aside)
     if cluster.from_chief((folder / MODEL).is_file()):
         return None
     if cluster.chief:
@@ -327,8 +330,6 @@ def _train_stage(
             with new_file(folder / name) as aside:
                 text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
                 aside.write_text(text, encoding="utf-8")
-        with new_file(folder / CONFIG) as aside:  # what may change in a run has perhaps changed
-            save_config(config, aside)
     cluster.barrier()
     cluster.see(folder / STAGES)
     what = (config, records, initial, cluster.distribution, excluded)

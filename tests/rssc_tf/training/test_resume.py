@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rssc_tf.runs import read_settings
+from rssc_tf.runs import load_run, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, run_folder, stages, validation
 from rssc_tf.training.checkpoint import Checkpointer
@@ -192,6 +192,24 @@ def test_other_settings_are_refused_by_name(flags, named, begun, cli):
     code, _, err = cli(*words, *flags)
     assert (code, named in err) == (1, True), err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [lambda patch: signal_at_step(patch, 2, TERM)]
+    + [lambda patch: signal_at(patch, stages, "evaluate_run", 1, TERM)],
+    ids=["in training", "in the evaluation"],
+)
+def test_the_views_of_a_run_that_goes_on_may_change(stop, records, cli, tmp_path):
+    out = tmp_path / "run"
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
+    with pytest.MonkeyPatch.context() as patch:
+        stop(patch)
+        assert cli(*words)[0] == 143
+    code, _, err = cli(*words, "--views", 8)
+    assert code == 0, err
+    run = load_run(out)
+    assert (run.views, run.metrics["views"], run.calibration(8).temperature > 0) == (8, 8, True)
 
 
 @pytest.fixture(scope="module")
