@@ -118,20 +118,20 @@ def _collect(images, count: tf.Tensor) -> tf.Tensor:
     return array.flow
 
 
-def is_wanted(cache: str, card: Card, split: str) -> bool:
-    """Whether a split is to be kept in memory.
+def is_wanted(cache: str, card: Card, *splits: str) -> bool:
+    """Whether splits are to be kept in memory, all of them.
 
     Args:
         cache: `"ram"`, `"none"`, or `"auto"`: if it takes at most half of the free memory.
         card: of the records.
-        split: name of a split.
+        splits: their names.
 
     Raises:
         RsscError: `"ram"`, and the free memory does not hold it.
     """
     if cache == "none":
         return False
-    needed, free = decoded_bytes(card, split), available_memory()
+    needed, free = sum(decoded_bytes(card, split) for split in splits), available_memory()
     if cache == "auto":
         return free is not None and needed <= _SHARE * free
     if free is not None and needed > free:

@@ -83,9 +83,27 @@ class Run:
         whole = isinstance(found, list) and all(isinstance(stage, dict) for stage in found)
         return found if whole else []
 
-    def stem(self, views: int) -> str:
-        """What the names of the files of an evaluation begin with: nothing for the run's views."""
-        return "" if views == self.views else f"{in_words(views).replace(' ', '-')}-"
+    def stem(self, views: int, tested: Card | None = None, split: str = "test") -> str:
+        """What the names of the files of an evaluation begin with: nothing for the run's views and
+        the test split of its own records.
+
+        Args:
+            views: of an image.
+            tested: card of the records; `None`: the run's own. Where another set of the same name
+                has been evaluated, a part of its hash tells it apart.
+            split: that is evaluated.
+        """
+        stem = "" if views == self.views else f"{in_words(views).replace(' ', '-')}-"
+        if tested is None or tested.sha256 == self.card.sha256:
+            return stem if split == "test" else f"{stem}{split}-"
+        found = f"{stem}{tested.name}-{split}-"
+        try:
+            before = read_metrics(self.folder, name=f"{found}{METRICS}") or {}
+        except DataError:  # it is written anew
+            before = {}
+        if before.get("card_sha256", tested.sha256) != tested.sha256:
+            return f"{stem}{tested.name}-{tested.sha256[:8]}-{split}-"
+        return found
 
     @property
     def views(self) -> int:

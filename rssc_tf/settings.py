@@ -409,7 +409,7 @@ def check_seed(seed: int) -> None:
     check_value(Settings, "seed", int(seed))
 
 
-TrainConfig = Settings  # its name before 0.2
+TrainConfig = Settings  # its name in 0.1, which scripts import
 
 
 def unknown_settings(names) -> list[str]:

@@ -60,10 +60,8 @@ def command(
     card = tested.card
     same_classes(card, opened.card, tested.path)
     check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})
-    own = card.sha256 == opened.card.sha256
     views = opened.views if views is None else views
-    stem = opened.stem(views)
-    stem += "" if own and split == "test" else f"{split}-" if own else f"{card.name}-{split}-"
+    stem = opened.stem(views, card, split)
     where = (opened.model, tested, split, run, stem)
     if explain or images:
         from rssc_tf.evaluation.explanations import explain as draw_explanations

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipelines.records import explain_damage
 from rssc_tf.evaluation.grad_cam import grad_cam
+from rssc_tf.models.view_count import in_words
 from rssc_tf.records import Records
 from rssc_tf.tasks import THRESHOLD, task_of
 from tfrecords_tools.common.atomic import new_folder
@@ -32,8 +33,9 @@ def explain(
 ) -> Path:
     """Draws where the model sees the predicted and the true class of an image.
 
-    Reads what `evaluate_run` left. In `explanations/` (with `stem` before its name), which is
-    replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
+    Reads what `evaluate_run` left. The maps are of the image as it lies; where the probabilities
+    are of eight views, the pictures say so. In `explanations/` (with `stem` before its name), which
+    is replaced: one PNG an image, and `index.csv` with `id`, `file`, `loss`, `predicted`,
     `p_predicted`, `true`, `p_true`, and for multi-label all `labels` of the image. For
     multi-label, `predicted` is the most probable label that the image does not have, if that is
     predicted (0.5 or more), else the most probable of all; `true` is the least probable of those
@@ -55,7 +57,9 @@ def explain(
         DataError: an id is unknown, or the backbone has no spatial feature map.
     """
     card = records.card
-    table = _cases(pd.read_parquet(folder / f"{stem}predictions.parquet"), card)
+    predictions = pd.read_parquet(folder / f"{stem}predictions.parquet")
+    table = _cases(predictions, card)
+    views = int(predictions["views"].iloc[0]) if "views" in predictions else 1
     if ids:
         table = _named(table, ids, records.path, split)
     else:
@@ -76,7 +80,7 @@ def explain(
                 grad_cam(model, pixels, part[kind].to_numpy()) for kind in ("predicted", "true")
             ]
             for case, image, *pair in zip(part.itertuples(), pixels, *heats, strict=True):
-                _draw(case, image, *pair, card, aside)
+                _draw(case, image, *pair, card, aside, views)
                 bar()
         write_csv(_index(table, card), aside / _INDEX)
     return out
@@ -136,7 +140,9 @@ def _read_images(records: Records, split: str, ids: set[str]) -> dict[str, np.nd
     return found
 
 
-def _draw(case, image: np.ndarray, of_predicted, of_true, card: Card, folder: Path) -> None:
+def _draw(
+    case, image: np.ndarray, of_predicted, of_true, card: Card, folder: Path, views: int
+) -> None:
     from rssc_tf.evaluation.plots import plot_explanation
 
     predicted, true = card.classes[case.predicted], card.classes[case.true]
@@ -158,6 +164,8 @@ def _draw(case, image: np.ndarray, of_predicted, of_true, card: Card, folder: Pa
         name if heat.any() else f"{name}\n(no place speaks for it)": heat
         for name, heat in heats.items()
     }
+    if views > 1:
+        about += f"\nprobabilities of {in_words(views)}, the maps of the image as it lies"
     plot_explanation(image, heats, folder / case.file, f"{case.id}\n{about}")
 
 

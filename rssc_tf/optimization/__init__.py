@@ -1,1 +1,1 @@
-"""What a training step minimises and how it moves: losses, optimizers, learning rates."""
+"""How a training step moves the weights: optimizers, learning rates, recipes."""

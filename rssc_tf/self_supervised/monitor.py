@@ -101,7 +101,7 @@ class Monitor:
             NotFinite: a feature is not finite.
         """
         images = (batch[0] for batch in self._records.split("train", _BATCH))
-        values = self._features(images, epoch, stopping)
+        values = self._features(images, self._records, epoch, stopping)
         if values is None:
             return None
         found = {RANK: effective_rank(values), DEVIATION: deviation(values)}
@@ -128,7 +128,7 @@ class Monitor:
             )
 
     def _features(
-        self, batches: Iterator, epoch: int, stopping: Callable[[], bool]
+        self, batches: Iterator, records: Records, epoch: int, stopping: Callable[[], bool]
     ) -> np.ndarray | None:
         parts = []
         for images in islice(batches, WATCHED // _BATCH):
@@ -138,7 +138,7 @@ class Monitor:
         values = np.concatenate([part.numpy() for part in parts])
         if not np.isfinite(values).all():
             raise NotFinite(
-                f"the features of {self._records.name} are not finite in epoch {epoch}: lower "
+                f"the features of {records.name} are not finite in epoch {epoch}: lower "
                 "`source_learning_rate`, or use `precision='float32'`"
             )
         return values
@@ -151,7 +151,7 @@ class Monitor:
                 labels.append(of_images.numpy())
                 yield images
 
-        values = self._features(batches(), epoch, stopping)
+        values = self._features(batches(), self._watched, epoch, stopping)
         if values is None:
             return None
         known, task = np.concatenate(labels)[: len(values)], self._watched.task

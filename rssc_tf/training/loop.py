@@ -1,7 +1,7 @@
 """The training loop: one stage from its first step, or from its checkpoint, to its last.
 
 Read from top to bottom. Not `model.fit`, because fit replays part of an epoch after a restore,
-forgets Dropout's seeds, and fails across workers; see the README.
+forgets Dropout's seeds, and fails across workers.
 """
 
 import math

@@ -193,7 +193,11 @@ def _open(path: str) -> Records:
 
 
 def _check_work(
-    config: Settings, records: Records, cluster: Cluster, excluded: Sequence[str] = ()
+    config: Settings,
+    records: Records,
+    cluster: Cluster,
+    excluded: Sequence[str] = (),
+    read: Sequence[str] = ("train", "val"),
 ) -> None:
     """Finds what a stage would end with after hours: no image, a batch that is too small for the
     devices, or too little memory."""
@@ -204,9 +208,7 @@ def _check_work(
             "photographs that the target is judged on. Give another `source`"
         )
     batch_on(cluster.distribution.num_replicas_in_sync, config.batch_size, examples)
-    for split in ("train", "val"):
-        if split in records.splits:
-            is_wanted(config.cache, records.card, split)
+    is_wanted(config.cache, records.card, *(split for split in read if split in records.splits))
 
 
 def _as_begun(asked: Settings, target: Card, out: Path) -> Settings:
@@ -265,7 +267,7 @@ def _source_round(
         if cluster.from_chief((folder / FAILED).is_file()):
             cluster.see(folder / FAILED)
             refuse_failed(folder, run if cluster.chief else None)
-        _check_work(config, records, cluster, excluded)
+        _check_work(config, records, cluster, excluded, ("train",) if guide else ("train", "val"))
         if cluster.chief and not (folder / CONFIG).is_file():
             discard(folder)  # of the cache: what is left there of a round can be made again
             begin(config, records.card, folder, overwrite=True)

@@ -98,6 +98,12 @@ def test_auto_takes_at_most_half_of_the_free_memory(sharded, monkeypatch):
     monkeypatch.setattr(cache, "available_memory", lambda: needed - 1)
     with pytest.raises(RsscError, match=r"`cache='ram'`: .* use `cache='none'`"):
         is_wanted("ram", card, "train")
+    # Splits that a training holds together must fit together.
+    card = replace(card, splits=card.splits | {"val": card.splits["train"]})
+    monkeypatch.setattr(cache, "available_memory", lambda: 2 * needed - 1)
+    assert is_wanted("ram", card, "train") and is_wanted("ram", card, "val")
+    with pytest.raises(RsscError, match=r"`cache='ram'`: .* use `cache='none'`"):
+        is_wanted("ram", card, "train", "val")
 
 
 def test_free_memory_is_the_machines_or_the_containers(tmp_path):

@@ -116,6 +116,21 @@ def test_other_records_get_the_runs_calibration_and_never_change_it(
     assert val["log_loss_uncalibrated"] == pytest.approx(calibration["log_loss_before"], abs=1e-5)
 
 
+def test_two_sets_of_one_name_have_files_of_their_own(run, scenes, cli, tmp_path):
+    hashes = []
+    for seed in (5, 6):
+        other = tmp_path / str(seed)
+        words = ("convert", scenes, "--out", other, "--seed", seed, "--train-fraction", 0.5)
+        assert cli(*words)[0] == 0
+        hashes.append(read_card(other).sha256)
+    names = ["scenes-test-", f"scenes-{hashes[1][:8]}-test-"]
+    for seed in (5, 6, 5, 6):  # each finds its own again
+        code, out, err = cli("evaluate", run, "--records", tmp_path / str(seed))
+        assert (code, f"/{names[seed - 5]}metrics.json" in out) == (0, True), err
+    found = [_json(run, f"{name}metrics.json")["card_sha256"] for name in names]
+    assert found == hashes and (run / f"{names[1]}predictions.parquet").is_file()
+
+
 def test_a_calibration_that_is_lacking_is_fitted_at_home(run, records, cli, tmp_path):
     """Other records get calibrated scores with other views than the run's too."""
     other = tmp_path / "other"

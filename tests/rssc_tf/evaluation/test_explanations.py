@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from rssc_tf.demo.scenes import draw
+from rssc_tf.evaluation import plots
 from rssc_tf.evaluation.grad_cam import class_evidence, grad_cam
 from rssc_tf.models.backbones import BACKBONES, get_backbone, prepare
 from rssc_tf.models.classifier import build_classifier
@@ -182,6 +183,15 @@ def test_named_images_are_explained_and_replace_the_others(run, cli):
     assert len(err.strip().splitlines()) == 1
     assert len(list((run / "val-explanations").iterdir())) == 3
     assert cli("evaluate", run, "--explain", 0)[0] == 2
+
+
+def test_pictures_say_that_the_maps_are_of_one_view(run, cli, monkeypatch):
+    titles = []
+    monkeypatch.setattr(plots, "plot_explanation", lambda *what: titles.append(what[3]))
+    said = "probabilities of 8 views, the maps of the image as it lies"
+    for views in (1, 8):
+        assert cli("evaluate", run, "--views", views, "--explain", 2)[0] == 0
+    assert [said in title for title in titles] == [False, False, True, True]
 
 
 def test_the_heat_in_a_run_is_that_of_its_stored_model(run, records):

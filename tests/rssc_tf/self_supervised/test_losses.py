@@ -98,6 +98,21 @@ def test_the_monitor_sees_a_collapse(records):
             lost(1, lambda: False)
 
 
+def test_the_monitor_names_the_set_whose_features_are_not_finite(records):
+    """The source's are, the validation split's of the target are not."""
+    opened = Records(records)
+    target = Records(records, replace(opened.card, name="mine"))
+    source = {image.tobytes() for batch in opened.split("train") for image in batch[0].numpy()}
+
+    def features(images) -> np.ndarray:
+        seen = [image.tobytes() in source for image in images]
+        return np.where(np.array(seen)[:, None], _means(images), np.nan).astype(np.float32)
+
+    probing = Monitor(_Forward(features), opened, target, 1, 2, 100)
+    with pytest.raises(NotFinite, match="the features of mine are not finite in epoch 1"):
+        probing(1, lambda: False)
+
+
 def test_a_small_validation_split_is_probed_by_fewer_neighbours(records):
     card = Records(records).card
 
