@@ -5,6 +5,7 @@ kept, the rule of what may change in a run that goes on, and the documents' tabl
 these declarations.
 """
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -126,6 +127,27 @@ def parse_text(one: Field, text: str) -> Any:
         raise SettingError(one.name, f"is {_KINDS[base]}", text) from None
 
 
+def parse_numbers(name: str, value: object, kind: type) -> tuple:
+    """Numbers from a text with commas between, or from a YAML file's list or number.
+
+    Args:
+        name: what they are, for the message.
+        value: `None` stands for none.
+        kind: int or float.
+
+    Raises:
+        SettingError: something in it is no such number.
+    """
+    if value is None:
+        return ()
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
+    except ValueError:
+        whole = "whole numbers such as 1,5,10,20" if kind is int else "numbers such as 0.05,0.2,0.8"
+        raise SettingError(name, f"are {whole}", value) from None
+
+
 def with_numbers(settings: type, values: dict) -> dict:
     """`values`, by name of a field, as a YAML file has them: there `1e-4` is a text, because it has
     no dot, and `1.0e-4` a number; to a person both are."""
@@ -140,6 +162,14 @@ def with_numbers(settings: type, values: dict) -> dict:
         return value
 
     return {name: read(name, value) for name, value in values.items()}
+
+
+def with_paths_as_text(values: dict) -> dict:
+    """`values`, by name of a field, with texts for paths."""
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in values.items()
+    }
 
 
 def flag(one: Field) -> str:

@@ -14,6 +14,7 @@ from rssc_tf.fields import (
     check_value,
     names_where,
     setting,
+    with_paths_as_text,
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
@@ -66,7 +67,8 @@ def _with_recipe(settings: type) -> type:
     @functools.wraps(plain)
     def init(self, *args, **given):
         values = signature.bind_partial(self, *args, **given).arguments
-        plain(**{**_parts(values.get("recipe", settings.recipe)), **values})
+        parts = _parts(values.get("recipe", settings.recipe))
+        plain(**with_paths_as_text({**parts, **values}))
 
     settings.__init__ = init
     return settings

@@ -1,7 +1,7 @@
 """Compare pre-training regimes over seeds, draws and sizes, with intervals and a report."""
 
-import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +9,16 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_without_effect
-from rssc_tf.cli.numbers import parse_numbers
+from rssc_tf.cli.numbers import numbers_of
 from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.cli.words import asked
 from rssc_tf.optimization.recipes import PAPER
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "compare"
+_FLAGS = {"targets": "target", "heads": "head"}  # fields of the grid that are called otherwise here
 
 
 @with_settings(without=decided_by_grid())
@@ -91,46 +94,48 @@ def command(
         ("shard", part[1] > 1 and shard, not dry_run, "has no effect with `dry_run`"),
     )
     import_tensorflow()
-    from rssc_tf.comparison.grid import Grid, load_grid
+    from rssc_tf.comparison.grid import Grid, load_grid, parse_names
     from rssc_tf.comparison.tuning import parse_tune
 
     content = load_grid(config) if config else {"settings": {}}
+    for name in context.params.keys() & content["settings"].keys() - _of_runs():
+        raise DataError(f"{config} has {name}, which is given on the command line: `{name}`")
     flags = given(context)
     content["settings"] |= {name: flags[name] for name in flags if name not in decided_by_grid()}
-    for name in ("by_strategy", "by_fraction", "by_shots"):
-        for key, own in content.get(name, {}).items():
-            if same := [f"`{one}`" for one in own if one in flags]:
-                what = f"{name} of {config} has {' and '.join(same)} for {key}, which holds there"
-                warnings.warn(what, stacklevel=2)
-    for name, default in (
-        ("target", target),
-        ("strategies", strategies),
-        ("fractions", fractions),
-        ("shots", shots),
+    for name, value in (
+        ("targets", target),
+        ("strategies", parse_names("strategies", strategies)),
+        ("fractions", numbers_of("fractions", fractions, float)),
+        ("shots", numbers_of("shots", shots)),
         ("draws", draws),
-        ("head", head),
-        ("recipes", recipes),
+        ("heads", parse_names("heads", head)),
+        ("recipes", parse_names("recipes", recipes)),
         ("seeds", seeds),
     ):
-        field = {"target": "targets", "head": "heads"}.get(name, name)
-        if field not in content or context.get_parameter_source(name).name != "DEFAULT":
-            content[field] = default
+        flag = _FLAGS.get(name, name)
+        if name not in content or context.get_parameter_source(flag).name != "DEFAULT":
+            content[name] = value
     if not content["targets"]:
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
-    for name in ("targets", "strategies", "heads", "recipes"):
-        content[name] = _names(content[name])
     if tune or "tune" not in content:
         content["tune"] = parse_tune(tune or {})
-    content["fractions"] = parse_numbers("fractions", content["fractions"], float, "0.05,0.2,0.8")
-    content["shots"] = parse_numbers("shots", content["shots"], int, "1,5,10,20")
-    check_regimes(flags, content["strategies"], refuse=False)
 
     from rssc_tf.weights.source import backbone_of
 
     settings = content["settings"]
     if "backbone" not in settings and settings.get("weights"):
         settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
-    grid = Grid(**content)
+    try:
+        grid = Grid(**content)
+    except SettingError as error:
+        name = _FLAGS.get(error.name, error.name)
+        raise DataError(str(error).replace(f"`{error.name}`", f"`{name}`")) from error
+    for name in ("by_strategy", "by_fraction", "by_shots"):
+        for key, own in content.get(name, {}).items():
+            if same := [f"`{one}`" for one in own if one in flags]:
+                what = f"{name} of {config} has {' and '.join(same)} for {key}, which holds there"
+                warnings.warn(what, stacklevel=2)
+    check_regimes(flags, grid.strategies, refuse=False)
     if dry_run:
         from rssc_tf.comparison.estimate import print_estimate
 
@@ -141,18 +146,30 @@ def command(
     from rssc_tf.doctor.nvidia import warn_of_unused_gpu
 
     warn_of_unused_gpu()
-    asked = " ".join(["rssc-tf", *sys.argv[1:]])
-    compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked)
+    compare(grid, out, shard=part, retry_failed=retry_failed, jobs=jobs, command=asked())
     if part[1] > 1:
         print(f"shard {shard} is done; when all are, the same command without --shard reports")
         return
     print(write_report(out))
     print(f"report: {out}/report.html")
+    _tell_failures(out)
 
 
-def _names(value) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    return tuple(str(part).strip() for part in parts)
+def _of_runs() -> set[str]:
+    return {one.name for one in fields(Settings)}
+
+
+def _tell_failures(out: Path) -> None:
+    """A line where runs have failed: an error where none has come to anything."""
+    from rssc_tf.comparison.results import FAILED, read_results
+
+    status = read_results(out)["status"]
+    failed = int((status == FAILED).sum())
+    if failed == len(status):
+        raise DataError(f"{out}: all {failed} runs failed: `retry_failed` makes them again")
+    if failed:
+        what = f"{failed} of {len(status)} runs failed: `retry_failed` makes them again"
+        warnings.warn(what, stacklevel=2)
 
 
 def _shard(text: str) -> tuple[int, int]:

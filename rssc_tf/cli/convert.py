@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from rssc_tf.cli.numbers import parse_numbers
+from rssc_tf.cli.numbers import numbers_of
 from rssc_tf.cli.reading import (
     ClassLevel,
     Ignore,
@@ -109,7 +109,7 @@ def command(
     from tfrecords_tools.common.names import printable
     from tfrecords_tools.convert import convert, few_shot_folder
 
-    numbers = parse_numbers("shots", shots, int, "1,5,10,20")
+    numbers = numbers_of("shots", shots)
     card = convert(
         images if len(images) > 1 else images[0],
         out,

@@ -2,25 +2,18 @@
 
 import typer
 
+from rssc_tf.fields import parse_numbers
+from tfrecords_tools.common.errors import SettingError
 
-def parse_numbers(name: str, value: object, kind: type, example: str) -> tuple:
-    """The numbers of a comma-separated text, or of a YAML file's list or number.
 
-    Args:
-        name: of the flag, for the message.
-        value: `None` stands for none.
-        kind: int or float.
-        example: for the message.
+def numbers_of(name: str, text: str | None, kind: type = int) -> tuple:
+    """The numbers of a flag; none where it is not given.
 
     Raises:
         typer.BadParameter: something in it is no such number.
     """
-    if value is None:
-        return ()
-    parts = value.split(",") if isinstance(value, str) else value
     try:
-        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
-    except ValueError:
-        raise typer.BadParameter(
-            f"numbers such as {example}. Received: {value!r}", param_hint=f"--{name}"
-        ) from None
+        return parse_numbers(name, text, kind)
+    except SettingError as error:
+        what = str(error).removeprefix(f"`{name}` ")
+        raise typer.BadParameter(what, param_hint=f"--{name}") from None

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from typer import Option
 
+from rssc_tf.cli.numbers import numbers_of
+from rssc_tf.cli.words import asked
 from tfrecords_tools.common.locks import sole_writer, writes_to
 
 NAME = "rank"
@@ -89,8 +91,8 @@ def command(
         ranking = rank(
             records,
             weights,
-            shots=_numbers("shots", shots),
-            labels=_numbers("labels", labels),
+            shots=numbers_of("shots", shots) or None,
+            labels=numbers_of("labels", labels) or None,
             draws=draws,
             method=method,
             views=views,
@@ -99,7 +101,7 @@ def command(
             workers=workers,
             deterministic=True,
         )
-        write_ranking(ranking, out, " ".join(["rssc-tf", *sys.argv[1:]]), overwrite)
+        write_ranking(ranking, out, asked(), overwrite)
     if as_json:
         typer.echo(json.dumps(ranking.content(), indent=1))
         return
@@ -112,14 +114,3 @@ def command(
     for line in (*further.remarks, *further.lines):
         print(line)
     print(f"report: {out}/report.html")
-
-
-def _numbers(name: str, text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"whole numbers such as 1,5,20. Received: {text!r}", param_hint=f"--{name}"
-        ) from None

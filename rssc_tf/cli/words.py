@@ -5,7 +5,14 @@ values of the option. Only where the command would then lack one of its argument
 a.csv b.csv images/`), the last of these words is that argument. `--` ends the options, as usual.
 """
 
+import shlex
+import sys
 from collections.abc import Sequence
+
+
+def asked() -> str:
+    """The command of this process, as a shell takes it."""
+    return shlex.join(["rssc-tf", *sys.argv[1:]])
 
 
 def spread(group, words: Sequence[str]) -> list[str]:

@@ -107,6 +107,17 @@ def _read(out: Path) -> Begun:
         ) from None
 
 
+def commands_of(out: Path) -> list[str]:
+    """The commands that a comparison was asked for by, none twice; an older version kept the last
+    one."""
+    try:
+        noted = read_json(out / COMMAND)
+        commands = noted.get("commands", [noted.get("command")])
+        return [one for one in commands if one and isinstance(one, str)]
+    except (AttributeError, DataError, TypeError):
+        return []
+
+
 def knows_settings(out: Path) -> bool:
     """Whether all runs share the settings that they were begun with; older versions let calls
     differ in them."""
@@ -117,8 +128,9 @@ def knows_settings(out: Path) -> bool:
 
 
 def note(out: Path, command: str, begun: Begun) -> None:
-    """Writes down how a comparison was asked for and begun."""
-    content = {"command": command, "version": __version__}
+    """Writes down how a comparison was begun, and asked for by each of its calls."""
+    commands = dict.fromkeys([*commands_of(out), command])
+    content = {"commands": [one for one in commands if one], "version": __version__}
     if not begun.at_crop:
         content["image_size"] = _OF_WEIGHTS
     content["draws"] = begun.draws or _OF_SEEDS

@@ -1,15 +1,28 @@
 """What is compared, as a user says it; `cells` makes runs of it."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rssc_tf.comparison.tuning import parse_tune
-from rssc_tf.fields import with_numbers
-from rssc_tf.optimization.recipes import PAPER, get_recipe
-from rssc_tf.regimes import get_regime
+from rssc_tf.fields import check_value, parse_numbers, with_numbers, with_paths_as_text
+from rssc_tf.optimization.recipes import PAPER, RECIPES
+from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import HEADS, Settings, decided_by_grid
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.yaml_files import read_yaml
+
+_AXES = ("targets", "strategies", "fractions", "shots", "heads", "recipes")
+# What a setting of one run is called in a grid.
+_PLURALS = {
+    "target": "targets",
+    "strategy": "strategies",
+    "head": "heads",
+    "recipe": "recipes",
+    "seed": "seeds",
+    "fraction": "fractions",
+}
 
 
 @dataclass(frozen=True)
@@ -51,17 +64,12 @@ class Grid:
     by_shots: dict[int, dict] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("targets", "strategies", "fractions", "shots", "heads", "recipes"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values) or not (values or name in ("fractions", "shots")):
-                raise SettingError(name, "holds at least one, and none twice", values)
-        for name in (*self.strategies, *self.by_strategy):
-            get_regime(name)
-        for name in self.heads:
-            if name not in HEADS:
-                raise SettingError("head", f"is one of {', '.join(HEADS)}", name)
-        for name in self.recipes:
-            get_recipe(name)
+        for name in _AXES:
+            object.__setattr__(self, name, _axis(name, getattr(self, name)))
+        for axis, table in (("strategies", REGIMES), ("heads", HEADS), ("recipes", RECIPES)):
+            for name in getattr(self, axis):
+                if name not in table:
+                    raise SettingError(axis, f"takes {', '.join(table)}", name)
         for name in ("seeds", "draws"):  # a YAML file can hold anything
             value = getattr(self, name)
             if type(value) is not int and (name, value) != ("draws", None):
@@ -75,6 +83,10 @@ class Grid:
             raise SettingError(
                 "distribute", "is not for a grid: divide it by `shard`", "multiworker"
             )
+        for name in self.by_strategy:
+            if name not in REGIMES:
+                known = ", ".join(REGIMES)
+                raise DataError(f"by_strategy has settings for {name!r}, which is none of {known}")
         for fraction in self.by_fraction:
             if fraction not in self.fractions:
                 raise DataError(f"there are settings for the fraction {fraction}, not in the grid")
@@ -85,16 +97,50 @@ class Grid:
         if "recipe" in self.tune and self.recipes != (PAPER,):
             what = "is an axis of the grid, or what `tune` chooses: leave one of the two out"
             raise SettingError("recipes", what, ",".join(self.recipes))
+        object.__setattr__(self, "settings", self._checked(self.settings))
+        for name in ("by_strategy", "by_fraction", "by_shots"):
+            parts = {key: self._checked(part) for key, part in getattr(self, name).items()}
+            object.__setattr__(self, name, parts)
+
+    def _checked(self, settings: dict) -> dict:
+        """Settings of runs, each with a value that it can have."""
         known = {setting.name for setting in fields(Settings)} - set(decided_by_grid())
-        overrides = [
-            *(*self.by_strategy.values(), *self.by_fraction.values(), *self.by_shots.values()),
-        ]
-        for name in (name for settings in (self.settings, *overrides) for name in settings):
+        for name in settings:
             if name not in known:
-                raise DataError(f"{name!r} is no setting that the runs of a grid can be given")
+                axis = f": the grid has {_PLURALS[name]}" if name in _PLURALS else ""
+                what = "is no setting that the runs of a grid can be given"
+                raise DataError(f"{name!r} {what}{axis}")
             if name in self.tune:
                 what = f"tunes {name}, which has a value already: leave one of the two out"
                 raise SettingError("tune", what, name.replace("_", "-"))
+        settings = with_paths_as_text(settings)
+        for name, value in settings.items():
+            check_value(Settings, name, value)
+        return settings
+
+
+def _axis(name: str, values: object) -> tuple:
+    """The values of an axis; a lone text is none: its letters would be taken for them."""
+    if isinstance(values, str | os.PathLike) or not isinstance(values, Iterable):
+        raise SettingError(name, "is a list, also of one", values)
+    found = tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in values)
+    if len(set(found)) < len(found) or not (found or name in ("fractions", "shots")):
+        raise SettingError(name, "holds at least one, and none twice", found)
+    return found
+
+
+def parse_names(name: str, value: object) -> tuple[str, ...]:
+    """Names from a text with commas between, or from a YAML file's list.
+
+    Raises:
+        SettingError: it is neither.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or any(
+        one is None or isinstance(one, list | dict) for one in parts
+    ):
+        raise SettingError(name, "is a list of names, or a text with commas between", value)
+    return tuple(str(part).strip() for part in parts)
 
 
 def load_grid(file: Path) -> dict:
@@ -102,6 +148,9 @@ def load_grid(file: Path) -> dict:
 
     Lists may be YAML lists or comma-separated text. `by_strategy`, `by_fraction` and `by_shots`
     are mappings to settings.
+
+    Raises:
+        DataError: it has something else there; names the file.
     """
     content = read_yaml(file)
     grid = {
@@ -109,12 +158,31 @@ def load_grid(file: Path) -> dict:
         for name in fields(Grid)
         if name.name in content and name.name != "settings"
     }
-    for name in ("by_strategy", "by_fraction", "by_shots"):
+    try:
+        for name in ("targets", "strategies", "heads", "recipes"):
+            if name in grid:
+                grid[name] = parse_names(name, grid[name])
+        for name, kind in (("fractions", float), ("shots", int)):
+            if name in grid:
+                grid[name] = parse_numbers(name, grid[name], kind)
+    except SettingError as error:
+        raise DataError(f"{file}: {str(error).replace('`', '')}") from error
+    for name, kind in (("by_strategy", str), ("by_fraction", float), ("by_shots", int)):
         parts = grid.get(name, {})
         if not isinstance(parts, dict) or not all(isinstance(p, dict) for p in parts.values()):
             raise DataError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
         grid[name] = {
-            key: with_numbers(Settings, {n.replace("-", "_"): value for n, value in part.items()})
+            _key(file, name, key, kind): with_numbers(
+                Settings, {str(one).replace("-", "_"): value for one, value in part.items()}
+            )
             for key, part in parts.items()
         }
     return {**grid, "settings": with_numbers(Settings, content)}
+
+
+def _key(file: Path, name: str, key: object, kind: type) -> object:
+    """The regime or size that a part is for: `'2'` is the number to a person too."""
+    try:
+        return kind(str(key))
+    except ValueError:
+        raise DataError(f"{file}: {name} has settings for {key!r}, which is no number") from None

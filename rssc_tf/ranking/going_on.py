@@ -101,7 +101,7 @@ def _regime(candidate: Candidate) -> tuple[str | None, str]:
     if said is None:
         return None, (
             f"{name} does not say what it was trained on, so that no line has it: where that is "
-            f"ImageNet, `--strategies imagenet --weights {shlex.quote(weights)}` is true."
+            f"ImageNet, --strategies imagenet --weights {shlex.quote(weights)} is true."
         )
     if said not in plain or said == "random":
         began = "began with random weights" if said == "random" else f"has {said} weights"
@@ -178,7 +178,7 @@ def _short_trainings(ranking: Ranking) -> Iterator[str]:
     if steps < FEW_STEPS:
         yield (
             f"With {images} training images {_EPOCHS} epochs are {steps} steps, which are few: "
-            "give more `epochs`, or by_shots or by_fraction in a file of settings."
+            "give more --epochs, or by_shots or by_fraction in a file of settings."
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
+from rssc_tf.comparison.begun import commands_of
 from rssc_tf.comparison.folder import Study
 from rssc_tf.comparison.outcomes import Outcome
 from rssc_tf.comparison.report.table import Cell, Table
@@ -12,8 +13,6 @@ from rssc_tf.fields import NOTHING, names_where
 from rssc_tf.keys import completed
 from rssc_tf.settings import Settings
 from tfrecords_tools.common.csv_files import read_csv
-from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.records.card import read_card
 
 _VERSIONS = ("rssc-tf", "git_commit", "python", "tensorflow", "keras", "keras-hub", "platform")
@@ -21,12 +20,8 @@ _PLACES = ("recipe", "strategy", "size", "head", "target")
 
 
 def command_of(study: Study) -> str:
-    """The command, an option a line; empty if it was not kept."""
-    try:
-        command = read_json(study.out / "compare.json")["command"]
-    except (DataError, KeyError, TypeError):
-        return ""
-    return str(command).replace(" --", " \\\n    --")
+    """The commands of its calls, an option a line; empty if none was kept."""
+    return "\n".join(one.replace(" --", " \\\n    --") for one in commands_of(study.out))
 
 
 def records_table(study: Study) -> Table:
@@ -153,7 +148,9 @@ def _times(study: Study) -> list[tuple[str, str]]:
     known = study.table[study.table["key"].isin(times.index)]
     if known.empty:
         return []
-    seconds = known.assign(seconds=known["key"].map(times))
+    # Two sizes that are both the whole training split have rows of one key.
+    rows = known.groupby("key")["key"].transform("size")
+    seconds = known.assign(seconds=known["key"].map(times) / rows)
     total = f"{_duration(seconds['seconds'].sum())} for {len(known)} of {len(study.table)} runs"
     means = seconds.groupby("strategy", sort=False)["seconds"].mean()
     each = "; ".join(f"{name} {_duration(value)}" for name, value in means.items())

@@ -204,6 +204,7 @@ def test_a_diverging_run_is_a_failed_row(records, cli, tmp_path):
     code, _, errors = cli(*words)
     assert code == 0, errors
     assert "going on with the grid" in errors
+    assert "warning: 1 of 2 runs failed: --retry-failed makes them again" in errors
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert list(table["status"]) == ["failed", "done"]
     assert "at step" in table["error"][0]
@@ -225,9 +226,11 @@ def test_dry_run_writes_nothing(arguments, cli, tmp_path):
     [
         (("--fractions", "0.9"), "at most 0.5"),
         (("--fractions", "0.2,0.2"), "none twice"),
-        (("--strategies", "scratch,dino"), "Received: 'dino'"),
+        (("--strategies", "scratch,dino"), "dap-unlabelled, distil. Received: 'dino'"),
         (("--seeds", "0"), "--seeds is how many"),
-        (("--head", "round"), "--head is one of"),
+        (("--head", "round"), "--head takes finetune, linear. Received: 'round'"),
+        (("--recipes", "weak"), "--recipes takes paper, strong. Received: 'weak'"),
+        (("--target", "A", "A"), "--target holds at least one, and none twice"),
         (("--distribute", "multiworker"), "divide it by --shard"),
         (("--weights", "absent.h5"), "absent.h5"),
         (("--target", "absent"), "absent is no record folder"),

@@ -13,6 +13,7 @@ from rssc_tf.comparison.estimate import Cost
 from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.answers import limits
+from rssc_tf.comparison.report.provenance import command_of, versions_table
 from rssc_tf.comparison.results import read_results
 from tests.tiny import SMALL
 
@@ -171,3 +172,40 @@ def test_candidates_that_diverge_are_tried_again_where_that_is_asked_for(compare
         assert set(table["status"]) == {"failed"}
         for error in table["error"]:
             assert "every candidate diverges: give lower learning rates" in error
+
+
+def test_a_comparison_of_failures_alone_is_an_error(compare):
+    code, said, err = compare("--strategies", "scratch", "--learning-rate", 9)
+    assert code == 1 and "report: " in said
+    line = f"rssc-tf: {compare.out}: all 1 runs failed: --retry-failed makes them again"
+    assert err.splitlines()[-1] == line
+
+
+def test_the_page_has_the_command_of_each_call(compare, monkeypatch):
+    calls = [["--strategies", "scratch"], ["--strategies", "imagenet"], ["--strategies", "scratch"]]
+    for flags in calls:
+        monkeypatch.setattr("sys.argv", ["x", "compare", "--out", "a b$", *flags])
+        assert compare(*flags)[0] == 0
+    noted = json.loads((compare.out / "compare.json").read_text())
+    asked = [
+        f"rssc-tf compare --out 'a b$' --strategies {name}" for name in ("scratch", "imagenet")
+    ]
+    assert noted["commands"] == asked
+    shown = command_of(read_study(compare.out))
+    assert shown.replace(" \\\n    ", " ").splitlines() == asked
+    noted["command"] = noted.pop("commands")[0]  # as an older version has it
+    (compare.out / "compare.json").write_text(json.dumps(noted))
+    assert command_of(read_study(compare.out)).startswith("rssc-tf compare \\\n    --out")
+    monkeypatch.setattr("sys.argv", ["x", "compare", "--strategies", "imagenet"])
+    assert compare(*calls[1])[0] == 0
+    assert len(json.loads((compare.out / "compare.json").read_text())["commands"]) == 2
+
+
+def test_the_time_of_two_sizes_of_one_key_counts_once(compare):
+    words = ("--strategies", "scratch", "--fractions", 0.5, "--shots", 5)
+    assert compare(*words)[0] == 0
+    times = pd.read_csv(compare.out / "times.csv").assign(seconds=60.0)
+    assert len(times) == 2 and times["key"].nunique() == 1
+    times.to_csv(compare.out / "times.csv", index=False)
+    facts = dict(versions_table(read_study(compare.out)).rows[-2:])
+    assert facts == {"time": "2 min for 2 of 2 runs", "time a run": "scratch 60 s"}

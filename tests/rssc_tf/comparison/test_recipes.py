@@ -102,5 +102,5 @@ def test_a_grid_of_one_recipe_is_what_it_was(words, comparison, capsys, tmp_path
     code = main([*words, "--seeds", "2", "--out", str(tmp_path), "--recipes", "paper,weak"])
     assert code == 1
     said = capsys.readouterr().err
-    assert "--recipe is one of paper, strong. Received: 'weak'" in said
+    assert "--recipes takes paper, strong. Received: 'weak'" in said
     assert len(said.strip().splitlines()) == 1
