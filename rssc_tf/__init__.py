@@ -6,6 +6,7 @@ start-up messages. After `import rssc_tf`, `keras.models.load_model` reads the m
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from rssc_tf.registration import register as _register
 from rssc_tf.version import __version__ as __version__
@@ -58,8 +59,9 @@ _DEFINED = {
     "SettingError": "tfrecords_tools.common.errors",
     "MissingExtra": "tfrecords_tools.common.errors",
 }
-# What an extra brings, and its name.
+# What an extra brings, and its name; and names that are nothing without it.
 _EXTRAS = {"rasterio": "geo", "shapely": "geo"}
+_NEEDS = {"map_scene": ("rasterio", "shapely")}
 # Modules that do without TensorFlow.
 _LIGHT = {
     "rssc_tf.demo.scenes",
@@ -71,7 +73,9 @@ _LIGHT = {
     "tfrecords_tools.sources.catalogue",
 }
 
-__all__ = ["__version__", *_DEFINED]
+# Who looks at all names, as `import *` does, asks for no extra that is not installed.
+_absent = {name for name, modules in _NEEDS.items() if not all(map(find_spec, modules))}
+__all__ = ["__version__", *(name for name in _DEFINED if name not in _absent)]
 
 
 def __getattr__(name: str):

@@ -80,6 +80,22 @@ assert not {"tensorflow", "keras"} & set(sys.modules)
         _ = rssc_tf.trian
 
 
+@pytest.mark.parametrize("module", ["rasterio", "shapely"])
+def test_who_looks_at_all_names_asks_for_no_extra(module):
+    code = f"""
+import sys
+sys.modules["{module}"] = None  # not installed
+import rssc_tf
+assert "map_scene" not in rssc_tf.__all__ + dir(rssc_tf) and "Grid" in rssc_tf.__all__
+from rssc_tf import *
+try:
+    rssc_tf.map_scene
+except MissingExtra as error:
+    print(error)
+"""
+    assert "rssc_tf.map_scene needs an extra" in _fresh(code)
+
+
 def test_every_keras_class_is_registered_and_its_module_stands_alone():
     """A module that Keras's own import waits for may import of ours plain facts only."""
     files = [*ROOT.glob("rssc_tf/**/*.py"), *ROOT.glob("pipelines/**/*.py")]

@@ -14,7 +14,7 @@ from PIL import Image
 from rssc_tf.cache import cache_folder
 from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.regimes import get_regime
-from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.atomic import new_file, new_folder
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import sole_writer, writes_to
@@ -31,7 +31,7 @@ _LONGER = {"source_epochs": 20, "source_batch_size": 64}
 SEEDS = 3
 RECIPE = "strong"
 _JOBS = min(2, os.cpu_count() or 1)  # so small a run is half one thread's work: tracing, tables
-_SCENES = "scenes.png"  # the first file that is written
+_SCENES, _LAST = "scenes.png", "predictions.csv"  # the first file that is written, and the last
 
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
@@ -95,11 +95,11 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
 
     Args:
         out: folder for the comparison, the export and the pictures.
-        overwrite: replace it.
+        overwrite: replace it. One that was stopped is gone on with, also without.
         ssl: compare those too that learn the source without its labels.
 
     Raises:
-        RsscError: `out` exists.
+        RsscError: `out` exists, and is not a demo that was stopped.
     """
     from rssc_tf.comparison.folder import read_study
     from rssc_tf.comparison.grid import Grid
@@ -111,8 +111,9 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     from rssc_tf.runs import load_run
 
     started = time.monotonic()
-    with new_folder(out, overwrite, (_SCENES,)):
-        pass
+    if not _is_unfinished(out):
+        with new_folder(out, overwrite, (_SCENES,)):
+            pass
     settings = demo_settings()
     target = settings.pop("target")
     for name in _OF_RECIPE:
@@ -135,9 +136,9 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     found = read_study(comparison).targets[0].main
     best = next(iter(found.runs[found.best].values())).folder
     print(f"--- export of the best, {found.best}")
-    export(load_run(best), out / "export")
-    _predict_some(predict_files, out, best)
+    export(load_run(best), out / "export", overwrite=True)
     _draw_scene(out / "scene.png")
+    _predict_some(predict_files, out, best)
     _print_table(found, wanted, missing, settings)
     print(verdict)
     minutes = (time.monotonic() - started) / 60
@@ -146,6 +147,11 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
     print(f"        rssc-tf serve {out}/export")
     print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
+
+
+def _is_unfinished(out: Path) -> bool:
+    """Whether a folder is a demo that was stopped."""
+    return (out / _SCENES).is_file() and not (out / _LAST).is_file()
 
 
 def _possible(wanted: tuple[str, ...], backbone: str) -> tuple[tuple[str, ...], str]:
@@ -175,11 +181,12 @@ def _predict_some(predict_files, out: Path, run: Path) -> None:
     tested = pd.read_parquet(run / "predictions.parquet").groupby("label").first()
     files = [_image_folder("target") / name for name in tested["id"]]
     table = predict_files(out / "export", files)
-    write_csv(table, out / "predictions.csv")
+    with new_file(out / _LAST) as aside:
+        write_csv(table, aside)
     for row in table.head(4).itertuples():
         print(f"{Path(row.path).name}: {row.predicted}")
     right = sum(Path(row.path).parent.name == row.predicted for row in table.itertuples())
-    print(f"... {right} of {len(table)} test images right, all in {out}/predictions.csv")
+    print(f"... {right} of {len(table)} test images right, all in {out / _LAST}")
 
 
 def _draw_scene(file: Path) -> None:
