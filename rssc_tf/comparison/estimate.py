@@ -80,11 +80,11 @@ def print_estimate(grid: Grid, out: Path) -> None:
     console.print(table)
     for words, strategies in counted.items():
         console.print(f"{', '.join(strategies)}: timed with {words}", highlight=False)
-    rounds = {
+    source_rounds = {
         cell.source_round: cell for cell in cells if cell.place not in done and cell.source_round
     }
     costs: dict[str, list[float]] = {}
-    for cell in rounds.values():
+    for cell in source_rounds.values():
         costs.setdefault(cell.strategy, []).append(measured.source_round(cell))
     for strategy, seconds in costs.items():
         total += sum(seconds)

@@ -147,7 +147,7 @@ class Group:
     @property
     def draws(self) -> int:
         """How many draws of the training images the runs have; of the very same ones, one."""
-        return len(set(self._drawn(list(self.all_runs()))))
+        return len(set(self.drawn(list(self.all_runs()))))
 
     def tuning_folder(self, strategy: str) -> Path:
         """Where what was tuned for a regime is kept, below the comparison's folder."""
@@ -241,14 +241,8 @@ class Group:
     def best(self) -> str:
         """The strategy with the highest mean, over the seeds that all have where there are some:
         another draw of the training images may be worth more than the strategy."""
-        seeds = set.intersection(*(set(runs) for runs in self.runs.values()))
-        row = intervals(self.task)[self.metric]
-
-        def mean(name: str) -> float:
-            runs = self.runs[name]
-            return float(np.mean([runs[seed].scores(row)[0] for seed in seeds or runs]))
-
-        return max(self.strategies, key=mean)
+        means = _means_of([self.runs[name] for name in self.strategies])
+        return self.strategies[int(np.argmax(means))]
 
     @property
     def reference(self) -> str | None:
@@ -271,13 +265,13 @@ class Group:
 
     def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
         """`statistics.estimate` of values that belong to these runs."""
-        draws, overlap = self._drawn(runs), None
+        draws, overlap = self.drawn(runs), None
         if self._knows(runs):
             drawn = np.unique(draws)
             overlap = self.overlap[np.ix_(drawn, drawn)]
         return estimate(values, images, draws, overlap=overlap)
 
-    def _drawn(self, runs: list[Outcome]) -> np.ndarray:
+    def drawn(self, runs: list[Outcome]) -> np.ndarray:
         """int `(runs,)`: the first draw of the very same training images as a run's."""
         draws = np.array([run.draw for run in runs])
         return self.overlap.argmax(axis=1)[draws] if self._knows(runs) else draws
@@ -285,6 +279,17 @@ class Group:
     def _knows(self, runs: list[Outcome]) -> bool:
         """Whether it is known what the draws of these runs have in common."""
         return self.overlap is not None and len(self.overlap) > max(run.draw for run in runs)
+
+
+def _means_of(several: list[dict[int, Outcome]]) -> np.ndarray:
+    """The mean score of each of several sets of runs, by seed: over the seeds that all have, where
+    there are some; else over its own."""
+    seeds = set.intersection(*(set(runs) for runs in several))
+    task = next(iter(several[0].values())).task
+    row = intervals(task)[task.headline]
+    return np.array(
+        [np.mean([runs[seed].scores(row)[0] for seed in seeds or runs]) for runs in several]
+    )
 
 
 @dataclass
@@ -314,8 +319,8 @@ class Target:
 
     @property
     def main_way(self) -> str:
-        """The way that is shown in detail: that with the highest score, as the mean over all sizes
-        and regimes that all ways have; the first of equals.
+        """The way that is shown in detail: that with the highest score, as the mean over all sizes,
+        regimes and seeds that all ways have; the first of equals.
 
         One regime at one size does not choose, because the luck of its runs would.
         """
@@ -330,10 +335,9 @@ class Target:
         common = set.intersection(*(set(groups) for groups in of_ways))
         if len(of_ways) < 2 or not common:
             return self.ways[0]
-        means = [
-            np.mean([groups[place].score(place[-1]).value for place in sorted(common)])
-            for groups in of_ways
-        ]
+        means = np.zeros(len(of_ways))
+        for place in sorted(common):
+            means += _means_of([groups[place].runs[place[-1]] for groups in of_ways])
         return self.ways[int(np.argmax(means))]
 
     @property

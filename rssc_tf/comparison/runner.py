@@ -102,7 +102,8 @@ def _make_missing(
     for cell in mine:
         row = rows.get(cell.place)
         if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
-            rows[cell.place] = row_of(cell, metrics, tuned=_tuned(cell, out))
+            tuned = _tuned(cell, out) or (row or {}).get("tuned", "")  # `tuning/` may be gone
+            rows[cell.place] = row_of(cell, metrics, tuned=tuned)
         elif retry_failed or not row or row["status"] != FAILED:
             missing.append(cell)
             if row and row["status"] == DONE:

@@ -56,13 +56,16 @@ def summarise(study: Study) -> pd.DataFrame:
     for target in study.targets:
         for group in target.groups:
             for strategy in group.strategies:
-                runs = group.runs[strategy].values()
+                runs = list(group.runs[strategy].values())
+                drawn = group.drawn(runs)
                 for metric in metrics:
                     values = pd.Series([run.row[metric] for run in runs], dtype=float).dropna()
                     if values.empty:
                         continue
                     row = {**_place(target.name, group), "strategy": strategy, "metric": metric}
-                    row |= {"seeds": len(values), "mean": values.mean(), "sd": values.std()}
+                    # A draw counts once, however many runs it has: see `statistics.estimate`.
+                    mean = values.groupby(drawn[values.index]).mean().mean()
+                    row |= {"seeds": len(values), "mean": mean, "sd": values.std()}
                     if metric in intervals(group.task):
                         row |= _sure(group.score(strategy, metric))
                     rows.append(row)

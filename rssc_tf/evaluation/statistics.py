@@ -230,6 +230,7 @@ def estimate(
     level: float = LEVEL,
 ) -> Estimate:
     """Mean over runs and its interval, for a score or for a difference of two (see the module).
+    Where draws have several runs each, it is the mean of theirs, however many these are.
 
     Args:
         values: float `(runs, 1 + replicates)`, a row a seed: what `bootstrap` gave, or the
@@ -243,10 +244,11 @@ def estimate(
         level: of the interval, in (0, 1).
     """
     points, number = values[:, 0], len(values)
-    value, sd = float(points.mean()), float(points.std(ddof=1)) if number > 1 else float("nan")
+    sd = float(points.std(ddof=1)) if number > 1 else float("nan")
     drawn, draw = np.unique([0] * number if draws is None else draws, return_inverse=True)
     # What varies independently: the draws, or within the only one the seeds.
     units = values if len(drawn) == 1 else _means(values, draw)
+    value = float(units[:, 0].mean())
     resampled = units[:, 1:]
     resampled = resampled[:, np.isfinite(resampled).all(axis=0)]
     if not np.isfinite(points).all() or resampled.shape[1] < values.shape[1] / 2:

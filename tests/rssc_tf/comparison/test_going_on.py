@@ -209,3 +209,13 @@ def test_the_time_of_two_sizes_of_one_key_counts_once(compare):
     times.to_csv(compare.out / "times.csv", index=False)
     facts = dict(versions_table(read_study(compare.out)).rows[-2:])
     assert facts == {"time": "2 min for 2 of 2 runs", "time a run": "scratch 60 s"}
+
+
+def test_what_was_tuned_stays_in_the_table_without_its_folder(compare):
+    words = ("--strategies", "scratch", "--tune", "learning-rate=1e-4,1e-3")
+    assert compare(*words)[0] == 0
+    before = (compare.out / "results.csv").read_bytes()
+    assert b"learning_rate=" in before
+    shutil.rmtree(compare.out / "tuning")
+    assert compare(*words)[0] == 0
+    assert (compare.out / "results.csv").read_bytes() == before

@@ -219,6 +219,33 @@ def test_one_recipe_that_is_better_at_one_place_only_is_not_shown(draw_recipes):
     assert "(recipe paper)" in verdict(study)[0]
 
 
+def test_ways_are_held_against_each_other_on_the_seeds_that_all_have(draw_recipes):
+    """The luck of a seed that one of them lacks does not choose."""
+    skills = {"paper": {"scratch": 1}, "strong": {"scratch": 1.2}}
+    study = read_study(draw_recipes(skills))
+    (target,) = study.targets
+    assert target.main.recipe == "strong"
+    paper, strong = target.groups[0], target.groups[-1]
+    for group in target.groups:
+        runs = group.runs["scratch"]
+        for seed, run in runs.items():
+            value = {0: 0.5, 1: 0.9}.get(seed, 0.5) + 0.01 * (group.recipe == "strong")
+            run.scores = lambda row, value=value: np.array([value])
+        if group.recipe == "strong":
+            del runs[1]
+    assert (paper.recipe, strong.recipe) == ("paper", "strong")
+    assert target.main.recipe == "strong"
+
+
+def test_the_mean_of_a_table_is_that_of_the_draws(draw_comparison):
+    study = read_study(draw_comparison({"scratch": 1}, seeds=4, draws=3))
+    (row,) = summarise(study).query("metric == 'top1'").to_dict("records")
+    scores = study.table.groupby("draw")["top1"].mean()
+    assert row["mean"] == pytest.approx(scores.mean(), abs=1e-12)
+    assert row["mean"] != pytest.approx(study.table["top1"].mean(), abs=1e-6)
+    assert (row["low"] + row["high"]) / 2 == pytest.approx(row["mean"], abs=1e-6)
+
+
 def test_the_better_head_is_shown_and_named(draw_comparison):
     heads = ("finetune", "linear")
     study = read_study(draw_comparison({"scratch": 1, "imagenet": 3}, heads=heads))

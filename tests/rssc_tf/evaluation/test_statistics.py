@@ -254,6 +254,14 @@ def test_seeds_of_a_draw_are_one_unit():
     assert (found.parts.draws, found.parts.seeds) == pytest.approx((1, 0), abs=1e-9)
 
 
+def test_a_draw_counts_once_however_many_seeds_it_has():
+    values = np.repeat([[0.5], [0.5], [0.5], [0.7]], 101, axis=1)
+    found = estimate(values, 10**9, [0, 0, 0, 1])
+    assert found.value == pytest.approx(0.6) and (found.seeds, found.draws) == (4, 2)
+    assert (found.low + found.high) / 2 == pytest.approx(0.6)
+    assert estimate(values, 10**9).value == pytest.approx(0.55)
+
+
 def test_the_parts_of_a_variance():
     """Draws with sd 3, seeds with sd 1, images with sd 2, in hundredths; many of each."""
     generator = np.random.default_rng(0)
