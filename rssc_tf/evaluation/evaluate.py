@@ -166,10 +166,10 @@ def evaluate_run(
         probabilities = _calibrated(found, card, calibration)
         metrics |= _calibrated_scores(metrics, probabilities, found.labels, card, calibration)
     write_tables(found, probabilities, card, folder, stem, views)
-    # Where the metrics are, the tables are whole. Pictures can be made again, and may fail.
-    write_metrics(metrics, folder / f"{stem}metrics.json")
     if pictures:
         draw(found, probabilities, card, folder, stem, metrics)
+    # The metrics come last: where they are, the other files are whole.
+    write_metrics(metrics, folder / f"{stem}metrics.json")
     return metrics
 
 

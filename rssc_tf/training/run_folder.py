@@ -1,6 +1,7 @@
 """A run folder to write to: begun in one piece, gone on with, or refused."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rssc_tf.fields import EVALUATION, NOTHING
@@ -16,8 +17,7 @@ from tfrecords_tools.records.card import CARD_NAME, Card, read_card
 
 MARKS = (CONFIG, CARD_NAME)  # what every run has: see `atomic.new_folder`
 _LATER = ("card_sha256", "preset")  # facts that older versions did not note
-# They follow from the records and the settings. A file is known by its content, not by its name.
-_COUNTS = ("leaks_found", "leaks_excluded")
+_COUNTS = ("leaks_found", "leaks_excluded")  # they follow from the records and the settings
 
 
 def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
@@ -41,7 +41,7 @@ def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
         )
 
 
-def check_stages(out: Path, stages: list[dict]) -> None:
+def check_stages(out: Path, stages: Sequence[dict]) -> None:
     """Refuses to go on from other initial weights or another source round than at the start."""
     if not is_there(out / STAGES):
         return
@@ -50,6 +50,7 @@ def check_stages(out: Path, stages: list[dict]) -> None:
         raise DataError(f"{out / STAGES} is no list of stages: remove it")
     for old, new in zip(begun, json.loads(json.dumps(stages)), strict=False):
         for name in new:
+            # A file is known by its content, whatever it is called.
             told = name in _COUNTS or (name == "origin" and new.get("sha256"))
             known = name in old or name not in _LATER
             if known and not told and old.get(name) != new[name]:
@@ -59,10 +60,10 @@ def check_stages(out: Path, stages: list[dict]) -> None:
                 )
 
 
-def goes_on(out: Path, config: Settings, card: Card, stages: list[dict]) -> bool:
+def goes_on(out: Path, config: Settings, card: Card, stages: Sequence[dict] = ()) -> bool:
     """Whether `out` is this very run, unfinished: what it has learned is not for `overwrite` to
     replace, since who repeats the command wants what it leads to."""
-    if (out / METRICS).is_file():
+    if (out / METRICS).is_file() or not (out / CONFIG).is_file():
         return False
     try:
         check_out(out, config, card, overwrite=False)

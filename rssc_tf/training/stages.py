@@ -34,6 +34,7 @@ from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, load_model, read_settin
 from rssc_tf.self_supervised.monitor import kept_row
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
+from rssc_tf.tasks import Task
 from rssc_tf.training.assembly import build_training, initial_backbone, set_seed
 from rssc_tf.training.base import Training
 from rssc_tf.training.cluster import Cluster
@@ -60,7 +61,6 @@ from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.records.card import (
-    Card,
     refuse_replaced,
     refuse_unlabelled,
     refuse_untrained,
@@ -110,7 +110,7 @@ def run_regime(
         check_mixture(config.augment, source.path, source.card)
     asked = config
     learnt = source.task if source is not None and regime.labels else None
-    config = resolve(_as_begun(asked, target.card, out), None, target.task, learnt)
+    config = _resolved(asked, target, learnt, out, overwrite)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     cluster = Cluster(get_distribution(config.distribute))
@@ -211,21 +211,30 @@ def _check_work(
     is_wanted(config.cache, records.card, *(split for split in read if split in records.splits))
 
 
-def _as_begun(asked: Settings, target: Card, out: Path) -> Settings:
-    """What was asked for, with what older versions made of what was not, in a run that goes on:
-    they showed images at the crop, and smoothed the labels of any task."""
-    begun = (out / CONFIG).is_file() and not (out / METRICS).is_file()
-    old = read_settings(out) if begun else {}
-    if asked.image_size is None:
-        crop = crop_side(target.side)
-        size = crop if old.get("image_size") == crop else size_for(asked, target)
-        asked = replace(asked, image_size=size)
-    if asked.label_smoothing is None and old.get("recipe") == asked.recipe:
-        of_source = asked.source_label_smoothing
-        of_source = old["source_label_smoothing"] if of_source is None else of_source
-        smoothing = old["label_smoothing"]
-        asked = replace(asked, label_smoothing=smoothing, source_label_smoothing=of_source)
-    return asked
+def _resolved(
+    asked: Settings, target: Records, learnt: Task | None, out: Path, overwrite: bool
+) -> Settings:
+    """What was asked for, with the defaults. A run that goes on has those that it began with: older
+    versions showed images at the crop, and smoothed the labels of any task."""
+    tasks, crop = (target.task, learnt), crop_side(target.card.side)
+    new = resolve(asked, asked.image_size or size_for(asked, target.card), *tasks)
+    if not (out / CONFIG).is_file() or (out / METRICS).is_file():
+        return new
+    try:
+        old = read_settings(out)
+    except DataError:
+        if overwrite:
+            return new
+        raise
+    begun = {}
+    if asked.image_size is None and old["image_size"] == crop:
+        begun["image_size"] = crop
+    if asked.label_smoothing is None and old["recipe"] == asked.recipe:
+        begun["label_smoothing"] = old["label_smoothing"]
+        if asked.source_label_smoothing is None:
+            begun["source_label_smoothing"] = old["source_label_smoothing"]
+    as_begun = resolve(replace(asked, **begun), new.image_size, *tasks)
+    return as_begun if not overwrite or goes_on(out, as_begun, target.card) else new
 
 
 def _source_round(

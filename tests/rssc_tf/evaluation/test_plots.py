@@ -1,6 +1,5 @@
 """Pictures of a run, of any number of classes and in any script."""
 
-import shutil
 import warnings
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rssc_tf.evaluation import evaluate, fonts, plots
+from rssc_tf.evaluation import fonts, plots
 from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores
 
 
@@ -38,16 +37,6 @@ def test_a_confusion_of_many_classes_is_no_larger(
     assert [len(one) for one in places] == [names] * 3
     assert square.get_yticklabels()[-1].get_text() == f"class {(names - 1) * (classes // names)}"
     assert seen[1].get_size_inches()[1] <= 26.8
-
-
-def test_metrics_are_there_before_the_pictures(trained, cli, tmp_path, monkeypatch):
-    run, seen = shutil.copytree(trained, tmp_path / "run"), []
-    (run / "val-metrics.json").unlink(missing_ok=True)
-    monkeypatch.setattr(
-        evaluate, "draw", lambda *what: seen.append((what[3] / "val-metrics.json").is_file())
-    )
-    assert cli("evaluate", run, "--split", "val")[0] == 0
-    assert seen == [True]
 
 
 LETTER = "\ue000"  # of matplotlib's own fonts, those of formulas alone have it

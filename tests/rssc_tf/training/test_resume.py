@@ -135,16 +135,20 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
 def test_overwriting_goes_on_too(records, cli, tmp_path):
     out = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
-    words = (*words, "--overwrite")
-    for seed, gone_on in ((0, False), (0, True), (1, False)):
+
+    def stopped(*flags) -> str:
         with pytest.MonkeyPatch.context() as patch:
             signal_at_step(patch, 2, TERM)
-            code, _, err = cli(*words, "--seed", seed)
-        assert (code, "going on from step 2" in err) == (143, gone_on), err
-        assert ("the same command goes on from there" in err) and read_settings(out)["seed"] == seed
-    (out / "stages.json").write_text("[")  # not to be gone on with
-    code, _, err = cli(*words, "--seed", 1)
-    assert (code, "going on" in err) == (0, False), err
+            code, _, err = cli(*words, "--overwrite", *flags)
+        assert (code, "the same command goes on from there" in err) == (143, True), err
+        return err
+
+    assert "going on" not in stopped()
+    assert "going on from step 2 of 5" in stopped()
+    assert "going on" not in stopped("--seed", 1)  # another run
+    assert read_settings(out)["seed"] == 1
+    (out / "stages.json").write_text("[")
+    assert "going on" not in stopped("--seed", 1)
 
 
 def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):

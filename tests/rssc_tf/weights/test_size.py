@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 import rssc_tf
+from rssc_tf.records import Records
+from rssc_tf.rounds import resolve
 from rssc_tf.runs import load_model
+from rssc_tf.settings import Settings
 from rssc_tf.settings_file import load_config
+from rssc_tf.training import stages
+from rssc_tf.training.run_folder import begin
 from rssc_tf.weights.files import read_metadata, save_weights
 from rssc_tf.weights.size import default_size, trained_size
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import read_card
 
 CROP = 42  # of records of 48 px
 QUICK = ("--backbone", "tiny", "--batch-size", 8, "--epochs", 1)
@@ -96,6 +102,25 @@ def test_a_run_that_was_begun_at_the_crop_goes_on_at_it(weights, records, cli, t
     assert load_config(tmp_path / "run" / "config.yaml")["image_size"] == CROP
     assert cli(*words, "--overwrite")[0] == 0
     assert load_config(tmp_path / "run" / "config.yaml")["image_size"] == 64
+
+
+def test_what_is_overwritten_is_no_run_that_goes_on(weights, records, tmp_path):
+    card, out = read_card(records), tmp_path / "run"
+    scratch, trained = (
+        Settings(strategy, str(records), backbone="tiny", weights=str(weights))
+        for strategy in ("scratch", "imagenet")
+    )
+
+    def size(config: Settings) -> int:
+        return stages._resolved(config, Records(records), None, out, overwrite=True).image_size
+
+    assert (size(scratch), size(trained)) == (CROP, 64)
+    begin(resolve(scratch, CROP), card, out, overwrite=False)
+    assert (size(scratch), size(trained)) == (CROP, 64)  # another run, at its own size
+    begin(resolve(trained, CROP), card, out, overwrite=True)
+    assert (size(scratch), size(trained)) == (CROP, CROP)  # this one goes on as it was begun
+    (out / "config.yaml").write_text("[")
+    assert size(trained) == 64
 
 
 def _sizes(out: Path) -> dict[str, int]:
