@@ -10,7 +10,7 @@ from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_without_effect
 from rssc_tf.cli.numbers import numbers_of
-from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.cli.settings import fill_in_backbone, given, with_settings
 from rssc_tf.cli.words import asked
 from rssc_tf.optimization.recipes import PAPER
 from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
@@ -119,12 +119,7 @@ def command(
         raise typer.BadParameter("it is required, here or in --config", param_hint="--target")
     if tune or "tune" not in content:
         content["tune"] = parse_tune(tune or {})
-
-    from rssc_tf.weights.source import backbone_of
-
-    settings = content["settings"]
-    if "backbone" not in settings and settings.get("weights"):
-        settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
+    fill_in_backbone(content["settings"])
     try:
         grid = Grid(**content)
     except SettingError as error:

@@ -7,7 +7,7 @@ from typing import Annotated, get_type_hints
 
 import typer
 
-from rssc_tf.fields import declared, flag
+from rssc_tf.fields import check_value, declared, flag
 from rssc_tf.optimization.recipes import set_by_recipes
 from rssc_tf.settings import Settings, all_of_recipe
 
@@ -47,6 +47,19 @@ def given(context: typer.Context) -> dict:
         if one.name in context.params and context.get_parameter_source(one.name).name != "DEFAULT"
     }
     return all_of_recipe(flags["recipe"]) | flags if "recipe" in flags else flags
+
+
+def fill_in_backbone(settings: dict) -> None:
+    """Gives settings that name `weights` and no backbone that of the weights.
+
+    Raises:
+        RsscError: bad weights.
+    """
+    from rssc_tf.weights.source import backbone_of
+
+    if "backbone" not in settings and settings.get("weights"):
+        check_value(Settings, "weights", settings["weights"])
+        settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
 
 
 def help_of(name: str) -> str:

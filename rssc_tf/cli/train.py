@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from rssc_tf.cli.effects import check_regimes, refuse_finished
-from rssc_tf.cli.settings import given, with_settings
+from rssc_tf.cli.settings import fill_in_backbone, given, with_settings
 from rssc_tf.fields import flag
 from rssc_tf.settings import RUN, Settings
 from tfrecords_tools.common.tensorflow import import_tensorflow
@@ -66,7 +66,6 @@ def command(
     from rssc_tf.evaluation.metrics import display_name
     from rssc_tf.runs import default_folder
     from rssc_tf.training.stages import run_regime
-    from rssc_tf.weights.source import backbone_of
 
     if "target" not in settings and "source" not in settings:
         settings = demo_settings() | settings
@@ -75,8 +74,7 @@ def command(
             f"{settings['source']} and {settings['target']}) with {settings['backbone']} "
             f"at {settings['image_size']} px"
         )
-    if "backbone" not in settings and settings.get("weights"):
-        settings["backbone"] = backbone_of(settings["weights"]) or Settings.backbone
+    fill_in_backbone(settings)
     if "target" not in settings:
         raise DataError("--source needs a --target RECORDS too")
     resolved = Settings(**settings)
