@@ -51,6 +51,9 @@ def _hidden(text: str) -> dict[str, set[str]]:
             continue  # the body of a class: its names are looked up as those of a module
         comprehensions = list(_inside(function, "<genexpr>"))
         bound = {name for one in comprehensions for name in one.co_varnames + one.co_cellvars}
+        looked_up = {name for one in (function, *comprehensions) for name in one.co_names}
+        if not bound & (looked_up | set(function.co_freevars)):
+            continue  # disassembling takes long
         outside = set(function.co_freevars) | {
             step.argval
             for one in (function, *comprehensions)

@@ -74,6 +74,7 @@ def test_a_comparison_may_be_made_in_shards(records, cli, tmp_path, elsewhere):
     assert not list(out.rglob(".*.lock")) and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_two_conversions_at_once(scenes, tmp_path):
     """In earnest: of several processes one makes a whole set, and each other ends with 1."""
     out = tmp_path / "records"

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 _WITHOUT = """
@@ -25,6 +27,7 @@ except RsscError as error:
 """
 
 
+@pytest.mark.slow
 def test_everything_is_imported_without_unix():
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, cwd=ROOT, check=False

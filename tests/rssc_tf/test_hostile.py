@@ -107,7 +107,7 @@ def test_lists_name_nothing_outside(name, scenes, multi_scenes, cli, tmp_path):
 
 
 @given(st.text(max_size=60) | st.text("./\\a:~ ", max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_accepted_names_lie_below_the_folder(name):
     try:
         refuse_unsafe(name, Path("list.csv"))

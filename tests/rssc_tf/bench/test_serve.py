@@ -9,6 +9,7 @@ from rssc_tf.bench import clients
 from rssc_tf.bench.clients import bad_cases, good_case
 
 
+@pytest.mark.slow
 def test_serve(exported, scenes, cli, tmp_path):
     out = tmp_path / "serve.json"
     arguments = ["--requests", 60, "--clients", 6, "--batch-size", 4, "--rounds", 2]

@@ -234,8 +234,10 @@ def test_mcnemar_is_the_exact_binomial_test():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("design", DESIGNS, ids=str)
+@pytest.mark.parametrize("design", [DESIGNS[number] for number in (1, 5, 7)], ids=str)
 def test_intervals_cover_the_truth_where_draws_matter(design):
+    """With draws, without, and with several seeds each; `tests/coverage_of_intervals.py` has all
+    designs."""
     for share in coverage(design, 1000):
         assert 0.92 <= share <= 0.97
 

@@ -1,7 +1,5 @@
 """What an export keeps to tell what is unknown."""
 
-import shutil
-
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -68,18 +66,3 @@ def test_a_sample_of_the_features_is_their_beginning(trained, records):
     )
     assert some.ids.tolist() == whole.ids[:7].tolist()
     np.testing.assert_allclose(some.values, whole.values[:7], atol=1e-6)
-
-
-def test_without_records_an_export_says_so_and_has_none(trained, cli, tmp_path):
-    run = shutil.copytree(trained, tmp_path / "run")
-    text = (run / "config.yaml").read_text()
-    lines = [
-        f"target: {tmp_path}/gone" if line.startswith("target:") else line
-        for line in text.splitlines()
-    ]
-    (run / "config.yaml").write_text("\n".join(lines))
-    code, _, err = cli("export", run, "--out", tmp_path / "export")
-    assert code == 0
-    assert len(err.strip().splitlines()) == 1
-    assert "gone, and there are no records now" in err
-    assert not (tmp_path / "export" / "novelty.npz").exists()

@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 from rssc_tf.exporting.recipe import describe_files, preparing_code
+from tests.lanes import slow
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.imaging.images import read_image
@@ -104,7 +105,7 @@ def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trai
     assert f"`model.{kind}`, {'float32' if quantize == 'none' else 'int8'}" in card
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+@pytest.mark.parametrize("kind", [slow("tflite"), "onnx"])
 def test_the_code_in_the_card_gives_the_answer_of_the_saved_model(
     kind, portable, exported, scenes, tmp_path
 ):

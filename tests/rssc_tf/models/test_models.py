@@ -45,6 +45,7 @@ def test_resize_inside_a_graph_of_unknown_size():
 
 # The largest, of whose kind there are others.
 LARGE = ("swin_v2_b", "swin_v2_s")
+LARGE += ("resnet34", "resnet101", "efficientnet_lite1", "efficientnet_lite2")
 
 
 @pytest.mark.parametrize(

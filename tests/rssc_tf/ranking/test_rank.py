@@ -25,6 +25,7 @@ from rssc_tf.ranking.text import draws_in_words
 from rssc_tf.records import Records
 from rssc_tf.runs import read_settings
 from tests.conftest import ROOT
+from tests.lanes import slow
 from tests.rssc_tf.comparison.test_report import Page, look
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.subset import write_subset
@@ -145,7 +146,7 @@ def test_all_labels_are_what_a_probe_has(records, tmp_path):
 
 
 def test_several_labels(multi_records, cli, tmp_path):
-    words = ("rank", "--target", multi_records, "--weights", TINY, "--draws", 2)
+    words = ("rank", "--target", multi_records, "--weights", "tiny=random", "--draws", 2)
     code, printed, err = cli(*words, "--labels", "6,12", "--out", tmp_path / "out")
     assert code == 0, err
     assert "micro-F1 of linear probes" in printed
@@ -244,7 +245,7 @@ sys.exit(main(sys.argv[1:]))
     "words",
     [
         ("rank", "--weights", "tiny=random", "--shots", "1", "--draws", "2"),
-        ("probe", "random", "--backbone", "tiny"),
+        slow(("probe", "random", "--backbone", "tiny")),
     ],
 )
 def test_what_is_cached_needs_no_tensorflow(words, records, cli, tmp_path):

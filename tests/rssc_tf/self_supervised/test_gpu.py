@@ -36,9 +36,10 @@ def _training(strategy: str, records, teacher, precision: str) -> LabelFreeTrain
     return build_label_free(config, opened, initial, distribution, (), guide)
 
 
+@pytest.mark.parametrize("precision", ["float32", slow("mixed_float16")])
 @pytest.mark.parametrize("strategy", ["in-domain-ssl", slow("distil")])
 def test_the_compiled_step_is_deterministic_and_does_the_same(
-    strategy, records, trained, monkeypatch
+    strategy, precision, records, trained, monkeypatch
 ):
     tf.config.experimental.enable_op_determinism()  # as a run does
     losses = []
@@ -49,17 +50,16 @@ def test_the_compiled_step_is_deterministic_and_does_the_same(
             else:
                 for module in (label_free, step):
                     patch.setattr(module, "is_compiled", lambda _: False)
-            training = _training(strategy, records, trained, "float32")
+            training = _training(strategy, records, trained, precision)
             assert isinstance(training.assembly.step, Compiled) == compiled
             batches = training.batches()
             losses.append([float(training.take_step(next(batches))) for _ in range(3)])
             if not compiled:
                 continue
-            training = _training(strategy, records, trained, "mixed_float16")
             lower = training.assembly.step.function.experimental_get_compiler_ir(next(batches))
             found = set(re.findall(r" = [^=]*? ([a-z][a-z0-9-]*)\(", lower(stage="hlo")))
             assert {"convolution", "dot", "reduce"} <= found  # it was read rightly
             assert {name: FORBIDDEN[name] for name in found & set(FORBIDDEN)} == {}
-    np.testing.assert_allclose(*losses, rtol=1e-3)
+    np.testing.assert_allclose(*losses, rtol=1e-3 if precision == "float32" else 3e-2)
     assert np.isfinite(losses).all()
     keras.utils.clear_session()

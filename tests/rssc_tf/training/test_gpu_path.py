@@ -114,7 +114,8 @@ def _weights(run: Path) -> list[np.ndarray]:
     return [np.array(variable) for variable in load_model(run).weights]
 
 
-@pytest.mark.parametrize("distribute", ["auto", slow("none"), slow("mirrored")])
+@pytest.mark.slow
+@pytest.mark.parametrize("distribute", ["auto", "none", "mirrored"])
 def test_one_gpu_compiles_the_step_and_the_validation(distribute, gpu, records, cli, tmp_path):
     code, _, err = cli(*_words(records), "--distribute", distribute, "--out", tmp_path / "run")
     assert code == 0, err

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tfrecords_tools.common.tensorflow import import_tensorflow
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,6 +30,7 @@ def test_several_replicas_are_silent(level, records, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_processes_inherit():
     """Silence, and GPU memory that grows, so that several share a card."""
     names = ("TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH")
@@ -41,3 +43,11 @@ def test_what_processes_inherit():
         [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert (done.stdout.split(), done.stderr) == (["3", "true"], "")
+
+
+def test_several_processes_share_a_card(monkeypatch):
+    """Also where TensorFlow is there already, and has not looked for a GPU."""
+    import_tensorflow()
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+    import_tensorflow()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
