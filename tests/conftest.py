@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,17 @@ from PIL import Image
 
 from tests import lanes, tiny
 from tests.browser import find_browser
+from tfrecords_tools.common import parallel
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does
 
-# A busy machine is no failure.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# Nobody's own settings and weights of Keras, which looks for them when it is imported.
+_KERAS_HOME = tempfile.TemporaryDirectory(prefix="rssc-tf-keras-")
+os.environ["KERAS_HOME"] = _KERAS_HOME.name
+
+# A busy machine is no failure, and every run of the suite has the same examples.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ("farmland", "forest", "parking", "river")
@@ -47,10 +53,24 @@ def _not_waiting_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _in_this_process():
+    """The speed of the machine does not decide whether `map_chunks` starts other processes: a test
+    that is about them sets `_ALONE` to 0."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "_ALONE", 600)
+        yield
+
+
+def data_folder() -> Path:
+    """Where real photographs and weights are, if they are (CONTRIBUTING says which)."""
+    return Path(os.environ.get("RSSC_TF_DATA") or ROOT.parent / "shared")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real photographs and weights, or a skip."""
-    folder = Path(os.environ.get("RSSC_TF_DATA", ROOT.parent / "shared"))
+    folder = data_folder()
     if not (folder / "data").is_dir():
         pytest.skip(f"no real images: {folder}/data is absent (set RSSC_TF_DATA)")
     return folder

@@ -80,16 +80,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="names of kinds")
     parser.add_argument("--keep", type=Path, help="folder for inputs that fail")
     arguments = parser.parse_args()
+    from tests.conftest import data_folder
     from tests.fuzzing.mutation import fuzz
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    shared = Path(os.environ.get("RSSC_TF_DATA", ROOT.parent / "shared"))
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
     failures = total = 0
     with tempfile.TemporaryDirectory(prefix="rssc-tf-fuzz-") as scratch:
         os.environ["RSSC_TF_CACHE"] = f"{scratch}/cache"
-        real = shared if (shared / "data").is_dir() else None
+        real = data_folder() if (data_folder() / "data").is_dir() else None
         kinds = all_kinds(Path(scratch, "fuzz"), *_make_run(Path(scratch)), real)
         kinds = [kind for kind in kinds if not arguments.only or kind.name in arguments.only]
         weights = sum(kind.weight for kind in kinds)

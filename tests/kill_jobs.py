@@ -114,8 +114,8 @@ class Job:
 
 
 def _wait_for_children(group: int) -> None:
-    """Fails if a process of a killed group is alive ten seconds later."""
-    deadline = time.monotonic() + 10
+    """Fails if a process of a killed group is alive a minute later."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -207,8 +207,12 @@ class Training(Job):
 def kill_when(program: list, wanted: Path) -> None:
     """Starts a program, and kills it and its children as soon as a file is there."""
     process = subprocess.Popen(program, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + TIMEOUT
     while not wanted.exists():
         assert process.poll() is None
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"{wanted} is not there after {TIMEOUT} seconds")
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

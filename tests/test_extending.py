@@ -110,7 +110,10 @@ def test_an_augmentation_is_a_row(cli, records, tmp_path, monkeypatch):
 def test_an_optimizer_is_a_row(cli, records, tmp_path, monkeypatch):
     import keras
 
+    made = []
+
     def build(schedule, decay):
+        made.append(decay)
         return keras.optimizers.Lion(schedule, weight_decay=decay or None)
 
     rates = {"random": 1e-4, "pretrained": 3e-5, "linear": 1e-4}
@@ -121,6 +124,7 @@ def test_an_optimizer_is_a_row(cli, records, tmp_path, monkeypatch):
     assert code == 0, error
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (written["learning_rate"], written["label_smoothing"]) == (1e-4, 0.1)
+    assert set(made) == {0.1}
 
 
 def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_path, monkeypatch):
@@ -149,7 +153,7 @@ def test_a_metric_is_a_row(cli, records, tmp_path, monkeypatch):
     arguments = ("--target", records, *SMALL, "--epochs", 1, "--seeds", 1, "--out", out)
     code, _, error = cli("compare", "--strategies", "scratch", *arguments)
     assert code == 0, error
-    run = next(out.glob("runs/*/*/scratch-0"))
+    (run,) = out.glob("runs/*/*/scratch-0")
     found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["worst_f1"]
     classes = pd.read_csv(run / "per_class.csv")
     assert found == pytest.approx(classes["f1"].fillna(0).min())

@@ -1,12 +1,11 @@
 """A few hundred inputs of the fuzz test (`tests/fuzz.py` makes more of them by hand)."""
 
-import os
 import random
-from pathlib import Path
 
 import pytest
 
 from tests import fuzz
+from tests.conftest import data_folder
 from tests.fuzzing.mutation import Kind
 from tests.fuzzing.mutation import fuzz as feed
 
@@ -16,8 +15,7 @@ COUNTS = {"records": 5, "models": 10, "requests": 30, "pickles": 60, "split list
 @pytest.fixture(scope="module")
 def kinds(records, trained, exported, tmp_path_factory) -> dict[str, Kind]:
     folder = tmp_path_factory.mktemp("fuzz")
-    shared = Path(os.environ.get("RSSC_TF_DATA", fuzz.ROOT.parent / "shared"))
-    real = shared if (shared / "data").is_dir() else None
+    real = data_folder() if (data_folder() / "data").is_dir() else None
     return {kind.name: kind for kind in fuzz.all_kinds(folder, records, trained, exported, real)}
 
 
@@ -36,7 +34,8 @@ def test_damaged_input_is_read_or_refused(name, kinds):
             kind.read(seed, random.Random(0))
     result = feed(kind, COUNTS.get(name, 80), random.Random(0))
     assert not result.failures, "\n".join(result.failures)
-    assert result.read or result.refused
+    # Of these each byte is under a checksum.
+    assert result.read or name in ("records", "models")
     assert result.refused or name == "requests"  # a bad request is answered, and flagged
 
 

@@ -37,6 +37,10 @@ print(json.dumps({"names": names, "shapes": shapes, "said": said}))
 """
 
 
+# Whether there is an index at all: what fails where there is one is our fault.
+_PROBE = ("-m", "pip", "download", "--quiet", "--no-deps", "--dest")
+
+
 def _run(*words, **how) -> subprocess.CompletedProcess:
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, **how)
 
@@ -48,18 +52,19 @@ def fresh(tmp_path_factory) -> Path:
     # Of a copy: what a build leaves in the tree goes into the next one.
     left = shutil.ignore_patterns(".*", "build", "demo", "runs", "tests", "*.egg-info")
     source = shutil.copytree(ROOT, folder / "source", ignore=left)
+    probe = _run(sys.executable, *_PROBE, folder / "probe", "typer")
+    if probe.returncode:
+        pytest.skip(f"pip has no index here: {probe.stderr.strip().splitlines()[-1]}")
     build = _run(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
         *("--wheel-dir", folder, source),
     )
-    if build.returncode:
-        pytest.skip(f"no wheel can be built here: {build.stderr.strip().splitlines()[-1]}")
+    assert build.returncode == 0, build.stderr
     (wheel,) = folder.glob("rssc_tf-*.whl")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     install = _run(python, "-m", "pip", "install", "--quiet", wheel)
-    if install.returncode:
-        pytest.skip(f"pip has no index here: {install.stderr.strip().splitlines()[-1]}")
+    assert install.returncode == 0, install.stderr
     return python
 
 

@@ -75,6 +75,7 @@ def test_badge_and_install_cell_name_one_repository(notebook):
 )
 def test_it_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))  # nobody's own profile
     content = nbformat.read(notebook, as_version=4)
     place = next(
         number

@@ -13,6 +13,7 @@ import typer
 
 from rssc_tf.cli import app
 from rssc_tf.cli.words import spread
+from rssc_tf.version import __version__
 from tests.tiny import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def test_usage_errors_exit_with_2(cli):
 
 def test_version(cli):
     code, out, _ = cli("--version")
-    assert (code, out.split()[0]) == (0, "rssc-tf")
+    assert (code, out) == (0, f"rssc-tf {__version__}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """Small image folders for the tests of this package."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.conftest import data_folder
 
 
 def _scene(seed: int, side: int = 48) -> Image.Image:
@@ -46,7 +47,7 @@ def class_folders(tmp_path):
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with the real data, or a skip."""
-    folder = Path(os.environ.get("RSSC_TF_DATA", Path(__file__).parents[2] / ".." / "shared"))
+    folder = data_folder()
     if not (folder / "data").is_dir():
         pytest.skip(f"no data in {folder}: set RSSC_TF_DATA to the folder that holds data/")
     return folder / "data"

@@ -179,13 +179,6 @@ def test_multi_label_conversion_audits_the_labels(root, tmp_path):
     assert card.made["audit"] == {"unused-label": 1}
 
 
-def test_workers_do_not_change_a_byte(class_folders, tmp_path):
-    root = class_folders({"a": 30, "b": 30})
-    one = _convert(root, tmp_path / "one", size=32, workers=1)
-    two = _convert(root, tmp_path / "two", size=32, workers=2)
-    assert one.to_json() == two.to_json()
-
-
 def test_existing_output_is_kept(root, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")

@@ -136,4 +136,9 @@ def test_a_lost_subset_is_drawn_again(compared, words, cli, tmp_path):
     shutil.copytree(compared, out)
     shutil.rmtree(out / "records")
     assert cli(*words, *SHOTS, "--out", out)[0] == 0
+    one, other = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (out / "records", compared / "records")
+    )
+    assert one == other and one
     assert (out / "results.csv").read_bytes() == (compared / "results.csv").read_bytes()

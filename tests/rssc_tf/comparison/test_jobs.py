@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests import tiny
-from tests.kill_jobs import compare_runs
+from tests.kill_jobs import TIMEOUT, compare_runs
 
 ROOT = Path(__file__).parents[3]
 # What TensorFlow says of itself; none of it is for the user.
@@ -66,8 +66,11 @@ def _count(name: str, out: Path) -> int:
 def _start_until(more: int, name: str, words: list[str], out: Path) -> subprocess.Popen:
     """Starts it, and waits until so many more runs have a file of this name."""
     wanted = _count(name, out) + more
-    process = _start(words, out)
+    process, deadline = _start(words, out), time.monotonic() + TIMEOUT
     while _count(name, out) < wanted:
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"{name} is not there after {TIMEOUT} seconds")
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     return process
@@ -100,7 +103,7 @@ def _processes_of(group: int) -> list[int]:
 
 
 def _none_left(group: int) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _processes_of(group) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not _processes_of(group)

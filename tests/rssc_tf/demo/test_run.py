@@ -1,11 +1,13 @@
-"""A demo that is stopped goes on; the parts that take minutes are drawn or left out."""
+"""`rssc-tf demo`, made small; one that is stopped goes on (what takes minutes is drawn there)."""
 
 import signal
 
+import pandas as pd
 import pytest
 
 from rssc_tf.comparison import runner
 from rssc_tf.demo import run
+from rssc_tf.demo.scenes import SETS
 from rssc_tf.evaluation import plots
 from rssc_tf.training.interrupts import Stopped
 from tfrecords_tools.common.errors import DataError
@@ -41,3 +43,47 @@ def test_a_demo_that_was_stopped_goes_on(more, records, cli, tmp_path, monkeypat
     _, _, err = cli("demo", "--out", out, *more)
     assert ("made anew" in err) == bool(more) and ("exists: choose" in err) == (not more)
     assert (out / "comparison" / "kept").exists() == (not more)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """One seed of a tiny network on few small scenes, in a cache of one's own."""
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(run, "_JOBS", 1)
+    monkeypatch.setattr(run, "SEEDS", 1)
+    monkeypatch.setattr(run, "_SIDE", 32)
+    monkeypatch.setattr(run, "_IMAGES_PER_CLASS", {"source": 4, "target": 10})
+    monkeypatch.setattr(run, "_FRACTIONS", {"source": (0.9, 0.0), "target": (0.4, 0.2)})
+    monkeypatch.setattr(run, "demo_backbone", lambda: "tiny")
+    small = {"image_size": 32, "epochs": 1, "source_epochs": 1}
+    monkeypatch.setattr(run, "SETTINGS", run.SETTINGS | small)
+    return small
+
+
+@pytest.mark.slow
+def test_the_demo_with_all_regimes(small, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_LONGER", {"source_epochs": 1, "source_batch_size": 64})
+    out = tmp_path / "demo"
+    words = ("demo", "--out", out, "--ssl")
+    code, said, err = cli(*words)
+    assert code == 0, err
+    assert "The scenes are synthetic" in said
+    assert {path.name for path in out.iterdir()} == {
+        *("comparison", "export", "predictions.csv", "scene.png", "scenes.png")
+    }
+    table = pd.read_csv(out / "comparison" / "results.csv")
+    assert set(table["status"]) == {"done"}
+    assert set(table["strategy"]) == {*run.STRATEGIES, *run.LABEL_FREE}
+    assert len(pd.read_csv(out / "predictions.csv")) == len(SETS["target"].classes) == 12
+    assert (out / "comparison" / "report.html").is_file()
+    code, _, err = cli(*words)
+    assert (code, err.count("\n")) == (1, 1) and str(out) in err
+
+
+@pytest.mark.slow
+def test_a_training_without_records_takes_those_of_the_demo(small, cli, tmp_path):
+    code, said, err = cli("train", "--strategy", "scratch", "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "no --target: training on the embedded demo sets" in said
+    made = {path.name for path in (tmp_path / "cache").glob("demo-*/records/*")}
+    assert made == {"source", "target"}

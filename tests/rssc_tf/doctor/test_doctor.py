@@ -43,6 +43,18 @@ def nvidia_smi(tmp_path, monkeypatch):
     return program
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """Of this machine's devices those of the processor alone."""
+    there = tf.config.list_physical_devices
+    seen = {"GPU": lambda: [], None: lambda: there("CPU")}
+    monkeypatch.setattr(
+        tf.config,
+        "list_physical_devices",
+        lambda kind=None: seen.get(kind, lambda: there(kind))(),
+    )
+
+
 @pytest.fixture
 def few(monkeypatch):
     """Only the smallest kind of backbone, only float32, and no network."""

@@ -8,16 +8,22 @@ from sklearn.neighbors import NearestNeighbors
 from rssc_tf.exporting.novelty import fit_novelty, read_novelty
 from rssc_tf.records import Records
 
-RNG = np.random.default_rng(0)
-CENTRES = RNG.normal(size=(4, 16))
+CENTRES = np.random.default_rng(0).normal(size=(4, 16))
 
 
-def around(centres, count):
-    points = centres[RNG.integers(len(centres), size=count)]
-    return (points + RNG.normal(0, 0.2, points.shape)) * RNG.uniform(1, 5, (count, 1))
+@pytest.fixture
+def around():
+    """Draws points around centres, the same ones whichever tests came before."""
+    rng = np.random.default_rng(1)
+
+    def draw(centres, count):
+        points = centres[rng.integers(len(centres), size=count)]
+        return (points + rng.normal(0, 0.2, points.shape)) * rng.uniform(1, 5, (count, 1))
+
+    return draw
 
 
-def test_the_distance_is_that_of_scikit_learns_neighbours():
+def test_the_distance_is_that_of_scikit_learns_neighbours(around):
     training, new = around(CENTRES, 300), around(CENTRES, 50)
     found = fit_novelty(training, around(CENTRES, 200))
     neighbours = NearestNeighbors(n_neighbors=found.k, metric="cosine").fit(training)
@@ -26,17 +32,18 @@ def test_the_distance_is_that_of_scikit_learns_neighbours():
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_a_twentieth_of_the_known_is_beyond_the_threshold_and_nearly_all_else(validated):
+def test_a_twentieth_of_the_known_is_beyond_the_threshold_and_nearly_all_else(validated, around):
     training, validation = around(CENTRES, 400), around(CENTRES, 400)
     found = fit_novelty(training, validation if validated else None)
-    known, other = around(CENTRES, 1000), around(RNG.normal(size=(40, 16)), 1000)
+    elsewhere = np.random.default_rng(2).normal(size=(40, 16))
+    known, other = around(CENTRES, 1000), around(elsewhere, 1000)
     assert 0.02 < found.is_unknown(known).mean() < 0.1
     assert found.is_unknown(other).mean() > 0.9
     distances = np.concatenate([found.distance(known), found.distance(other)])
     assert roc_auc_score(np.arange(2000) >= 1000, distances) > 0.97
 
 
-def test_a_handful_of_images_is_enough():
+def test_a_handful_of_images_is_enough(around):
     for count in (2, 3, 7):
         found = fit_novelty(around(CENTRES, count))
         assert found.k == min(5, count - 1)

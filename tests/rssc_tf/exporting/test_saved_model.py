@@ -223,7 +223,7 @@ def test_a_batch_of_nothing_but_bad_images_and_an_empty_one(loaded):
 
 
 def test_array_signature_resizes_inside(loaded, scenes):
-    file = next((scenes / "river").iterdir())
+    file = min((scenes / "river").iterdir())
     with Image.open(file) as image:
         pixels = np.asarray(image)
     by_bytes = _ask(loaded, file.read_bytes())["probabilities"]
@@ -324,7 +324,7 @@ def test_the_runs_temperature_is_inside_and_in_the_card(exported, loaded, traine
 
     temperature = json.loads((trained / "calibration.json").read_text())["temperature"]
     assert temperature != 1
-    answer = _ask(loaded, next((scenes / "parking").iterdir()).read_bytes())
+    answer = _ask(loaded, min((scenes / "parking").iterdir()).read_bytes())
     # The features are those of the plain model, so the plain logits follow from them.
     head = load_model(trained).get_layer("logits")
     expected = tf.nn.softmax(head(answer["features"]) / temperature)

@@ -33,7 +33,9 @@ def test_an_export_answers_its_own_requests(exported, records):
 
 def test_without_records_the_image_is_a_drawn_one(tmp_path):
     write_warmup(tmp_path, "model", [])
-    for _, images in _requests(tmp_path):
+    sent = [images for _, images in _requests(tmp_path)]
+    assert [len(images) for images in sent] == [1, 4]
+    for images in sent:
         for data in images:
             with Image.open(io.BytesIO(data)) as image:
                 assert (image.format, image.mode) == ("JPEG", "RGB")

@@ -1,7 +1,7 @@
 """Features: what they are, when two are the same, and how they are kept."""
 
+import re
 import threading
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -156,17 +156,25 @@ def test_where_all_is_kept_no_network_is_built(trained, records, card, cache, cl
         assert open_encoder(trained, Records(records, card)).definition == fresh.definition
 
 
-def test_who_reads_while_another_process_writes_waits_for_the_seal(tmp_path, recwarn):
-    file, begun = tmp_path / "x.json", threading.Event()
+def test_who_reads_while_another_process_writes_waits_for_the_seal(tmp_path, recwarn, monkeypatch):
+    file, begun, seen = tmp_path / "x.json", threading.Event(), threading.Event()
     keep(file, lambda aside: aside.write_text("old"))
 
     def replace_it():
         with sole_writer(file):
             file.write_text("new")  # and its seal is that of the old
             begun.set()
-            time.sleep(0.05)
+            seen.wait(30)
             seal(file)
 
+    def look(file):
+        try:
+            check_seal(file)
+        finally:
+            seen.set()
+
+    check_seal = cache_module.check_seal
+    monkeypatch.setattr(cache_module, "check_seal", look)
     writer = threading.Thread(target=replace_it)
     writer.start()
     begun.wait()
@@ -258,12 +266,18 @@ def _flip(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
-def _bad_values(file, first):
+def _bad_values(first):
     """Whole archives whose content no features are."""
-    yield "has no shape", {"ids": first.ids, "labels": first.labels, "values": first.values[0]}
-    yield "other arrays", {"ids": first.ids, "labels": first.labels, "x": first.values}
+    same = {"ids": first.ids, "labels": first.labels}
+    count = len(first.values[0])
+    yield f"({count} images, not {len(first.ids)})", same | {"values": first.values[0]}
+    yield "it holds values that are no features", same | {"values": first.values[:, 0]}
+    yield "it holds ids, labels, x", same | {"x": first.values}
     objects = np.array([{}] * len(first.ids), object)
-    yield "objects", {"ids": objects, "labels": first.labels, "values": first.values}
+    yield (
+        "it holds Python objects",
+        {"ids": objects, "labels": first.labels, "values": first.values},
+    )
 
 
 def test_an_archive_of_something_else_is_computed_again(records, card, cache):
@@ -271,10 +285,10 @@ def test_an_archive_of_something_else_is_computed_again(records, card, cache):
     first = kept_features(encoder, Records(records, card), "val")
     file = feature_file(encoder, card, "val")
     file.with_name(f"{file.name}.sha256").unlink()
-    for _, arrays in _bad_values(file, first):
+    for why, arrays in _bad_values(first):
         np.savez(file, **arrays)
         file.with_name(f"{file.name}.sha256").unlink(missing_ok=True)
-        with pytest.warns(UserWarning, match="is damaged .*: making it again"):
+        with pytest.warns(UserWarning, match=f"is damaged .*{re.escape(why)}.*: making it again"):
             _assert_same(first, kept_features(encoder, Records(records, card), "val"))
     file.unlink()
     (file / "folder").mkdir(parents=True)

@@ -161,7 +161,9 @@ def test_folds_of_several_labels(multi_records):
     card = replace(card, splits={name: card.splits[name] for name in ("train", "test")})
     target = Records(multi_records, card)
     encoder = open_encoder("random", target, backbone="tiny", image_size=32)
-    for found in probe(encoder, target):
+    scored = probe(encoder, target)
+    assert [found.method for found in scored] == ["linear", "knn"]
+    for found in scored:
         assert found.chosen_by == "5-fold cross-validation of train"
         assert found.split == "test"
 

@@ -27,6 +27,7 @@ from rssc_tf.runs import read_settings
 from tests.conftest import ROOT
 from tests.lanes import slow
 from tests.rssc_tf.comparison.test_report import Page, look
+from tfrecords_tools.common import parallel
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.subset import write_subset
 
@@ -54,7 +55,9 @@ def ranked(records, trained, exported, tmp_path_factory):
     weights = f"{TINY},{trained},{exported},no/such,{records}"
     words = ["rank", "--target", records, "--weights", weights, "--out", out, "--shots", "1,2"]
     words += ["--draws", "3", "--workers", "2"]
-    assert main([str(word) for word in words]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "_ALONE", 0)  # two processes, even for so little work
+        assert main([str(word) for word in words]) == 0
     return out
 
 
@@ -138,7 +141,9 @@ def test_all_labels_are_what_a_probe_has(records, tmp_path):
     assert [len(one.draws) for one in ranking.sets] == [1]
     assert draws_in_words(ranking) == "one draw"
     encoder = open_encoder("random", target, backbone="tiny")
-    for found in probe(encoder, target):
+    probed = probe(encoder, target)
+    assert [found.method for found in probed] == ["linear", "knn"]
+    for found in probed:
         score = ranking.score(ranking.placed[0], 0, found.method)
         assert score.value == pytest.approx(found.metrics["top1"])
     rssc_tf.write_ranking(ranking, tmp_path / "out")
@@ -308,7 +313,7 @@ def test_damaged_records_are_no_fault_of_the_candidates(cached, cli, records, tm
     words = ("rank", "--target", target, "--shots", "1", "--draws", "2")
     if cached:
         assert cli(*words, "--weights", "tiny=random", "--out", tmp_path / "one")[0] == 0
-    shard = next(target.glob("*train*"))
+    (shard,) = target.glob("*train*")
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)

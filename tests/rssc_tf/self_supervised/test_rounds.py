@@ -346,7 +346,7 @@ def test_bad_input_is_one_line(trained, records, scenes, cli, tmp_path, cache):
     unsaid = tmp_path / "m.keras"
     BACKBONES["tiny"].build(False).save(unsaid)
     (tmp_path / "single").mkdir()
-    shutil.copy(next((scenes / "river").iterdir()), tmp_path / "single")
+    shutil.copy(min((scenes / "river").iterdir()), tmp_path / "single")
     assert cli("convert", tmp_path / "single", "--unlabelled", "--out", tmp_path / "one")[0] == 0
     (tmp_path / "pair").mkdir()
     for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3))):

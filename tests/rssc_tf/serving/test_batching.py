@@ -92,7 +92,7 @@ def test_a_row_waits_for_others_but_not_for_long():
     # The batch is full with the second: long before the wait is over.
     run(model, Limits(max_rows=2, max_wait=25), scenario)
     assert model.sizes == [2]
-    run(model, Limits(max_rows=3, max_wait=0.1), scenario)
+    run(model, Limits(max_rows=3, max_wait=1.0), scenario)
     assert model.sizes == [2, 2]
 
 

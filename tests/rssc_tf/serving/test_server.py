@@ -60,7 +60,7 @@ def test_listens_at_the_loopback_only(server):
 
 
 def test_is_stopped_gracefully(exported, scenes):
-    image = next(scenes.glob("*/*.jpg")).read_bytes()
+    image = min(scenes.glob("*/*.jpg")).read_bytes()
     body = json.dumps({"instances": [{"b64": base64.b64encode(image).decode()}]}).encode()
     path = f"/v1/models/{exported.name}:predict"
     with running_server(exported) as server:

@@ -94,12 +94,18 @@ def test_an_image_as_numbers(url, exported):
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-def test_several_inputs(url, files):
+def test_several_inputs(url, files, exported):
+    model = tf.saved_model.load(str(exported / "1"))
+    expected = model.signatures["explain"](
+        image_bytes=tf.constant([files[0]] * 2), class_index=tf.constant([0, 3])
+    )["heat"].numpy()
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
     rows = [{"image_bytes": b64(files[0]), "class_index": index} for index in (0, 3)]
     status, answer = ask(f"{url}:predict", {"signature_name": "explain", "instances": rows})
     assert status == 200
-    for row in answer["predictions"]:
+    for row, wanted in zip(answer["predictions"], expected, strict=True):
         heat = np.array(row["heat"])
+        np.testing.assert_allclose(heat, wanted, atol=1e-5)
         assert heat.ndim == 2
         assert 0 <= heat.min() <= heat.max() <= 1
         assert len(row["view"]) == 4

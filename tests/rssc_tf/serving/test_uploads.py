@@ -7,6 +7,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.predict import predict_files
@@ -115,14 +116,20 @@ def test_several_labels(predicted, names):
     ]
 
 
-def test_explain(client, files):
-    for file in (files[0], files[-1]):
-        address = "/explain?" + urllib.parse.urlencode({"class": CLASSES[2]})
+def test_explain(client, files, exported):
+    model = tf.saved_model.load(str(exported / "1"))
+    for file, number in ((files[0], 0), (files[0], 3), (files[-1], 2)):
+        address = "/explain?" + urllib.parse.urlencode({"class": CLASSES[number]})
         status, answer = client.upload(address, "file", send([file]))
         assert status == 200
-        assert answer["class"] == CLASSES[2]
+        assert answer["class"] == CLASSES[number]
         heat = np.array(answer["heat"])
         assert heat.ndim == 2 and heat.min() >= 0 and heat.max() in (0, 1)
+        if file == files[0]:  # the other one has 16 bits, which no SavedModel reads
+            expected = model.signatures["explain"](
+                image_bytes=tf.constant([file.read_bytes()]), class_index=tf.constant([number])
+            )
+            np.testing.assert_allclose(heat, expected["heat"][0], atol=1e-5)
         left, top, right, bottom = answer["view"]
         assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 

@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 import tests.tiny
 from pipelines import cache
 from rssc_tf.cli import main
-from rssc_tf.runs import load_model, load_run
+from rssc_tf.runs import load_model, load_run, read_settings
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
 from tests.lanes import slow
@@ -88,8 +88,10 @@ def test_a_finished_run_is_not_touched(trained, records, cli):
 
 
 def test_config_file_repeats_a_run_and_flags_win(trained, cli, tmp_path):
-    code, *_ = cli("train", "--config", trained / "config.yaml", "--out", tmp_path / "again")
-    assert code == 0
+    words = ("train", "--config", trained / "config.yaml", "--workers", 2)
+    assert cli(*words, "--out", tmp_path / "again")[0] == 0
+    workers = [read_settings(run)["workers"] for run in (trained, tmp_path / "again")]
+    assert workers[0] != workers[1] == 2
     _assert_same_weights(trained, tmp_path / "again")
 
 

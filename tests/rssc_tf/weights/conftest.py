@@ -1,7 +1,6 @@
 """What the tests of weights share: small PyTorch models, images, and where the data lies."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ import pytest
 
 from rssc_tf.models.backbones import BACKBONES, Backbone
 from rssc_tf.models.normalization import Normalization
+from tests.conftest import data_folder
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +79,7 @@ def tiny(monkeypatch) -> str:
 @pytest.fixture(scope="session")
 def mobilenet_file() -> Path:
     """MobileNetV2 as a foreign Keras file without metadata, from the folder of shared data."""
-    root = Path(__file__).parents[3]
-    shared = Path(os.environ.get("RSSC_TF_DATA") or root.parent / "shared")
-    file = shared / "weights" / "mobilenet_v2_imagenet_notop.weights.h5"
+    file = data_folder() / "weights" / "mobilenet_v2_imagenet_notop.weights.h5"
     if not file.is_file():
         pytest.skip(f"no {file}: set RSSC_TF_DATA")
     return file

@@ -225,6 +225,7 @@ def test_a_class_without_training_images():
 def test_limit_takes_the_classes_in_turn():
     listing = _single({"a": 50, "b": 5})
     limit(listing, 10, seed=0)
+    assert len(listing.table) == 10
     assert [labels[0] for labels in listing.table["labels"]].count(1) == 5
 
 
