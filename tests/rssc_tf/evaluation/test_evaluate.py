@@ -13,12 +13,14 @@ from sklearn.metrics import f1_score
 
 from pipelines.stream import evaluation_batches
 from rssc_tf.evaluation.calibration import fit_temperature
+from rssc_tf.evaluation.evaluate import evaluate
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores
 from rssc_tf.evaluation.thresholds import tune_thresholds
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from tests.tiny import SMALL
+from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import read_card
 
 CALIBRATED = {"log_loss", "ece", "brier"}
@@ -281,3 +283,9 @@ def test_a_dollar_in_the_name_of_a_class_begins_no_formula(tmp_path):
     scores = dict.fromkeys(("precision", "recall", "f1"), 0.5)
     plot_label_scores(pd.DataFrame({"class": names, "support": 1, **scores}), path, "set $^$")
     assert path.is_file()
+
+
+def test_a_dataset_without_batches_is_refused(trained, records):
+    nothing = Records(records).split("test").take(0)
+    with pytest.raises(SettingError, match="`dataset` has one batch or more"):
+        evaluate(load_model(trained), nothing)

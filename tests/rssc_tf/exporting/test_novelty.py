@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from rssc_tf.exporting.novelty import fit_novelty, read_novelty
 from rssc_tf.records import Records
+from tfrecords_tools.common.errors import DataError
 
 CENTRES = np.random.default_rng(0).normal(size=(4, 16))
 
@@ -73,3 +74,13 @@ def test_a_sample_of_the_features_is_their_beginning(trained, records):
     )
     assert some.ids.tolist() == whole.ids[:7].tolist()
     np.testing.assert_allclose(some.values, whole.values[:7], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [0, 21])
+def test_a_number_of_neighbours_that_there_are_not(k, exported, tmp_path):
+    with np.load(exported / "novelty.npz") as found:
+        content = dict(found)
+    assert 1 <= content["k"] <= len(content["features"]) == 20
+    np.savez(tmp_path / "novelty.npz", **content | {"k": k})
+    with pytest.raises(DataError, match=rf"novelty\.npz is damaged \(k is {k}, .*export the run"):
+        read_novelty(tmp_path)

@@ -1,5 +1,6 @@
 """Plain uploads, operations, and what they answer to strangers."""
 
+import asyncio
 import base64
 import io
 import urllib.parse
@@ -11,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from rssc_tf.predict import predict_files
+from rssc_tf.serving.errors import Refused
 from rssc_tf.serving.limits import Limits
 from rssc_tf.serving.service import Service
 from tests.conftest import CLASSES
@@ -204,3 +206,12 @@ def test_page_has_no_door_for_scripts(server):
         assert not any(word in text for word in ("innerHTML", "insertAdjacent", "eval("))
         with urllib.request.urlopen(f"{server.address}{path}?content=evil&kind=text/html") as again:
             assert again.read().decode() == text
+
+
+def test_an_export_without_grad_cam():
+    class Model:
+        classes, signatures, run = ["sea"], {}, None
+
+    with pytest.raises(Refused, match="this export has no Grad-CAM") as refused:
+        asyncio.run(Service(Model(), Limits()).explain(b"x", "sea"))
+    assert refused.value.status_code == 404
