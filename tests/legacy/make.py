@@ -1,6 +1,7 @@
 """Makes what `tests/test_legacy.py` opens: things that an older version of this project has left.
 
-Run once, with the code of commit 8632ee9 (and its `tests/tiny.py`), never with the present code:
+Run once, with the code of version 0.1.0, commit 8632ee9 (and its `tests/tiny.py`), never with the
+present code:
 
     git worktree add OLD 8632ee9
     cd OLD && PYTHONPATH=OLD python -P THIS_FILE EMPTY_FOLDER

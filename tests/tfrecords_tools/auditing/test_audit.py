@@ -65,14 +65,14 @@ def test_notes_of_a_label_file_are_no_blank_headers(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.shared_data
-def test_aid_pairs_and_none_with_rsscn7(shared, tmp_path):
+def test_aid_pairs_and_none_with_rsscn7(shared, aid, tmp_path):
     """All 10,000 AID images: its real copies are found, what only looks alike is set apart."""
     images = tmp_path / "images"
     images.mkdir()
-    for part in ("aid", "aid_multilabel/images"):
-        for file in (shared / part).rglob("*.jpg"):
-            folder = images / ("AID" if part == "aid" else "AID-multi-label")
-            folder.mkdir(exist_ok=True)
+    for name, part in (("AID", aid), ("AID-multi-label", shared / "aid_multilabel" / "images")):
+        folder = images / name
+        folder.mkdir()
+        for file in part.rglob("*.jpg"):
             (folder / file.name).symlink_to(file)
     (report,), _ = audit(images, against=shared / "rsscn7")
 

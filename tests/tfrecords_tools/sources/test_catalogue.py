@@ -71,8 +71,8 @@ def test_counts_are_those_of_the_published_lists(shared, stem, name):
 
 
 @pytest.mark.shared_data
-def test_compare_says_what_is_missing(shared):
-    lines = compare(read_class_folders(shared / "aid"), find_dataset("AID"))
+def test_compare_says_what_is_missing(aid):
+    lines = compare(read_class_folders(aid), find_dataset("AID"))
     assert len(lines) == 2
     assert lines[0].startswith("30 classes with another count: Airport 260 of 360")
     assert lines[1] == "7000 images, published are 10000"

@@ -145,8 +145,8 @@ def test_the_studys_pickles(listing, tmp_path):
 
 
 @pytest.mark.shared_data
-def test_published_aid_lists_resolve(shared):
-    listing = read_class_folders(shared / "aid")
+def test_published_aid_lists_resolve(shared, aid):
+    listing = read_class_folders(aid)
     files = [shared / "aitlas_splits" / f"aid_{split}.csv" for split in ("train", "val", "test")]
     with pytest.raises(RsscError, match="3000 of 10000 listed images are not there"):
         apply_split_files(listing, files)
