@@ -31,14 +31,20 @@ FLAGS = (*SMALL, "--backbone", "tiny_without_dropout")
 WORKER_0 = {"type": "worker", "index": 0}
 
 
+def _reserve_port() -> socket.socket:
+    """A port that no other program is given while the socket is there; the workers share it."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind(("localhost", 0))
+    return one
+
+
 class Pair:
     """Two workers of one `train` command; their output goes to files."""
 
     def __init__(self, folder: Path, *words):
-        sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-        hosts = [f"localhost:{one.getsockname()[1]}" for one in sockets]
-        for one in sockets:
-            one.close()
+        self.sockets = [_reserve_port() for _ in range(2)]
+        hosts = [f"localhost:{one.getsockname()[1]}" for one in self.sockets]
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, TINY, "1", "train", *map(str, words)]
         command += ["--distribute", "multiworker"]
@@ -49,6 +55,7 @@ class Pair:
             config = json.dumps({"cluster": {"worker": hosts}, "task": task})
             with open(log, "w") as file:
                 environment = {**os.environ, "TF_CONFIG": config, "TF_CPP_MIN_LOG_LEVEL": "3"}
+                environment["TF_GRPC_REUSE_PORT"] = "true"
                 self.processes.append(
                     subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=ROOT)
                 )
@@ -78,6 +85,8 @@ class Pair:
         for process in self.processes:
             process.kill()
             process.wait()
+        for one in self.sockets:
+            one.close()
 
 
 @pytest.mark.slow
