@@ -212,7 +212,7 @@ def _cell(
     # The source round has the settings that are not tuned, whatever is chosen; without one they may
     # be such that they go with what is tuned only.
     untuned = None if source else tried[0]
-    learnt = task_of(source) if source and get_regime(kind.strategy).labels else None
+    learnt = source_set.task
     own = _config(grid, kind, training, seed, begun, learnt, untuned)
     key, tuning, tuned = _key([own], training, source), None, ()
     if grid.tune:

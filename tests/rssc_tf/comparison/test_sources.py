@@ -12,6 +12,7 @@ from rssc_tf.cli import main
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.keys import PROCEDURE, definition
+from rssc_tf.rounds import with_source_settings
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import RsscError, SettingError
 from tfrecords_tools.records.card import open_records
@@ -31,7 +32,7 @@ def others(scenes, tmp_path_factory) -> list[str]:
 
 def cells(records, out, strategy: str, own: dict | None = None, *, seeds: int = 1, **settings):
     """The cells of a regime, in a grid that has `scratch` too."""
-    axes = {name: settings.pop(name) for name in ("shots",) if name in settings}
+    axes = {name: settings.pop(name) for name in ("shots", "recipes") if name in settings}
     grid = Grid(
         (str(records),),
         ("scratch", strategy),
@@ -74,6 +75,23 @@ def test_without_labels_a_key_has_the_regimes_own_source(records, others, tmp_pa
     assert len(set(found.values())) == 3
     (shared,) = cells(records, tmp_path, "in-domain-ssl", source=south)
     assert shared.key == found[south]
+
+
+def test_a_source_round_goes_by_the_labels_of_the_regimes_own_source(
+    records, multi_records, others, tmp_path
+):
+    """Whatever stands in the key."""
+    north, multi = others[0], str(multi_records)
+    for own, shared, smoothing in (
+        (multi, None, 0.0),
+        (multi, north, 0.0),
+        (north, multi, 0.1),
+        (None, multi, 0.0),
+    ):
+        its, settings = ({"source": one} if one else {} for one in (own, shared))
+        (cell,) = cells(records, tmp_path, "in-domain", its, recipes=("strong",), **settings)
+        assert with_source_settings(cell.config).label_smoothing == smoothing
+        assert cell.config.label_smoothing == 0.1
 
 
 def test_only_labels_that_are_learnt_are_asked_for(records, scenes, others, cli, tmp_path):
