@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rssc_tf.keys import changed_setting
-from rssc_tf.rounds import resolve
+from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.runs import read_settings
-from rssc_tf.settings import Settings
+from rssc_tf.settings import Settings, all_of_recipe
 from rssc_tf.settings_file import save_config
 from rssc_tf.tasks import task_of
 from rssc_tf.training.from_file import settings_from, size_for
@@ -27,8 +28,10 @@ def _file(folder: Path, records: Path, **settings) -> Path:
 
 
 def _resolved(config: Settings) -> Settings:
-    card = read_card(Path(config.target))
-    return resolve(config, size_for(config, card), task_of(card))
+    card, source_task = read_card(Path(config.target)), None
+    if config.source and (Path(config.source) / CARD_NAME).is_file():
+        source_task = task_of(read_card(Path(config.source)))
+    return resolve(config, size_for(config, card), task_of(card), source_task)
 
 
 STRONG = {"strategy": "scratch", "recipe": "strong"}
@@ -98,6 +101,79 @@ def test_smoothing_follows_the_task(records, multi_records, tmp_path):
     file = _file(tmp_path, records, **STRONG, label_smoothing=0.2)
     settings, _ = settings_from(file, {"target": str(multi_records)})
     assert settings["label_smoothing"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("several", "first", "flags", "expected"),
+    [
+        # Whether the target has several labels an image, and the source one, or the other way.
+        (True, {}, all_of_recipe("paper"), (0.0, 0.0)),
+        (True, {}, {"label_smoothing": 0.05}, (0.05, 0.05)),
+        (False, {"source_label_smoothing": 0.1}, {"strategy": "dap"}, (0.1, 0.1)),
+        (False, {}, {"strategy": "dap"}, (0.1, 0.0)),
+    ],
+)
+def test_smoothing_of_both_rounds_is_one_fact(
+    several, first, flags, expected, records, multi_records, tmp_path
+):
+    target, source = (multi_records, records) if several else (records, multi_records)
+    first = {"strategy": "in-domain", "source": str(source), "recipe": "strong", **first}
+    settings, _ = settings_from(_file(tmp_path, target, **first), flags)
+    config = _resolved(Settings(**settings))
+    found = config.label_smoothing, with_source_settings(config).label_smoothing
+    assert found == expected
+    given = {"target": str(target), "backbone": "resnet18", **first, **flags}
+    assert config == _resolved(Settings(**given))
+
+
+def test_what_a_file_of_an_older_version_lacks_is_named_too(records, multi_records, tmp_path):
+    file = _file(tmp_path, records, **STRONG)
+    content = yaml.safe_load(file.read_text())
+    del content["source_label_smoothing"]
+    file.write_text(yaml.safe_dump(content))
+    _, anew = settings_from(file, {"strategy": "in-domain", "source": str(multi_records)})
+    assert "source_label_smoothing" in anew and "label_smoothing" not in anew
+    # A source round that does not follow is not spoken of.
+    file = _file(tmp_path, records, **DAP)
+    assert settings_from(file, {"strategy": "imagenet"})[1] == []
+
+
+def test_a_size_that_cannot_be_told_stays_and_is_said(trained, records, cli, tmp_path, monkeypatch):
+    gone = tmp_path / "gone.keras"
+    shutil.copy(trained / "model.keras", gone)
+    file = _file(tmp_path, records, strategy="imagenet", weights=str(gone), backbone="tiny")
+    content = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(content | {"image_size": 64}))
+    gone.unlink()
+    settings, anew = settings_from(file, {"strategy": "imagenet", "seed": 1})
+    assert (settings["image_size"], anew) == (64, [])
+    with pytest.warns(UserWarning, match=f"stays 64: .*{gone.name}"):
+        settings, anew = settings_from(file, {"strategy": "scratch"})
+    assert (settings["image_size"], anew) == (64, ["learning_rate"])
+    # Of the new one's weights, whoever makes the run says what is wrong.
+    code, _, err = cli("train", "--config", file, "--seed", 1, "--out", tmp_path / "run")
+    assert (code, err.count("stays"), str(gone) in err) == (1, 0, True), err
+
+
+def test_the_own_images_are_no_source_of_labels(records, cli, tmp_path, monkeypatch):
+    """Of a run on those, a regime that learns labels has the same records."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "target").mkdir()  # not what is meant
+    file = _file(tmp_path, records, strategy="in-domain-ssl", source="target")
+    settings, _ = settings_from(file, {"strategy": "in-domain"})
+    assert Settings(**settings).source_records == str(records)
+    settings, _ = settings_from(file, {"strategy": "dap-unlabelled"})
+    assert settings["source"] == "target"
+
+
+def test_a_runs_file_without_its_target(records, cli, tmp_path):
+    file = _file(tmp_path, records, strategy="scratch", backbone="tiny", batch_size=8, epochs=1)
+    content = yaml.safe_load(file.read_text())
+    del content["target"]
+    file.write_text(yaml.safe_dump(content))
+    code, _, err = cli("train", "--config", file, "--target", records, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert read_settings(tmp_path / "run")["target"] == str(records)
 
 
 def test_a_file_alone_is_as_it_is(records, tmp_path):
