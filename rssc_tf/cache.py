@@ -39,8 +39,8 @@ def key_of(facts: object, digits: int = 16) -> str:
 
 
 def file_name(name: str) -> str:
-    """The name of a backbone as a part of a kept file's: of a preset that is a folder or a handle
-    its last part. A key tells those that end alike apart."""
+    """The name of a backbone or of records as a part of a kept file's: of one that is a path, such
+    as a preset's folder or handle, its last part. A key tells those that end alike apart."""
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1].replace(":", "-")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from rssc_tf.cache import cache_folder, check_seal, file_name, key_of, say_damaged
 from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
+from rssc_tf.training.cluster import Cluster
 from rssc_tf.weights.files import check_keras, keras_layers
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
@@ -24,8 +25,9 @@ FAILED = "failed.json"  # in the folder of the round, and of the runs that saw i
 _PARTS = ("backbone", "normalization")  # the layers that the target round takes
 
 
-def folder_of(records: str, backbone: str, defined: dict, older: dict) -> Path:
-    """Where a round is kept, or will be.
+def folder_of(records: str, backbone: str, defined: dict, older: dict, cluster: Cluster) -> Path:
+    """Where a round is kept, or will be; for all processes where the chief finds it, since it may
+    be removed and begun while they look.
 
     Args:
         records, backbone: names, of the source and of the setting.
@@ -35,7 +37,7 @@ def folder_of(records: str, backbone: str, defined: dict, older: dict) -> Path:
     rounds = cache_folder() / "source-rounds"
     folder = rounds / f"{file_name(records)}-{file_name(backbone)}-{key_of(defined)}"
     before = rounds / f"{records}-{backbone}-{key_of(older)}".replace(":", "-")
-    return before if before.is_dir() and not folder.exists() else folder
+    return before if cluster.from_chief(before.is_dir() and not folder.exists()) else folder
 
 
 def discard_damaged(folder: Path) -> None:

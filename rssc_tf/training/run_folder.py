@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rssc_tf.fields import EVALUATION, NOTHING
 from rssc_tf.keys import changed_setting
-from rssc_tf.runs import CONFIG, METRICS, STAGES, read_settings
+from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
+from rssc_tf.weights.files import check_keras
 from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
@@ -21,7 +22,8 @@ _COUNTS = ("leaks_found", "leaks_excluded")  # they follow from the records and 
 
 
 def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
-    """Refuses a folder that is finished, foreign, or from other settings or records."""
+    """Refuses a folder that is finished, foreign, from other settings or records, or whose model is
+    damaged."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / CONFIG).is_file():
@@ -39,6 +41,14 @@ def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
             f"{out} was begun with other settings ({changed}): repeat those, choose another "
             "`out`, or pass `overwrite=True`"
         )
+    if (out / MODEL).is_file():
+        try:
+            check_keras(out / MODEL)
+        except DataError as error:
+            raise DataError(
+                f"{out / MODEL} is damaged: remove it, and the run goes on from its last "
+                "checkpoint, or pass `overwrite=True`"
+            ) from error
 
 
 def check_stages(out: Path, stages: Sequence[dict]) -> None:

@@ -67,6 +67,9 @@ from tfrecords_tools.records.card import (
 )
 from tfrecords_tools.records.shards import check_shards
 
+# Smoothing of labels, and that of a source, where older versions were left to the recipe `strong`.
+_SMOOTHED = 0.1, None
+
 
 def run_regime(
     config: Settings,
@@ -229,10 +232,9 @@ def _resolved(
     begun = {}
     if asked.image_size is None and old["image_size"] == crop:
         begun["image_size"] = crop
-    if asked.label_smoothing is None and old["recipe"] == asked.recipe:
-        begun["label_smoothing"] = old["label_smoothing"]
-        if asked.source_label_smoothing is None:
-            begun["source_label_smoothing"] = old["source_label_smoothing"]
+    smoothed = old["label_smoothing"], old["source_label_smoothing"]
+    if asked.label_smoothing is None and smoothed == _SMOOTHED:
+        begun["label_smoothing"] = smoothed[0]
     as_begun = resolve(replace(asked, **begun), new.image_size, *tasks)
     return as_begun if not overwrite or goes_on(out, as_begun, target.card) else new
 
@@ -264,7 +266,7 @@ def _source_round(
     if guide:
         defined |= guide.key(config.probe_every)
     older = defined | {"initial": initial.provenance}
-    folder = folder_of(records.name, config.backbone, defined, older)
+    folder = folder_of(records.name, config.backbone, defined, older, cluster)
     # Runs that start together, such as shards of a comparison, must not both make it.
     with sole_writer(folder, wait=True) if cluster.chief else nullcontext():
         if cluster.chief:
@@ -284,6 +286,8 @@ def _source_round(
         what = (folder, cluster, stages, excluded, guide)
         try:
             training = _train_stage(config, records, initial, *what, rate="source_learning_rate")
+            if cluster.chief:
+                seal(folder / MODEL)  # before the metrics, with which the round is finished
             if guide:
                 _note_scores(folder, records, cluster)
             else:
@@ -293,8 +297,6 @@ def _source_round(
             if cluster.chief:
                 note_failure(folder, run, error)
             raise Diverged(str(error)) from error  # no failure of the settings that are tuned
-        if cluster.chief:
-            seal(folder / MODEL)
     return folder
 
 

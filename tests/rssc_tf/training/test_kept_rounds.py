@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,8 @@ from rssc_tf.cache import check_seal, file_name, key_of
 from rssc_tf.evaluation.features import feature_file
 from rssc_tf.runs import read_metrics
 from rssc_tf.training import stages
+from rssc_tf.training.cluster import Cluster
+from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.kept_rounds import discard_damaged, folder_of
 from rssc_tf.weights.initial import Initial
 from tests.lanes import slow
@@ -229,10 +232,33 @@ def test_weights_are_known_by_their_content(trained, records, cli, tmp_path, mon
 def test_a_backbone_is_one_part_of_a_path(name, part, tmp_path, monkeypatch, records):
     monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path))
     assert file_name(name) == part
-    folder = folder_of("set", name, {"a": 1}, {"a": 0})
+    alone = Cluster(get_distribution("none"))
+    folder = folder_of("set", name, {"a": 1}, {"a": 0}, alone)
     assert folder == tmp_path / "source-rounds" / f"set-{part}-{key_of({'a': 1})}"
     file = feature_file({"backbone": name}, read_card(records), "val")
     assert (file.parent, f"-val-{part}-" in file.name) == (tmp_path / "features", True)
+
+
+def test_the_chief_finds_the_folder_of_a_round(tmp_path, monkeypatch):
+    """A process that looks later may find it removed, or begun."""
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path))
+    rounds, now, then = tmp_path / "source-rounds", {"a": 1}, {"a": 0}
+    for older in (True, False):
+        found = SimpleNamespace(from_chief=lambda mine, older=older: older)
+        expected = rounds / f"set-tiny-{key_of(then if older else now)}"
+        assert folder_of("set", "tiny", now, then, found) == expected
+
+
+def test_a_round_is_sealed_before_it_is_finished(cached, cache, cli, tmp_path, monkeypatch):
+    folder, _ = cache
+    _, words = cached
+    for name in ("metrics.json", "model.keras.sha256"):
+        (folder / name).unlink()
+    with monkeypatch.context() as patch:
+        signal_at(patch, stages, "evaluate_run", 1, TERM)
+        assert cli(*words, "--out", tmp_path / "run")[0] == 143
+    assert (folder / "model.keras.sha256").is_file() and check_seal(folder / "model.keras") is None
+    assert not (folder / "metrics.json").exists()
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):

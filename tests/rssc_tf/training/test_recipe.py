@@ -21,6 +21,7 @@ from rssc_tf.rounds import resolve, with_source_settings
 from rssc_tf.runs import load_model, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training import head_first, loop
+from rssc_tf.training.run_folder import begin
 from tests.kill_jobs import compare_runs
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
@@ -107,6 +108,22 @@ def test_a_run_goes_on_that_smoothed_labels_of_any_kind(multi_records, cli, tmp_
     code, _, err = cli(*words, "--resume")
     assert code == 0, err
     assert read_settings(tmp_path / "run")["label_smoothing"] == 0.1
+
+
+@pytest.mark.parametrize("kind", ["label", "source"])
+def test_smoothing_that_was_asked_for_is_asked_for_again(
+    kind, records, multi_records, cli, tmp_path
+):
+    words = {"recipe": "strong", "backbone": "tiny", "image_size": 32, "batch_size": 8, "epochs": 2}
+    asked = {"label": {"label_smoothing": 0.3}, "source": {"source_label_smoothing": 0.3}}[kind]
+    settings = Settings("in-domain", str(records), str(multi_records), **words, **asked)
+    target, source = Records(records), Records(multi_records)
+    config = resolve(settings, 32, target.task, source.task)
+    begin(config, target.card, tmp_path / "run", overwrite=False)
+    words = ("train", "--strategy", "in-domain", "--target", records, "--source", multi_records)
+    code, _, err = cli(*words, *SMALL, "--recipe", "strong", "--out", tmp_path / "run")
+    named = {"label": "--label-smoothing was 0.3, is 0.1", "source": "was 0.3, is 0.0"}[kind]
+    assert (code, named in err) == (1, True), err
 
 
 def test_the_head_comes_first(trained, records, cli, tmp_path, monkeypatch):

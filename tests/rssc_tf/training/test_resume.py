@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import types
 from pathlib import Path
@@ -149,6 +150,21 @@ def test_overwriting_goes_on_too(records, cli, tmp_path):
     assert read_settings(out)["seed"] == 1
     (out / "stages.json").write_text("[")
     assert "going on" not in stopped("--seed", 1)
+
+
+def test_a_run_does_not_go_on_from_a_damaged_model(trained, records, cli, tmp_path):
+    """With `--overwrite` it is begun anew, and a line says what to remove."""
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    (out / "metrics.json").unlink()
+    (out / "model.keras").write_bytes(b"PK")
+    words = ("train", "--config", out / "config.yaml", "--out", out)
+    code, _, err = cli(*words)
+    line = f"{out / 'model.keras'} is damaged: remove it"
+    assert (code, line in err, "--overwrite" in err) == (1, True, True), err
+    code, _, err = cli(*words, "--overwrite")
+    assert (code, "going on" in err) == (0, False), err
+    assert load_run(out).metrics["examples"] == load_run(trained).metrics["examples"]
 
 
 def test_a_folder_is_begun_in_one_piece(records, cli, tmp_path, monkeypatch):
