@@ -101,9 +101,16 @@ class Run:
             before = read_metrics(self.folder, name=f"{found}{METRICS}") or {}
         except DataError:  # it is written anew
             before = {}
-        if before.get("card_sha256", tested.sha256) != tested.sha256:
-            return f"{stem}{tested.name}-{tested.sha256[:8]}-{split}-"
-        return found
+        if before.get("card_sha256", tested.sha256) == tested.sha256:
+            return found
+        other = f"{stem}{tested.name}-{tested.sha256[:8]}-{split}-"
+        # Also where the set was converted anew since: the figures there are then of the old one.
+        warnings.warn(
+            f"{self.folder / f'{found}{METRICS}'} is of another set called {tested.name}: the "
+            f"files of this one begin with {other}",
+            stacklevel=2,
+        )
+        return other
 
     @property
     def views(self) -> int:

@@ -129,6 +129,8 @@ def test_two_sets_of_one_name_have_files_of_their_own(run, scenes, cli, tmp_path
     for seed in (5, 6, 5, 6):  # each finds its own again
         code, out, err = cli("evaluate", run, "--records", tmp_path / str(seed))
         assert (code, f"/{names[seed - 5]}metrics.json" in out) == (0, True), err
+        line = f"{run / 'scenes-test-metrics.json'} is of another set called scenes: the files of "
+        assert (f"{line}this one begin with {names[1]}" in err) == (seed == 6), err
     found = [_json(run, f"{name}metrics.json")["card_sha256"] for name in names]
     assert found == hashes and (run / f"{names[1]}predictions.parquet").is_file()
 
