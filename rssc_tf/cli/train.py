@@ -56,7 +56,7 @@ def command(
     if "strategy" not in settings:
         raise typer.BadParameter("it is required, here or in --config", param_hint="--strategy")
     if resume and overwrite:
-        raise typer.BadParameter("it may begin anew, --resume must not", param_hint="--overwrite")
+        raise typer.BadParameter("it may begin anew: leave --resume out", param_hint="--overwrite")
 
     if isinstance(settings["strategy"], str):  # a file can hold anything; that is checked below
         check_regimes(given(context), [settings["strategy"]])
