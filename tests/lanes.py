@@ -25,6 +25,7 @@ LONGEST = (
     "test_install.py",
     "test_notebooks.py",
     "test_kill.py",
+    "rssc_tf/demo/test_run.py",
     "rssc_tf/training/test_train.py",
     "rssc_tf/training/test_assembly.py",
     "rssc_tf/training/test_resume.py",
