@@ -11,7 +11,14 @@ from rssc_tf.comparison.begun import TUNING
 from rssc_tf.comparison.cells import way
 from rssc_tf.evaluation import statistics
 from rssc_tf.evaluation.metrics import Metric, intervals
-from rssc_tf.evaluation.statistics import Estimate, McNemar, bootstrap, estimate, mcnemar
+from rssc_tf.evaluation.statistics import (
+    Estimate,
+    McNemar,
+    bootstrap,
+    estimate,
+    mcnemar,
+    mean_of_draws,
+)
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
 from rssc_tf.tasks import Task, task_of_labels
@@ -241,7 +248,7 @@ class Group:
     def best(self) -> str:
         """The strategy with the highest mean, over the seeds that all have where there are some:
         another draw of the training images may be worth more than the strategy."""
-        means = _means_of([self.runs[name] for name in self.strategies])
+        means = _means_of([(self, name) for name in self.strategies])
         return self.strategies[int(np.argmax(means))]
 
     @property
@@ -271,6 +278,10 @@ class Group:
             overlap = self.overlap[np.ix_(drawn, drawn)]
         return estimate(values, images, draws, overlap=overlap)
 
+    def mean(self, values: Sequence, runs: list[Outcome]) -> np.ndarray:
+        """Mean of a value, or an array, of each of these runs, a draw counting once."""
+        return mean_of_draws(values, self.drawn(runs))
+
     def drawn(self, runs: list[Outcome]) -> np.ndarray:
         """int `(runs,)`: the first draw of the very same training images as a run's."""
         draws = np.array([run.draw for run in runs])
@@ -281,15 +292,17 @@ class Group:
         return self.overlap is not None and len(self.overlap) > max(run.draw for run in runs)
 
 
-def _means_of(several: list[dict[int, Outcome]]) -> np.ndarray:
-    """The mean score of each of several sets of runs, by seed: over the seeds that all have, where
+def _means_of(places: list[tuple[Group, str]]) -> np.ndarray:
+    """The mean score of each of several groups' strategies: over the seeds that all have, where
     there are some; else over its own."""
-    seeds = set.intersection(*(set(runs) for runs in several))
-    task = next(iter(several[0].values())).task
-    row = intervals(task)[task.headline]
-    return np.array(
-        [np.mean([runs[seed].scores(row)[0] for seed in seeds or runs]) for runs in several]
-    )
+    several = [group.runs[strategy] for group, strategy in places]
+    seeds = set.intersection(*map(set, several))
+    task = places[0][0].task
+    row, means = intervals(task)[task.headline], []
+    for (group, _), own in zip(places, several, strict=True):
+        runs = [own[seed] for seed in sorted(seeds or own)]
+        means.append(group.mean([run.scores(row)[0] for run in runs], runs))
+    return np.array(means)
 
 
 @dataclass
@@ -337,7 +350,7 @@ class Target:
             return self.ways[0]
         means = np.zeros(len(of_ways))
         for place in sorted(common):
-            means += _means_of([groups[place].runs[place[-1]] for groups in of_ways])
+            means += _means_of([(groups[place], place[-1]) for groups in of_ways])
         return self.ways[int(np.argmax(means))]
 
     @property

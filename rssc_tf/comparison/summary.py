@@ -56,15 +56,14 @@ def summarise(study: Study) -> pd.DataFrame:
     for target in study.targets:
         for group in target.groups:
             for strategy in group.strategies:
-                runs = list(group.runs[strategy].values())
-                drawn = group.drawn(runs)
                 for metric in metrics:
-                    values = pd.Series([run.row[metric] for run in runs], dtype=float).dropna()
-                    if values.empty:
+                    every = group.runs[strategy].values()
+                    runs = [run for run in every if pd.notna(run.row[metric])]
+                    if not runs:
                         continue
+                    values = pd.Series([run.row[metric] for run in runs], dtype=float)
                     row = {**_place(target.name, group), "strategy": strategy, "metric": metric}
-                    # A draw counts once, however many runs it has: see `statistics.estimate`.
-                    mean = values.groupby(drawn[values.index]).mean().mean()
+                    mean = float(group.mean(values, runs))
                     row |= {"seeds": len(values), "mean": mean, "sd": values.std()}
                     if metric in intervals(group.task):
                         row |= _sure(group.score(strategy, metric))

@@ -248,7 +248,7 @@ def estimate(
     drawn, draw = np.unique([0] * number if draws is None else draws, return_inverse=True)
     # What varies independently: the draws, or within the only one the seeds.
     units = values if len(drawn) == 1 else _means(values, draw)
-    value = float(units[:, 0].mean())
+    value = float(mean_of_draws(points, draw))
     resampled = units[:, 1:]
     resampled = resampled[:, np.isfinite(resampled).all(axis=0)]
     if not np.isfinite(points).all() or resampled.shape[1] < values.shape[1] / 2:
@@ -274,6 +274,12 @@ def estimate(
     return replace(found, parts=_parts(points, draw, of_images, of_runs), runs_error=runs_error)
 
 
+def mean_of_draws(values: np.ndarray, draws: Sequence[int]) -> np.ndarray:
+    """Mean over runs, the first axis, in which a draw counts once, however many runs it has."""
+    _, draw = np.unique(draws, return_inverse=True)
+    return _means(np.asarray(values, float), draw).mean(axis=0)
+
+
 def _of_draws(overlap: np.ndarray) -> tuple[float, float]:
     """What the variance between draws is to be divided by for that of their mean, and its degrees
     of freedom: draws and draws - 1 where they have nothing in common (see the module)."""
@@ -289,7 +295,7 @@ def _quantile(freedom: float, level: float) -> float:
 
 
 def _means(values: np.ndarray, draw: np.ndarray) -> np.ndarray:
-    """Mean of the runs of each draw, `(draws, 1 + replicates)`."""
+    """Mean of the runs of each draw, `(draws, ...)`."""
     return np.stack([values[draw == number].mean(axis=0) for number in range(draw.max() + 1)])
 
 

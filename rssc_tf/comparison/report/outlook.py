@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from rssc_tf.comparison.forecast import FEWEST, Forecast, Point, forecast
 from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.table import Table
@@ -27,7 +25,8 @@ def _curve(groups: list[Group], strategy: str) -> list[Point]:
         if strategy not in group.runs:
             continue
         metric = intervals(group.task)[group.metric]
-        scores = np.mean([run.scores(metric) for run in group.runs[strategy].values()], axis=0)
+        runs = list(group.runs[strategy].values())
+        scores = group.mean([run.scores(metric) for run in runs], runs)
         error = group.score(strategy).runs_error
         curve.append(Point(group.train_images, scores, 0.0 if math.isnan(error) else error))
     return curve

@@ -178,7 +178,8 @@ def class_table(group: Group, classes: Sequence[str]) -> Table:
 
 
 def _class_means(group: Group, strategy: str) -> np.ndarray:
-    return np.mean([run.resampled(class_f1)[0] for run in group.runs[strategy].values()], axis=0)
+    runs = list(group.runs[strategy].values())
+    return group.mean([run.resampled(class_f1)[0] for run in runs], runs)
 
 
 def _with_zero(limits: tuple[float, float]) -> tuple[float, float]:
@@ -187,18 +188,18 @@ def _with_zero(limits: tuple[float, float]) -> tuple[float, float]:
 
 
 def confusion(group: Group, strategy: str) -> np.ndarray:
-    """Percent of the true class's images, mean over seeds: float `(classes, classes)`.
+    """Percent of the true class's images, mean over draws: float `(classes, classes)`.
 
     Rows are the true class; a class without test images is NaN.
     """
-    shares = []
-    for run in group.runs[strategy].values():
+    shares, runs = [], list(group.runs[strategy].values())
+    for run in runs:
         classes = run.probabilities.shape[1]
         counts = np.bincount(run.labels * classes + run.decisions, minlength=classes**2)
         counts = counts.reshape(classes, classes)
         total = counts.sum(axis=1, keepdims=True)
         shares.append(100 * counts / np.where(total, total, np.nan))
-    return np.mean(shares, axis=0)
+    return group.mean(shares, runs)
 
 
 @dataclass(frozen=True)
@@ -287,10 +288,10 @@ def worst_confusions(values: np.ndarray, classes: Sequence[str], count: int = 8)
 
 
 def label_scores_table(group: Group, classes: Sequence[str], strategy: str) -> Table:
-    """Precision, recall and F1 of every label, mean over seeds, most frequent label first."""
+    """Precision, recall and F1 of every label, mean over draws, most frequent label first."""
     counts = group.class_counts()
-    parts = []
-    for run in group.runs[strategy].values():
+    parts, runs = [], list(group.runs[strategy].values())
+    for run in runs:
         right = (run.decisions & (run.labels == 1)).sum(axis=0)
         with np.errstate(invalid="ignore"):
             parts.append(
@@ -300,7 +301,7 @@ def label_scores_table(group: Group, classes: Sequence[str], strategy: str) -> T
                     2 * right / (run.decisions.sum(axis=0) + counts),
                 )
             )
-    precision, recall, f1 = np.mean(parts, axis=0)
+    precision, recall, f1 = group.mean(parts, runs)
     rows = []
     for number in np.argsort(-counts, kind="stable"):
         values = (precision[number], recall[number], f1[number])
@@ -328,7 +329,7 @@ def scores_chart(group: Group) -> Table:
 
 
 def calibration_table(group: Group) -> tuple[Table, bool]:
-    """What the runs' own metrics say of their probabilities, mean over seeds; no rows if nothing.
+    """What the runs' own metrics say of their probabilities, mean over draws; no rows if nothing.
 
     Returns:
         The table, and whether a temperature was fitted.
@@ -339,15 +340,23 @@ def calibration_table(group: Group) -> tuple[Table, bool]:
         if row.confidence or not row.tasks
         for metric in (row.name, *([f"{row.name}_uncalibrated"] if row.uncalibrated else []))
     }
-    results = pd.DataFrame([run.row for run in group.all_runs()])
-    known = [key for key in columns if key in results and results[key].notna().any()]
-    means = results.groupby("strategy")[known].mean()
+    means = {
+        key: [_mean_of_rows(group, strategy, key) for strategy in group.strategies]
+        for key in columns
+    }
+    known = [key for key in columns if not np.isnan(means[key]).all()]
     rows = [
-        [name(one), *(metric_value(columns[key], means.loc[one, key]) for key in known)]
-        for one in group.strategies
+        [name(one), *(metric_value(columns[key], means[key][number]) for key in known)]
+        for number, one in enumerate(group.strategies)
     ]
     head = ["", *(capitalised(columns[key].written) for key in known)]
     return Table(head, rows if known else [], "numbers"), "temperature" in known
+
+
+def _mean_of_rows(group: Group, strategy: str, metric: str) -> float:
+    """Of the runs that have it; NaN where none has."""
+    runs = [run for run in group.runs[strategy].values() if pd.notna(run.row.get(metric))]
+    return float(group.mean([run.row[metric] for run in runs], runs)) if runs else float("nan")
 
 
 def left_out_table(study: Study) -> Table:

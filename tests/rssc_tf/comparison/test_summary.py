@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from rssc_tf.comparison.folder import read_study
 from rssc_tf.comparison.report.answers import answers, limits
+from rssc_tf.comparison.report.tables import calibration_table
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
 from rssc_tf.evaluation.files import write_tables
@@ -244,6 +245,37 @@ def test_the_mean_of_a_table_is_that_of_the_draws(draw_comparison):
     assert row["mean"] == pytest.approx(scores.mean(), abs=1e-12)
     assert row["mean"] != pytest.approx(study.table["top1"].mean(), abs=1e-6)
     assert (row["low"] + row["high"]) / 2 == pytest.approx(row["mean"], abs=1e-6)
+
+
+def _give_scores(group, scores: dict[str, list[float]]) -> None:
+    """Lets the runs of a group have these scores, by seed."""
+    for strategy, values in scores.items():
+        for seed, run in group.runs[strategy].items():
+            run.scores = lambda row, value=values[seed]: np.full(3, value)
+            run.row["ece"] = values[seed]
+
+
+def test_a_draw_counts_once_in_what_is_best(draw_comparison):
+    """Seeds 0 and 2 have one draw: over seeds scratch would be ahead, over draws it is not."""
+    unbalanced, other = [0.9, 0.5, 0.9], [0.7, 0.8, 0.7]
+    assert np.mean(unbalanced) > np.mean(other)
+    study = read_study(draw_comparison({"scratch": 1, "imagenet": 1}, seeds=3, draws=2))
+    (target,) = study.targets
+    _give_scores(target.main, {"scratch": unbalanced, "imagenet": other})
+    assert target.main.best == "imagenet"
+    assert target.main.score("imagenet").value == pytest.approx(0.75)
+    table, _ = calibration_table(target.main)
+    assert [row[1 + table.head[1:].index("ECE")] for row in table.rows] == ["70.0", "75.0"]
+
+
+def test_a_draw_counts_once_in_which_way_is_shown(draw_comparison):
+    heads = ("finetune", "linear")
+    study = read_study(draw_comparison({"scratch": 1}, seeds=3, draws=2, heads=heads))
+    (target,) = study.targets
+    scores = {"finetune": [0.9, 0.5, 0.9], "linear": [0.7, 0.8, 0.7]}
+    for group in target.groups:
+        _give_scores(group, {"scratch": scores[group.head]})
+    assert target.main.head == "linear"
 
 
 def test_the_better_head_is_shown_and_named(draw_comparison):
