@@ -6,7 +6,7 @@ All of it follows from the declarations in `rssc_tf.settings`.
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 
-from rssc_tf.fields import NOTHING, SOURCE_ROUND, WEIGHTS, declared
+from rssc_tf.fields import NOTHING, SOURCE_ROUND, WEIGHTS, declared, names_where
 from rssc_tf.regimes import get_regime
 from rssc_tf.settings import Settings, unknown_settings
 
@@ -75,26 +75,30 @@ def changed_setting(old: dict, new: Settings, free: tuple[str, ...] = (NOTHING,)
     return None
 
 
+def is_used(name: str, strategies: Iterable[str]) -> bool:
+    """Whether a setting changes anything in runs of some of these regimes: those of a round, of
+    labels or of weights that none of them has do not."""
+    regimes = [get_regime(one) for one in strategies]
+    rounds = [regime for regime in regimes if regime.source_round]
+    if name == "weights":
+        return any(regime.pretraining != "random" for regime in regimes)
+    if name in ("head_first", "freeze_statistics"):
+        return not all(regime.from_random for regime in regimes)
+    if name == "teacher":
+        return any(regime.teacher for regime in rounds)
+    if name == "probe_every":
+        return not all(regime.labels for regime in rounds)
+    if name in ("exclude_leaks", "source_label_smoothing"):
+        return any(regime.labels for regime in rounds)
+    of_source = names_where(Settings, lambda facts: facts.affects == SOURCE_ROUND)
+    return bool(rounds) or not (name in of_source or name.split("_")[0] == "source")
+
+
 def used_by(strategies: Iterable[str]) -> list[str]:
     """The settings that runs of these regimes share and that say how they are trained or
-    evaluated: without those of rounds that none of them has."""
-    regimes = [get_regime(name) for name in strategies]
-    source = [regime for regime in regimes if regime.source_round]
-
-    def used(name: str, affects: str) -> bool:
-        if name == "probe_every":
-            return not all(regime.labels for regime in source)
-        if name == "exclude_leaks":
-            return any(regime.labels for regime in source)
-        if name == "normalization":
-            return any(regime.pretraining != "random" for regime in regimes)
-        of_source = affects == SOURCE_ROUND or name.startswith("source_")
-        return bool(source) or not of_source
-
-    return [
-        one.name
-        for one in fields(Settings)
-        if not declared(one).of_grid
-        and declared(one).affects != NOTHING
-        and used(one.name, declared(one).affects)
-    ]
+    evaluated."""
+    strategies = list(strategies)
+    shared = names_where(Settings, lambda facts: not facts.of_grid and facts.affects != NOTHING)
+    # The normalisation is that of weights: who adds a regime with weights has not changed it.
+    of = {"normalization": "weights"}
+    return [name for name in shared if is_used(of.get(name, name), strategies)]

@@ -86,6 +86,11 @@ class Regime:
         return not self.source_round or OBJECTIVES[self.objective].labels
 
     @property
+    def from_random(self) -> bool:
+        """Whether the target round begins with a backbone of random weights."""
+        return self.pretraining == "random" and not self.source_round
+
+    @property
     def teacher(self) -> bool:
         """Whether its source round learns from a frozen network."""
         return self.source_round and OBJECTIVES[self.objective].teacher

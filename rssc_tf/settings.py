@@ -355,8 +355,7 @@ class Settings:
 
     def from_random(self) -> bool:
         """Whether the target round begins with a backbone of random weights."""
-        regime = get_regime(self.strategy)
-        return regime.pretraining == "random" and not regime.source_round
+        return get_regime(self.strategy).from_random
 
     def source_rate(self) -> float:
         """Peak learning rate of the source round."""

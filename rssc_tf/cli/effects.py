@@ -44,35 +44,34 @@ def check_regimes(
 
 
 def _idle(given: Mapping[str, object], strategies: Iterable[str]) -> Iterator[tuple[str, str]]:
-    from rssc_tf.fields import SOURCE_ROUND, names_where
+    from rssc_tf.keys import is_used
     from rssc_tf.regimes import get_regime
-    from rssc_tf.settings import Settings
+    from rssc_tf.settings import all_of_recipe
 
-    regimes = [get_regime(name) for name in strategies]
-    names = ", ".join(regime.name for regime in regimes)
-    with_source = [regime for regime in regimes if regime.source_round]
-    if given.get("weights") and all(regime.pretraining == "random" for regime in regimes):
-        why = f"{names} begins with random weights. Leave it out, or take a strategy"
-        yield "weights", f"{why} that begins with weights"
-    if given.get("teacher") and not any(regime.teacher for regime in regimes):
-        yield "teacher", f"{names} has no teacher. Leave it out, or take the strategy distil"
-    if with_source:
-        learn_labels = [regime.labels for regime in with_source]
-        if given.get("probe_every") and all(learn_labels):
-            yield "probe_every", f"{names} has no round without labels. Leave it out"
-        if given.get("source_label_smoothing") is not None and not any(learn_labels):
-            why = f"{names} learns no labels of the source. Leave it out"
-            yield "source_label_smoothing", why
-        if given.get("exclude_leaks") and not any(learn_labels):
-            why = "without labels, source images that show a test image are always left out"
-            yield "exclude_leaks", f"{why}. Leave the flag out"
-    else:
-        of_source = names_where(Settings, lambda setting: setting.affects == SOURCE_ROUND)
-        of_source += [name for name in given if name.split("_")[0] == "source"]
-        for name in dict.fromkeys(of_source):
-            value = given.get(name)
-            if value is not None and value is not False:  # a seed may be 0
-                yield name, f"{names} has no round on a source set. Leave it out"
+    strategies = list(strategies)
+    source_round = any(get_regime(name).source_round for name in strategies)
+    # A recipe says for regimes of any kind what some have no use for.
+    of_recipe = all_of_recipe(given["recipe"]) if "recipe" in given else {}
+    for name, value in given.items():
+        nothing = value is None or value is False  # a seed may be 0
+        if not nothing and of_recipe.get(name) != value and not is_used(name, strategies):
+            yield name, _why_idle(name, ", ".join(strategies), source_round)
+
+
+def _why_idle(name: str, regimes: str, source_round: bool) -> str:
+    if name in ("weights", "head_first", "freeze_statistics"):
+        why = f"{regimes} begins with random weights. Leave it out, or take a strategy"
+        return f"{why} that begins with weights"
+    if name == "teacher":
+        return f"{regimes} has no teacher. Leave it out, or take the strategy distil"
+    if not source_round:
+        return f"{regimes} has no round on a source set. Leave it out"
+    if name == "probe_every":
+        return f"{regimes} has no round without labels. Leave it out"
+    if name == "exclude_leaks":
+        why = "without labels, source images that show a test image are always left out"
+        return f"{why}. Leave the flag out"
+    return f"{regimes} learns no labels of the source. Leave it out"
 
 
 def refuse_finished(out: Path, given: Collection[str], epochs: int) -> None:

@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rssc_tf.keys import used_by
 from rssc_tf.optimization.recipes import RECIPES
+from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import default_parts, unknown_settings
 from rssc_tf.version import __version__
 from tfrecords_tools.common.atomic import new_file
@@ -12,6 +14,7 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
 
 COMMAND = "compare.json"
+RUNS = "runs"  # the folder of the run folders
 TUNING = "tuning"  # the folder of what is tuned
 _OF_WEIGHTS = "of the weights"  # noted of the default size; without it, it is the crop's
 _OF_SEEDS = "of the seeds"  # noted of the draws; without a note there is one for all seeds
@@ -28,6 +31,10 @@ class Begun:
         recipes: what the recipes stood for then, name to settings; empty before it was begun.
         settings: what its runs share, name to value, `None` where nothing was given; of all that
             some regime had a use for. `None`: a version that did not note it has begun it.
+        strategies: the regimes of all calls; none where a version that did not note them has begun
+            it.
+        contents: what the shared source, weights and teacher hold, name to hash, of those that some
+            regime had a use for.
     """
 
     at_crop: bool = False
@@ -35,6 +42,8 @@ class Begun:
     tune: dict[str, tuple] = field(default_factory=dict)
     recipes: dict[str, dict] = field(default_factory=dict)
     settings: dict | None = field(default_factory=dict)
+    strategies: tuple[str, ...] = ()
+    contents: dict[str, str] = field(default_factory=dict)
 
     def draw_of(self, seed: int) -> int:
         """The draw of the training images that a seed trains on."""
@@ -47,10 +56,12 @@ class Begun:
 
 
 def _known(settings: dict) -> dict:
-    """Settings by name; `ValueError` for one that this version does not have."""
-    if names := unknown_settings(settings):
-        raise ValueError(names)
-    return dict(settings)
+    """Settings by name; `ValueError` for one that this version does not have. One that nobody has
+    given says nothing, whichever version knows it."""
+    unknown = set(unknown_settings(settings))
+    if any(settings[name] is not None for name in unknown):
+        raise ValueError(unknown)
+    return {name: value for name, value in settings.items() if name not in unknown}
 
 
 def begin(out: Path, draws: int | None = None, tune: dict[str, tuple] | None = None) -> Begun:
@@ -67,7 +78,7 @@ def begin(out: Path, draws: int | None = None, tune: dict[str, tuple] | None = N
     """
     tune = tune or {}
     asked = Begun(False, draws, tune)
-    if not any((out / name).is_dir() for name in ("runs", TUNING)):
+    if not any((out / name).is_dir() for name in (RUNS, TUNING)):
         return asked
     begun = _read(out)
     if draws and any(begun.draw_of(seed) != asked.draw_of(seed) for seed in _seeds(out)):
@@ -83,7 +94,7 @@ def begin(out: Path, draws: int | None = None, tune: dict[str, tuple] | None = N
 
 def _seeds(out: Path) -> set[int]:
     """The seeds of the runs that there are."""
-    numbers = (folder.name.rpartition("-")[2] for folder in out.glob("runs/*/*/*"))
+    numbers = (folder.name.rpartition("-")[2] for folder in out.glob(f"{RUNS}/*/*/*"))
     return {int(number) for number in numbers if number.isdecimal()}
 
 
@@ -92,13 +103,20 @@ def _read(out: Path) -> Begun:
     try:
         draws = noted.get("draws", 1)
         recipes, settings = noted.get("recipes", {}), noted.get("settings")
+        strategies = tuple(map(str, noted.get("strategies", ())))
+        if settings is not None:
+            # Settings that the version which began it did not have were given to nobody.
+            regimes = [name for name in strategies if name in REGIMES]
+            settings = dict.fromkeys(used_by(regimes) if regimes else ()) | _known(settings)
         tune = {str(name): tuple(values) for name, values in noted.get("tune", {}).items()}
         return Begun(
             noted.get("image_size") != _OF_WEIGHTS,
             None if draws == _OF_SEEDS else max(1, int(draws)),
             tune,
             {name: _known(row) for name, row in recipes.items()},
-            None if settings is None else _known(settings),
+            settings,
+            strategies,
+            {str(name): str(content) for name, content in noted.get("contents", {}).items()},
         )
     except (AttributeError, TypeError, ValueError):
         raise DataError(
@@ -140,5 +158,7 @@ def note(out: Path, command: str, begun: Begun) -> None:
     content["recipes"] = now | begun.recipes
     if begun.settings is not None:
         content["settings"] = begun.settings
+        content["strategies"] = begun.strategies
+        content["contents"] = begun.contents
     with new_file(out / COMMAND) as aside:
         aside.write_text(json.dumps(content, indent=1) + "\n")

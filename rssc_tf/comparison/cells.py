@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipelines.crop import crop_side
 from rssc_tf.cache import key_of
-from rssc_tf.comparison.begun import TUNING, Begun, begin
+from rssc_tf.comparison.begun import RUNS, TUNING, Begun, begin
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.sources import SourceSet, find_source_set
 from rssc_tf.comparison.training_sets import TrainingSet, note_overlaps, training_sets
@@ -224,7 +224,7 @@ def _cell(
         tuning = Tuning(made, folder, tuple(tried), trials, base)
         with_each = (_config(grid, kind, training, seed, begun, learnt, values) for values in tried)
         tuned = tuple(with_each)
-        key = _key(tuned, training, source, tuning=tuning.key, **begins)
+        key = made and _key(tuned, training, source, tuning=made, **begins)
     return Cell(
         target=name,
         head=kind.head,
@@ -236,7 +236,7 @@ def _cell(
         seed=seed,
         draw=training.draw,
         config=own,
-        folder=Path("runs", name, kind.folder, f"{kind.strategy}-{seed}"),
+        folder=Path(RUNS, name, kind.folder, f"{kind.strategy}-{seed}"),
         key=key,
         tuning=tuning,
         tuned=tuned,

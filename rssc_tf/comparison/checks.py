@@ -1,17 +1,51 @@
 """Whether a comparison's folder holds runs of the same settings as a grid; nothing is written."""
 
-from dataclasses import fields, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
-from rssc_tf.comparison.begun import COMMAND, TUNING, Begun
+from rssc_tf.comparison.begun import COMMAND, RUNS, TUNING, Begun, begin
 from rssc_tf.comparison.cells import Cell, plan
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.results import read_results
-from rssc_tf.keys import changed_setting, used_by
+from rssc_tf.comparison.results import read_results, rows_of
+from rssc_tf.keys import changed_setting, is_used, used_by
+from rssc_tf.optimization.table import OPTIMIZERS
+from rssc_tf.regimes import get_regime
+from rssc_tf.rounds import with_source_settings
 from rssc_tf.runs import CONFIG
-from rssc_tf.settings import Settings
-from tfrecords_tools.common.errors import DataError
+from rssc_tf.settings import OWN, Settings, is_own
+from rssc_tf.weights.source import find_source
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.yaml_files import read_yaml
+from tfrecords_tools.records.card import open_records
+
+_WITH_CONTENT = ("source", "weights", "teacher")  # whose paths are free
+
+
+def checked(grid: Grid, out: Path, write: bool) -> tuple[Begun, list[Cell], dict[tuple, dict]]:
+    """How `out` was begun, the runs of a grid, and the rows that are there.
+
+    Args:
+        grid, out, write: as for `plan`.
+
+    Raises:
+        RsscError: as of `plan`, or `out` holds runs that this grid does not go on with.
+    """
+    begun = begin(out, grid.draws, grid.tune)
+    check_shared(grid, out, begun)
+    cells, rows = plan(grid, out, write), rows_of(out)
+    check_cells(cells, rows, out)
+    return begun, cells, rows
+
+
+def goes_on(grid: Grid, out: Path) -> bool:
+    """Whether a call would go on with what `out` holds, or begin there."""
+    try:
+        check_folder(out)
+        checked(grid, out, write=False)
+    except RsscError:
+        return False
+    return True
 
 
 def check_folder(out: Path) -> None:
@@ -25,19 +59,40 @@ def check_folder(out: Path) -> None:
     if (
         out.is_dir()
         and any(out.iterdir())
-        and not any((out / name).exists() for name in ("runs", "records", TUNING, COMMAND))
+        and not any((out / name).exists() for name in (RUNS, "records", TUNING, COMMAND))
     ):
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named
         raise DataError(f"{out} is not empty and no comparison: choose another `out`")
 
 
-def with_settings(begun: Begun, grid: Grid) -> Begun:
-    """With the shared settings of `grid` that none of the calls before had a use for."""
+def noting(begun: Begun, grid: Grid) -> Begun:
+    """With what this call has added: regimes, and the shared settings that none of the calls before
+    had a use for."""
     if begun.settings is None:
         return begun
     now = {name: grid.settings.get(name) for name in used_by(grid.strategies)}
-    return replace(begun, settings=now | begun.settings)
+    return replace(
+        begun,
+        settings=now | begun.settings,
+        strategies=tuple(dict.fromkeys((*begun.strategies, *grid.strategies))),
+        contents=_contents(grid) | begun.contents,
+    )
+
+
+def _contents(grid: Grid, names: Collection[str] = _WITH_CONTENT) -> dict[str, str]:
+    """What the source, the weights and the teacher hold that regimes share and have a use for."""
+    found = {}
+    for name in names:
+        sharing = [one for one in grid.strategies if name not in grid.by_strategy.get(one, {})]
+        if (value := grid.settings.get(name)) and is_used(name, sharing):
+            if name != "source":
+                found[name] = find_source(value).content()
+            elif any(is_own(value, one) for one in sharing):
+                found[name] = OWN
+            else:
+                found[name] = open_records(Path(value)).sha256
+    return found
 
 
 def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
@@ -49,25 +104,53 @@ def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
     Raises:
         DataError: names the setting, and both values.
     """
+    for name, content in _contents(grid, begun.contents).items():
+        if content != begun.contents[name]:
+            raise _otherwise(out, f"`{name}` was not what {grid.settings[name]} holds")
     noted = begun.settings or {}
-    used = set(used_by(grid.strategies)) & set(noted)
-    if all(noted[name] == grid.settings.get(name) for name in used):
+    used = [name for name in used_by(grid.strategies) if name in noted]
+    changed = [name for name in used if noted[name] != grid.settings.get(name)]
+    if not changed:
         return
+    now = plan(grid, out, write=False)
     same = {name: value for name, value in grid.settings.items() if name not in used}
     same |= {name: noted[name] for name in used if noted[name] is not None}
-    before = plan(replace(grid, settings=same), out, write=False)
-    for old, new in zip(before, plan(grid, out, write=False), strict=True):
+    try:
+        before = plan(replace(grid, settings=same), out, write=False)
+    except SettingError as error:  # what was noted does not go with what a regime has for itself
+        name = changed[0]
+        raise _otherwise(out, _changed(name, noted[name], grid.settings.get(name))) from error
+    for old, new in zip(before, now, strict=True):
         for was, is_ in zip((old.config, *old.tuned), (new.config, *new.tuned), strict=True):
-            if changed := changed_setting(_as_dict(was), is_):
-                raise DataError(
-                    f"{out} was begun with other settings ({changed}): repeat those, choose "
-                    "another `out`, or give what is to differ in by_strategy, by_fraction or "
-                    "by_shots"
-                )
+            was, is_ = _taken(was), _taken(is_)
+            for name in used_by([new.strategy]):
+                if (old_value := getattr(was, name)) != (value := getattr(is_, name)):
+                    # Where nothing was given, what a regime derives is no value that others had.
+                    derived = name in noted and noted[name] is getattr(Settings, name) is None
+                    raise _otherwise(out, _changed(name, None if derived else old_value, value))
 
 
-def _as_dict(settings: Settings) -> dict:
-    return {one.name: getattr(settings, one.name) for one in fields(settings)}
+def _changed(name: str, was: object, value: object) -> str:
+    words = ["not given" if one is None else one for one in (was, value)]
+    return f"`{name}` was {words[0]}, is {words[1]}"
+
+
+def _otherwise(out: Path, changed: str) -> DataError:
+    return DataError(
+        f"{out} was begun with other settings ({changed}): repeat those, choose another `out`, or "
+        "give what is to differ in by_strategy, by_fraction or by_shots"
+    )
+
+
+def _taken(config: Settings) -> Settings:
+    """With what a run takes where it is given nothing, which keys leave open."""
+    usual = OPTIMIZERS[config.optimizer].decay
+    source_round = get_regime(config.strategy).source_round
+    return replace(
+        config,
+        weight_decay=(usual if config.weight_decay is None else config.weight_decay) or 0.0,
+        source_batch_size=with_source_settings(config).batch_size if source_round else None,
+    )
 
 
 def check_cells(cells: list[Cell], rows: dict[tuple, dict], out: Path) -> None:

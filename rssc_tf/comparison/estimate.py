@@ -8,11 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rssc_tf.comparison.begun import begin
-from rssc_tf.comparison.cells import Cell, plan, say_sizes, way
-from rssc_tf.comparison.checks import check_cells, check_folder, check_shared
+from rssc_tf.comparison.cells import Cell, say_sizes, way
+from rssc_tf.comparison.checks import check_folder, checked
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.results import rows_of
+from rssc_tf.comparison.results import FAILED
 from rssc_tf.comparison.tuning import epochs_of, in_words, rounds
 from rssc_tf.records import Records
 from rssc_tf.regimes import get_regime
@@ -46,12 +45,13 @@ def print_estimate(grid: Grid, out: Path) -> None:
         RsscError: as `runner.compare` would.
     """
     check_folder(out)
-    check_shared(grid, out, begin(out, grid.draws, grid.tune))
-    cells = plan(grid, out, write=False)
-    check_cells(cells, rows_of(out), out)
+    _, cells, had = checked(grid, out, write=False)
     say_sizes(grid, cells)
     measured = _Measurements()
     done = {cell.place for cell in cells if read_metrics(out / cell.folder)}
+    failed = {place for place, row in had.items() if row["status"] == FAILED}
+    failed &= {cell.place for cell in cells} - done
+    done |= failed
     rows: dict[tuple, list[Cell]] = {}
     for cell in cells:
         size = f"{cell.shots} shots" if cell.shots else f"{cell.fraction:g}"
@@ -96,8 +96,9 @@ def print_estimate(grid: Grid, out: Path) -> None:
             highlight=False,
         )
     length = f"{total / 3600:.1f} hours" if total > 3600 else f"{total / 60:.1f} minutes"
+    left_out = f", {len(failed)} failed" if failed else ""
     console.print(
-        f"{len(cells)} runs, {len(cells) - len(done)} to do: about {length} here, "
+        f"{len(cells)} runs{left_out}, {len(cells) - len(done)} to do: about {length} here, "
         f"from {measured.seconds:.0f} seconds of measuring",
         highlight=False,
     )

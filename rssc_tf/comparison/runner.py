@@ -6,18 +6,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rssc_tf.comparison.begun import begin, note
-from rssc_tf.comparison.cells import Cell, plan, say_sizes
-from rssc_tf.comparison.checks import (
-    check_cells,
-    check_folder,
-    check_shared,
-    with_settings,
-)
+from rssc_tf.comparison.begun import RUNS, note
+from rssc_tf.comparison.cells import Cell, say_sizes
+from rssc_tf.comparison.checks import check_folder, checked, noting
 from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.results import (
     DONE,
@@ -25,7 +21,6 @@ from rssc_tf.comparison.results import (
     file_name,
     row_of,
     rows_in,
-    rows_of,
     write_results,
 )
 from rssc_tf.comparison.tuning import in_words
@@ -76,13 +71,13 @@ def compare(
     with sole_writer(out, part=f"shard-{shard[0]}-of-{shard[1]}"):
         with sole_writer(out, wait=True):
             _begin_folder(out)
-            begun = begin(out, grid.draws, grid.tune)
-            check_shared(grid, out, begun)
-            cells = plan(grid, out)
-            rows = rows_of(out)
-            check_cells(cells, rows, out)
+            begun, cells, rows = checked(grid, out, write=True)
             say_sizes(grid, cells)
-            note(out, command, with_settings(begun, grid))
+            note(out, command, noting(begun, grid))
+            if shard[1] > 1:
+                # From here on the others go by the note; alone, who was stopped before the first
+                # run may begin with other settings.
+                (out / RUNS).mkdir(exist_ok=True)
             _begin_times(out)
         _make_missing(cells, rows, out, shard, retry_failed, jobs)
 
@@ -105,12 +100,11 @@ def _make_missing(
             tuned = _tuned(cell, out) or (row or {}).get("tuned", "")  # `tuning/` may be gone
             rows[cell.place] = row_of(cell, metrics, tuned=tuned)
         elif retry_failed or not row or row["status"] != FAILED:
+            if retry_failed and cell.tuning:
+                cell = replace(cell, tuning=cell.tuning.retrying(out))
             missing.append(cell)
             if row and row["status"] == DONE:
                 print(f"{out / cell.folder} is gone: making it again", file=sys.stderr)
-    if retry_failed:
-        for tuning in {cell.tuning.folder: cell.tuning for cell in missing if cell.tuning}.values():
-            tuning.forget_failed(out)
     with closing(_made(missing, out, jobs, len(mine))) as finished:
         for cell, made in finished:
             if made.error:

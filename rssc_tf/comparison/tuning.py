@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
@@ -119,6 +120,7 @@ class Tuning:
         candidates: what is tried.
         trials: the settings of the training of each, in full length.
         base: the settings, resolved, whose source round all trials start from.
+        again: trials as they are noted, which are made again where nothing is chosen.
     """
 
     key: str
@@ -126,6 +128,7 @@ class Tuning:
     candidates: tuple[Values, ...]
     trials: tuple[Settings, ...]
     base: Settings
+    again: tuple[dict, ...] = ()
 
     def read(self, out: Path) -> dict:
         """What is known so far: `tried`, and, at the end, `chosen`, the number of a candidate.
@@ -142,13 +145,11 @@ class Tuning:
             )
         return found
 
-    def forget_failed(self, out: Path) -> None:
-        """Lets the trials whose loss has diverged be made again, where nothing is chosen."""
-        with sole_writer(out / self.folder, wait=True):
-            found = self.read(out)
-            left = [trial for trial in found["tried"] if trial["score"] is not None]
-            if "chosen" not in found and len(left) < len(found["tried"]):
-                self._write(out, found | {"tried": left})
+    def retrying(self, out: Path) -> "Tuning":
+        """The same, which makes the trials again whose loss has diverged by now. One that another
+        process makes again meanwhile, and that diverges again, counts."""
+        failed = (trial for trial in self.read(out)["tried"] if trial["score"] is None)
+        return replace(self, again=tuple(failed))
 
     def choose(self, out: Path, seed: int = 0) -> int:
         """Makes the trials that are missing in `out`, a comparison's folder, and returns the number
@@ -168,6 +169,7 @@ class Tuning:
             found = self.read(out)
             if "chosen" not in found:
                 (out / self.folder).mkdir(parents=True, exist_ok=True)
+                found["tried"] = [trial for trial in found["tried"] if trial not in self.again]
                 found["chosen"] = self._halve(out, found, seen)
                 self._write(out, found)
             return found["chosen"]
@@ -234,7 +236,8 @@ def _validated(settings: Settings, folder: Path, base: Settings, seen: Path) -> 
     found = {"score": metrics[metrics["headline"]], "log_loss": metrics["log_loss"]}
     if None in found.values() or not all(map(math.isfinite, found.values())):
         found = {"score": None, "log_loss": None}
-    return found | {"seconds": seconds}
+    # With the time no two are alike, see `retrying`.
+    return found | {"seconds": seconds, "finished": datetime.now(UTC).isoformat()}
 
 
 def read_tuning(folder: Path) -> dict | None:

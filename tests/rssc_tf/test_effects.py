@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from rssc_tf.cli.effects import check_regimes
+from rssc_tf.settings import all_of_recipe
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
 
@@ -32,6 +33,12 @@ REFUSED = {
         ("train", "--strategy", "in-domain-ssl", "--source", "target", *SCRATCH[3:])
         + ("--exclude-leaks",),
         "--exclude-leaks has no effect: without labels",
+    ),
+    "head first from random weights": ((*SCRATCH, "--head-first"), "--head-first has no effect"),
+    "smoothing of labels that are not learnt": (
+        ("train", "--strategy", "in-domain-ssl", "--source", "target", *SCRATCH[3:])
+        + ("--source-label-smoothing", "0.1"),
+        "--source-label-smoothing has no effect: in-domain-ssl learns no labels of the source",
     ),
     "dry run": ((*COMPARE, "--dry-run", "--retry-failed"), "--retry-failed has no effect with"),
     "dry shard": ((*COMPARE, "--dry-run", "--shard", "1/2"), "--shard has no effect with"),
@@ -69,6 +76,10 @@ def test_a_comparison_may_have_what_one_of_its_regimes_uses():
     check_regimes({"source": "records", "source_epochs": 3}, ["scratch", "dap"])
     check_regimes({"source_seed": None, "exclude_leaks": False}, ["scratch"])
     check_regimes({"exclude_leaks": True, "probe_every": 2}, ["scratch", "dap", "distil"])
+    check_regimes({"head_first": True, "source_label_smoothing": 0.1}, ["in-domain"])
+    check_regimes(all_of_recipe("strong"), ["scratch"])
+    with pytest.raises(SettingError, match="`freeze_statistics` has no effect: scratch begins"):
+        check_regimes(all_of_recipe("paper") | {"freeze_statistics": True}, ["scratch"])
     with pytest.raises(SettingError, match="`weights` has no effect"):
         check_regimes({"weights": "x.h5"}, ["scratch", "in-domain"])
     with pytest.warns(UserWarning, match="`weights` has no effect: scratch begins with random"):

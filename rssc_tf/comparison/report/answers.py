@@ -10,11 +10,6 @@ from rssc_tf.comparison.report.tuned import edges
 from rssc_tf.comparison.report.verdict import images_of, shown, verdict
 from rssc_tf.comparison.report.wording import interval, metric_name, parts_in_words, score
 from rssc_tf.keys import completed, used_by
-from rssc_tf.optimization.recipes import set_by_recipes
-from rssc_tf.regimes import REFERENCES
-
-# Which resolve to what the initial weights of a regime want.
-_OF_REGIME = {"image_size", "learning_rate", "head_first", "freeze_statistics"}
 
 
 @dataclass(frozen=True)
@@ -113,21 +108,25 @@ def _sizes_seen(target: Target, where: str) -> list[str]:
 
 
 def _settings_seen(target: Target, where: str) -> list[str]:
-    """A warning where calls that made runs of one recipe and head gave them other settings."""
-    runs = [run for group in target.of_way(target.main_way) for run in group.all_runs()]
-    made = [completed(run.settings) for run in runs if run.settings]
-    free = {part.partition("=")[0] for run in runs for part in run.row["tuned"].split()}
-    free |= {*_OF_REGIME, *(set_by_recipes() if "recipe" in free else ())}
-    differ = []
-    for name in used_by(REFERENCES[:1]):
-        values = sorted({str(settings[name]) for settings in made})
-        if len(values) > 1 and name not in free:
-            differ.append(f"{name} {' and '.join(values)}")
+    """A warning where calls that made runs of one regime and size gave them other settings.
+
+    What differs between regimes or sizes may be what by_strategy, by_fraction or by_shots said.
+    """
+    differ: dict[str, set[str]] = {}
+    for group in target.of_way(target.main_way):
+        for strategy in group.strategies:
+            runs = group.runs[strategy].values()
+            made = [completed(run.settings) for run in runs if run.settings]
+            for name in used_by([strategy]):
+                values = {str(settings[name]) for settings in made}
+                if len(values) > 1:
+                    differ.setdefault(name, set()).update(values)
     if not differ:
         return []
+    each = "; ".join(f"{name} {' and '.join(sorted(values))}" for name, values in differ.items())
     return [
-        f"{where}Runs were trained with different settings ({'; '.join(differ)}), and what differs "
-        "between them is due to that too."
+        f"{where}Runs of one regime and size were trained with different settings ({each}), and "
+        "what differs between them is due to that too."
     ]
 
 

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from rssc_tf.comparison import estimate
+from rssc_tf.comparison import estimate, runner
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.estimate import Cost
 from rssc_tf.comparison.folder import read_study
@@ -15,6 +16,8 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.answers import limits
 from rssc_tf.comparison.report.provenance import command_of, versions_table
 from rssc_tf.comparison.results import read_results
+from rssc_tf.evaluation.not_finite import NotFinite
+from rssc_tf.training.interrupts import Stopped
 from tests.tiny import SMALL
 
 pytestmark = pytest.mark.usefixtures("drawn_runs")
@@ -116,17 +119,123 @@ def test_settings_that_come_to_the_same_go_on(compare, records, tmp_path):
     assert code == 0, err
 
 
-def test_a_folder_of_an_older_version_goes_on_and_its_page_says_what_differs(compare):
+SOURCE = ("--source", "{records}", "--source-epochs", 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (("in-domain-ssl", *SOURCE), ("dap", *SOURCE, "--source-label-smoothing", 0.1)),
+        (("scratch",), ("imagenet", "--head-first", "--freeze-statistics")),
+        (
+            ("scratch", "--optimizer", "adamw"),
+            ("imagenet", "--optimizer", "adamw", "--weight-decay", 0.01),
+        ),
+        (("dap", *SOURCE), ("in-domain", *SOURCE, "--source-batch-size", 8)),
+    ],
+)
+def test_settings_of_no_use_before_or_as_they_are_anyway_are_free(compare, records, first, then):
+    for flags in (first, then):
+        words = (str(word).format(records=records) for word in flags)
+        code, _, err = compare("--strategies", *words)
+        assert code == 0, err
+
+
+def test_what_is_added_has_the_source_and_weights_of_the_others(
+    compare, records, scenes, cli, tmp_path
+):
+    words = ("convert", scenes, "--train-fraction", 0.4, "--val-fraction", 0.2)
+    assert cli(*words, "--out", tmp_path / "other")[0] == 0
+    shutil.copytree(records, tmp_path / "moved")
+    for name in ("one", "copy", "two"):
+        (tmp_path / f"{name}.h5").write_text(name.replace("copy", "one"))
+    (tmp_path / "own.yaml").write_text(
+        f"by_strategy:\n  in-domain: {{source: {tmp_path}/other}}\n  ssl: {{weights: two.h5}}\n"
+    )
+
+    def dap(shots: int, source, weights: str, *more) -> tuple[int, str, str]:
+        flags = ("--source", source, "--source-epochs", 1, "--weights", tmp_path / weights)
+        return compare("--strategies", "dap", "--shots", shots, *flags, *more)
+
+    assert dap(1, records, "one.h5")[0] == 0
+    code, _, err = dap(2, tmp_path / "moved", "copy.h5")
+    assert code == 0, err
+    for source, weights, name, value in (
+        (tmp_path / "other", "one.h5", "--source", tmp_path / "other"),
+        (records, "two.h5", "--weights", tmp_path / "two.h5"),
+    ):
+        for more in ((), ("--dry-run",)):
+            code, _, err = dap(3, source, weights, *more)
+            assert (code, err.count("\n")) == (1, 1), err
+            assert f"other settings ({name} was not what {value} holds): repeat" in err
+    code, _, err = dap(3, records, "one.h5", "--strategies", "in-domain", "--config",
+                       tmp_path / "own.yaml")  # fmt: skip
+    assert code == 0, err
+
+
+def test_a_refusal_names_what_was_given(compare, tmp_path):
+    small = SMALL[: SMALL.index("--image-size")] + SMALL[SMALL.index("--image-size") + 2 :]
+    assert compare("--strategies", "scratch", begun=small)[0] == 0
+    code, _, err = compare("--strategies", "imagenet", "--image-size", 48, begun=small)
+    assert code == 1 and "(--image-size was not given, is 48)" in err, err
+    file = tmp_path / "grid.yaml"
+    file.write_text("by_strategy: {imagenet: {weight_decay: 0.1}}\n")
+    flags = ("--strategies", "imagenet", "--optimizer", "adamw", "--config", file)
+    code, _, err = compare(*flags, begun=small)
+    assert code == 1 and "begun with other settings (--optimizer was not given, is adamw)" in err
+
+
+def test_the_note_of_another_version_is_read(compare):
     assert compare("--strategies", "scratch")[0] == 0
-    assert not [line for line in limits(read_study(compare.out)) if "different settings" in line]
+    file = compare.out / "compare.json"
+    noted = json.loads(file.read_text())
+
+    def call(*flags, **settings) -> tuple[int, str]:
+        changed = noted["settings"] | settings
+        kept = {name: value for name, value in changed.items() if value != "absent"}
+        file.write_text(json.dumps(noted | {"settings": kept}))
+        code, _, err = compare("--strategies", "imagenet", *flags)
+        return code, err
+
+    code, err = call(mixup=0.5)  # which this version does not have
+    assert code == 1 and f"{file} is damaged" in err
+    code, err = call("--label-smoothing", 0.1, label_smoothing="absent")
+    assert code == 1 and "(--label-smoothing was 0.0, is 0.1)" in err
+    assert call(mixup=None, label_smoothing="absent")[0] == 0
+
+
+def test_shards_that_begin_together_share_the_settings(compare, monkeypatch):
+    def stop(*_, **__):
+        raise Stopped(signal.SIGINT, "with 1 run under way")
+
+    both = ("--strategies", "scratch,imagenet", "--shard")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(runner, "run_regime", stop)
+        assert compare("--strategies", "scratch")[0] == 130
+        assert compare(*both, "1/2", "--epochs", 3)[0] == 130  # nothing was made
+    code, _, err = compare(*both, "2/2")
+    assert code == 1 and "(--epochs was 3, is 2)" in err, err
+    assert compare(*both, "2/2", "--epochs", 3)[0] == 0
+
+
+def test_a_folder_of_an_older_version_goes_on_and_its_page_says_what_differs(compare):
+    def warnings() -> list[str]:
+        return [line for line in limits(read_study(compare.out)) if "different settings" in line]
+
+    assert compare("--strategies", "scratch", "--seeds", 2)[0] == 0
     file = compare.out / "compare.json"
     noted = json.loads(file.read_text())
     assert noted.pop("settings")["epochs"] == 2
     file.write_text(json.dumps(noted))
-    code, said, err = compare("--strategies", "imagenet", "--epochs", 20, "--views", 8)
+    words = ("--strategies", "imagenet", "--seeds", 2, "--epochs", 20, "--views", 8)
+    code, _, err = compare(*words)
     assert code == 0, err
-    assert "settings (epochs 2 and 20; views 1 and 8), and what differs" in " ".join(said.split())
     assert "settings" not in json.loads(file.read_text())
+    assert warnings() == []  # which by_strategy may have asked for
+    (config,) = compare.out.glob("runs/*/*/imagenet-1/config.yaml")
+    config.write_text(config.read_text().replace("epochs: 20\n", "epochs: 30\n"))
+    (line,) = warnings()
+    assert "with different settings (epochs 20 and 30), and what differs" in line
 
 
 def test_a_dry_run_refuses_what_the_call_would(compare, tmp_path):
@@ -147,6 +256,18 @@ def test_a_dry_run_does_without_the_training_sets(compare, monkeypatch):
     code, said, err = compare(*words, "--seeds", 2, "--dry-run")
     assert code == 0, err
     assert "2 runs, 1 to do" in said and "as chosen" in said
+    assert compare(*words, "--seeds", 2)[0] == 0
+    shutil.rmtree(min(compare.out.glob("records/*")))  # of the first draw
+    code, said, err = compare(*words, "--seeds", 2, "--dry-run")
+    assert code == 0 and "2 runs, 0 to do" in said, err
+
+
+def test_a_dry_run_counts_what_the_call_would_make(compare, monkeypatch):
+    monkeypatch.setattr(estimate, "measure", lambda config, records: Cost(start=0, step=1, image=0))
+    words = ("--strategies", "scratch", "--learning-rate", 9)
+    assert compare(*words)[0] == 1
+    code, said, err = compare(*words, "--seeds", 2, "--dry-run")
+    assert code == 0 and "2 runs, 1 failed, 1 to do" in said, err
 
 
 def test_each_target_has_a_source_round_without_its_own_test_images(records, cli, tmp_path, scenes):
@@ -172,6 +293,21 @@ def test_candidates_that_diverge_are_tried_again_where_that_is_asked_for(compare
         assert set(table["status"]) == {"failed"}
         for error in table["error"]:
             assert "every candidate diverges: give lower learning rates" in error
+
+
+def test_of_processes_that_retry_together_one_trains_what_failed(compare, records, drawn_runs):
+    words = ("--strategies", "scratch", "--tune", "learning-rate=8.0,9.0")
+    assert compare(*words)[0] == 1
+    settings = {"backbone": "tiny", "image_size": 32, "batch_size": 8, "epochs": 2}
+    tune = {"learning_rate": (8.0, 9.0)}
+    grid = Grid((str(records),), ("scratch",), tune=tune, settings=settings)
+    (cell,) = plan(grid, compare.out, write=False)
+    first, second = (cell.tuning.retrying(compare.out) for _ in range(2))
+    for tuning, trials in ((first, 2), (second, 0)):
+        drawn_runs.clear()
+        with pytest.raises(NotFinite):
+            tuning.choose(compare.out)
+        assert len(drawn_runs) == trials
 
 
 def test_a_comparison_of_failures_alone_is_an_error(compare):
