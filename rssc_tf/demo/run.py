@@ -32,6 +32,7 @@ SEEDS = 3
 RECIPE = "strong"
 _JOBS = min(2, os.cpu_count() or 1)  # so small a run is half one thread's work: tracing, tables
 _SCENES, _LAST = "scenes.png", "predictions.csv"  # the first file that is written, and the last
+_COMPARISON, _EXPORT, _SCENE = "comparison", "export", "scene.png"
 
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
@@ -95,12 +96,14 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
 
     Args:
         out: folder for the comparison, the export and the pictures.
-        overwrite: replace it. One that was stopped is gone on with, also without.
+        overwrite: replace it. One that was stopped is gone on with, also without, and begun anew
+            where it was made with other settings.
         ssl: compare those too that learn the source without its labels.
 
     Raises:
         RsscError: `out` exists, and is not a demo that was stopped.
     """
+    from rssc_tf.comparison.checks import goes_on
     from rssc_tf.comparison.folder import read_study
     from rssc_tf.comparison.grid import Grid
     from rssc_tf.comparison.report.page import REPORT, write_report
@@ -111,7 +114,8 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     from rssc_tf.runs import load_run
 
     started = time.monotonic()
-    if not _is_unfinished(out):
+    unfinished = _is_unfinished(out)
+    if not unfinished:
         with new_folder(out, overwrite, (_SCENES,)):
             pass
     settings = demo_settings()
@@ -119,10 +123,9 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
     for name in _OF_RECIPE:
         del settings[name]
     settings["views"] = 1  # eight would be a third of the demo's time
-    plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / _SCENES)
     wanted = STRATEGIES + LABEL_FREE * ssl
     strategies, missing = _possible(wanted, settings["backbone"])
-    comparison = out / "comparison"
+    comparison = out / _COMPARISON
     grid = Grid(
         (target,),
         strategies,
@@ -131,27 +134,35 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
         settings=settings,
         by_strategy={name: _LONGER for name in LABEL_FREE if name in strategies},
     )
+    if unfinished and overwrite and not goes_on(grid, comparison):
+        with new_folder(out, overwrite, (_SCENES,)):
+            pass
+    plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / _SCENES)
     compare(grid, comparison, jobs=_JOBS, command="rssc-tf demo")
     verdict = write_report(comparison)
     found = read_study(comparison).targets[0].main
     best = next(iter(found.runs[found.best].values())).folder
     print(f"--- export of the best, {found.best}")
-    export(load_run(best), out / "export", overwrite=True)
-    _draw_scene(out / "scene.png")
+    export(load_run(best), out / _EXPORT, overwrite=True)
+    _draw_scene(out / _SCENE)
     _predict_some(predict_files, out, best)
     _print_table(found, wanted, missing, settings)
     print(verdict)
     minutes = (time.monotonic() - started) / 60
     print(f"The scenes are synthetic (drawn by rssc-tf). Done in {minutes:.1f} minutes.")
     print(f"Look at {comparison / REPORT} and {out}/{_SCENES}")
-    print(f"Go on:  rssc-tf predict {out}/export IMAGE...")
-    print(f"        rssc-tf serve {out}/export")
-    print(f"        rssc-tf map {out}/export {out}/scene.png --out {out}/map.tif")
+    print(f"Go on:  rssc-tf predict {out}/{_EXPORT} IMAGE...")
+    print(f"        rssc-tf serve {out}/{_EXPORT}")
+    print(f"        rssc-tf map {out}/{_EXPORT} {out}/{_SCENE} --out {out}/map.tif")
 
 
 def _is_unfinished(out: Path) -> bool:
-    """Whether a folder is a demo that was stopped."""
-    return (out / _SCENES).is_file() and not (out / _LAST).is_file()
+    """Whether a folder is a demo that was stopped, and nothing else."""
+    if not (out / _SCENES).is_file():
+        return False
+    # Hidden ones are locks, and what is being written.
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    return names <= {_SCENES, _COMPARISON, _EXPORT, _SCENE}
 
 
 def _possible(wanted: tuple[str, ...], backbone: str) -> tuple[tuple[str, ...], str]:
@@ -180,7 +191,7 @@ def _predict_some(predict_files, out: Path, run: Path) -> None:
     """The exported model on one test image of every class, as a user would call it."""
     tested = pd.read_parquet(run / "predictions.parquet").groupby("label").first()
     files = [_image_folder("target") / name for name in tested["id"]]
-    table = predict_files(out / "export", files)
+    table = predict_files(out / _EXPORT, files)
     with new_file(out / _LAST) as aside:
         write_csv(table, aside)
     for row in table.head(4).itertuples():

@@ -9,25 +9,67 @@ from rssc_tf.comparison import runner
 from rssc_tf.demo import run
 from rssc_tf.demo.scenes import SETS
 from rssc_tf.evaluation import plots
+from rssc_tf.settings_file import save_config
 from rssc_tf.training.interrupts import Stopped
 from tfrecords_tools.common.errors import DataError
 
 FACTS = ("schedule", "learning_rate", "source_learning_rate")
 
 
+@pytest.fixture
+def settings(records, monkeypatch) -> dict:
+    """Those of a demo from scratch alone, without its pictures."""
+    settings = {"target": str(records), "backbone": "tiny", "image_size": 32}
+    settings |= dict.fromkeys(FACTS)
+    monkeypatch.setattr(run, "demo_settings", lambda: dict(settings))
+    monkeypatch.setattr(run, "_examples", lambda name: {})
+    monkeypatch.setattr(run, "_possible", lambda wanted, backbone: (("scratch",), ""))
+    monkeypatch.setattr(plots, "plot_contact_sheet", lambda files, path: path.write_text(""))
+    return settings
+
+
+def test_a_demo_that_cannot_go_on_is_begun_anew_where_that_is_asked_for(
+    settings, cli, tmp_path, monkeypatch
+):
+    out = tmp_path / "demo"
+
+    def stop(*_, **__):
+        raise Stopped(signal.SIGINT, "with 1 run under way")
+
+    def make(cells, out, *_):
+        """A run that is begun, and stopped."""
+        (out / cells[0].folder).mkdir(parents=True, exist_ok=True)
+        save_config(cells[0].config, out / cells[0].folder / "config.yaml")
+        return stop()
+
+    monkeypatch.setattr(runner, "_made", make)
+    assert cli("demo", "--out", out)[0] == 130
+    (out / "comparison" / "kept").write_text("")
+    assert cli("demo", "--out", out, "--overwrite")[0] == 130
+    assert (out / "comparison" / "kept").exists()
+    settings["epochs"] = 7
+    code, _, err = cli("demo", "--out", out)
+    assert code == 1 and "was begun with other settings (--epochs was 100, is 7)" in err
+    assert cli("demo", "--out", out, "--overwrite")[0] == 130
+    assert not (out / "comparison" / "kept").exists()
+
+
+def test_a_folder_with_other_files_is_no_demo_that_was_stopped(settings, cli, tmp_path):
+    (tmp_path / "scenes.png").write_text("mine")
+    (tmp_path / "thesis.txt").write_text("mine")
+    code, _, err = cli("demo", "--out", tmp_path)
+    assert code == 1 and f"{tmp_path} exists: choose another --out" in err
+    assert (tmp_path / "scenes.png").read_text() == "mine"
+
+
 @pytest.mark.parametrize("more", [(), ("--overwrite",)])
-def test_a_demo_that_was_stopped_goes_on(more, records, cli, tmp_path, monkeypatch):
+def test_a_demo_that_was_stopped_goes_on(more, settings, cli, tmp_path, monkeypatch):
     out, ends = tmp_path / "demo", []
 
     def compare(grid, comparison, **_):
         (comparison / "runs").mkdir(parents=True, exist_ok=True)
         raise ends.pop()
 
-    settings = {"target": str(records), "backbone": "tiny"} | dict.fromkeys(FACTS)
-    monkeypatch.setattr(run, "demo_settings", lambda: dict(settings))
-    monkeypatch.setattr(run, "_examples", lambda name: {})
-    monkeypatch.setattr(run, "_possible", lambda wanted, backbone: (("scratch",), ""))
-    monkeypatch.setattr(plots, "plot_contact_sheet", lambda files, path: path.write_text(""))
     monkeypatch.setattr(runner, "compare", compare)
 
     ends[:] = [DataError("gone on with"), Stopped(signal.SIGINT, "with 1 run under way")]
