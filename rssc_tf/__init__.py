@@ -73,8 +73,16 @@ _LIGHT = {
     "tfrecords_tools.sources.catalogue",
 }
 
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # a stub in `sys.modules`, without a spec: it can be imported
+        return True
+
+
 # Who looks at all names, as `import *` does, asks for no extra that is not installed.
-_absent = {name for name, modules in _NEEDS.items() if not all(map(find_spec, modules))}
+_absent = {name for name, modules in _NEEDS.items() if not all(map(_is_there, modules))}
 __all__ = ["__version__", *(name for name in _DEFINED if name not in _absent)]
 
 

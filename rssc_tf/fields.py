@@ -31,8 +31,8 @@ class Declaration:
         choices: the values that it takes; a table is read anew each time, so that it may grow.
         at_least, at_most, above, below: the range of a number.
         check: raises `RsscError` for a value that it cannot be.
-        affects: `WEIGHTS`, `SOURCE_ROUND`, `EVALUATION` or `NOTHING`. The last two may change in a
-            run that goes on.
+        affects: `WEIGHTS`, `SOURCE_ROUND`, `EVALUATION` or `NOTHING`. The last may change in a run
+            that goes on, and `EVALUATION` in one that is not evaluated yet.
         absent: what a run was made with whose file does not say, if that is not the default.
         of_grid: whether a comparison decides it for each of its runs.
         timed: whether the time of a training step depends on it.
@@ -125,27 +125,6 @@ def parse_text(one: Field, text: str) -> Any:
         return {"true": True, "false": False}[text] if base is bool else base(text)
     except (ValueError, KeyError):
         raise SettingError(one.name, f"is {_KINDS[base]}", text) from None
-
-
-def parse_numbers(name: str, value: object, kind: type) -> tuple:
-    """Numbers from a text with commas between, or from a YAML file's list or number.
-
-    Args:
-        name: what they are, for the message.
-        value: `None` stands for none.
-        kind: int or float.
-
-    Raises:
-        SettingError: something in it is no such number.
-    """
-    if value is None:
-        return ()
-    parts = value.split(",") if isinstance(value, str) else value
-    try:
-        return tuple(kind(str(part)) for part in (parts if isinstance(parts, list) else [parts]))
-    except ValueError:
-        whole = "whole numbers such as 1,5,10,20" if kind is int else "numbers such as 0.05,0.2,0.8"
-        raise SettingError(name, f"are {whole}", value) from None
 
 
 def with_numbers(settings: type, values: dict) -> dict:

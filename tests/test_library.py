@@ -96,6 +96,18 @@ except MissingExtra as error:
     assert "rssc_tf.map_scene needs an extra" in _fresh(code)
 
 
+def test_a_stub_of_an_extra_is_taken_for_it():
+    """Its module may have no spec, for which Python's own search of it raises."""
+    code = """
+import sys
+from types import ModuleType
+sys.modules["rasterio"] = ModuleType("rasterio")
+import rssc_tf
+print(rssc_tf.Settings.__name__)
+"""
+    assert "Settings" in _fresh(code)
+
+
 def test_every_keras_class_is_registered_and_its_module_stands_alone():
     """A module that Keras's own import waits for may import of ours plain facts only."""
     files = [*ROOT.glob("rssc_tf/**/*.py"), *ROOT.glob("pipelines/**/*.py")]

@@ -1,7 +1,6 @@
 """Compare pre-training regimes over seeds, draws and sizes, with intervals and a report."""
 
 import warnings
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from rssc_tf.cli.numbers import numbers_of
 from rssc_tf.cli.settings import fill_in_backbone, given, with_settings
 from rssc_tf.cli.words import asked
 from rssc_tf.optimization.recipes import PAPER
-from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, Settings, decided_by_grid
+from rssc_tf.settings import DATA, MODEL, RUN, TRAINING, decided_by_grid, unknown_settings
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
@@ -98,7 +97,7 @@ def command(
     from rssc_tf.comparison.tuning import parse_tune
 
     content = load_grid(config) if config else {"settings": {}}
-    for name in context.params.keys() & content["settings"].keys() - _of_runs():
+    for name in unknown_settings(context.params.keys() & content["settings"].keys()):
         raise DataError(f"{config} has {name}, which is given on the command line: `{name}`")
     flags = given(context)
     content["settings"] |= {name: flags[name] for name in flags if name not in decided_by_grid()}
@@ -148,10 +147,6 @@ def command(
     print(write_report(out))
     print(f"report: {out}/report.html")
     _tell_failures(out)
-
-
-def _of_runs() -> set[str]:
-    return {one.name for one in fields(Settings)}
 
 
 def _tell_failures(out: Path) -> None:

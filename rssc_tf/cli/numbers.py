@@ -2,8 +2,8 @@
 
 import typer
 
-from rssc_tf.fields import parse_numbers
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.common.numbers import parse_numbers
 
 
 def numbers_of(name: str, text: str | None, kind: type = int) -> tuple:

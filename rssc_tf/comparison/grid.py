@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rssc_tf.comparison.tuning import parse_tune
-from rssc_tf.fields import check_value, parse_numbers, with_numbers, with_paths_as_text
+from rssc_tf.fields import check_value, with_numbers, with_paths_as_text
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import HEADS, Settings, decided_by_grid
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.numbers import parse_numbers
 from tfrecords_tools.common.yaml_files import read_yaml
 
 _AXES = ("targets", "strategies", "fractions", "shots", "heads", "recipes")
