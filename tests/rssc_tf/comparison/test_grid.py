@@ -40,7 +40,7 @@ NAMES = "a list of names, or a text with commas between"
         ("fractions: {a: 1}", "grid.yaml: fractions are numbers such as 0.05,0.2,0.8"),
         ("by_strategy:", "by_strategy is a mapping of settings"),
         ("by_shots: {2: 3}", "by_shots is a mapping of settings"),
-        ("label_smoothing:", "--label-smoothing is a number"),
+        ("ema_momentum:", "--ema-momentum is a number"),
         ("target: x", "'target' is no setting that the runs of a grid can be given: the grid has "),
         ("head: linear", "can be given: the grid has heads"),
         ("recipe: strong", "can be given: the grid has recipes"),
