@@ -33,8 +33,8 @@ class Begun:
             some regime had a use for. `None`: a version that did not note it has begun it.
         strategies: the regimes of all calls; none where a version that did not note them has begun
             it.
-        contents: what the shared source, weights and teacher hold, name to hash, of those that some
-            regime had a use for.
+        contents: what the shared source, weights (of each kind) and teacher hold, name to hash, of
+            those that some regime had a use for.
     """
 
     at_crop: bool = False

@@ -1,6 +1,6 @@
-"""Whether a comparison's folder holds runs of the same settings as a grid; nothing is written."""
+"""Whether a comparison's folder holds runs of the same settings as a grid."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,23 +76,33 @@ def noting(begun: Begun, grid: Grid) -> Begun:
         begun,
         settings=now | begun.settings,
         strategies=tuple(dict.fromkeys((*begun.strategies, *grid.strategies))),
-        contents=_contents(grid) | begun.contents,
+        contents={what: held for what, held in _contents(grid).items() if held} | begun.contents,
     )
 
 
-def _contents(grid: Grid, names: Collection[str] = _WITH_CONTENT) -> dict[str, str]:
-    """What the source, the weights and the teacher hold that regimes share and have a use for."""
+def _contents(grid: Grid) -> dict[str, str | None]:
+    """What the source, the teacher and the weights of each kind hold that regimes share and have a
+    use for; `None` where none are given."""
     found = {}
-    for name in names:
+    for name in _WITH_CONTENT:
         sharing = [one for one in grid.strategies if name not in grid.by_strategy.get(one, {})]
-        if (value := grid.settings.get(name)) and is_used(name, sharing):
-            if name != "source":
-                found[name] = find_source(value).content()
-            elif any(is_own(value, one) for one in sharing):
-                found[name] = OWN
-            else:
-                found[name] = open_records(Path(value)).sha256
+        if not is_used(name, sharing):
+            continue
+        content = _content(name, grid.settings.get(name), sharing)
+        names = [name]
+        if name == "weights":
+            kinds = {get_regime(one).pretraining for one in sharing} - {"random"}
+            names = [f"weights {kind}" for kind in sorted(kinds)]
+        found |= dict.fromkeys(names, content)
     return found
+
+
+def _content(name: str, value: str | None, sharing: Iterable[str]) -> str | None:
+    if not value:
+        return None
+    if name != "source":
+        return find_source(value).content()
+    return OWN if any(is_own(value, one) for one in sharing) else open_records(Path(value)).sha256
 
 
 def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
@@ -104,9 +114,11 @@ def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
     Raises:
         DataError: names the setting, and both values.
     """
-    for name, content in _contents(grid, begun.contents).items():
-        if content != begun.contents[name]:
-            raise _otherwise(out, f"`{name}` was not what {grid.settings[name]} holds")
+    for what, content in _contents(grid).items():
+        if content != begun.contents.get(what, content):
+            name = what.split()[0]
+            is_ = f"{grid.settings[name]} holds something else" if content else "is not given now"
+            raise _otherwise(out, f"`{name}` {is_}")
     noted = begun.settings or {}
     used = [name for name in used_by(grid.strategies) if name in noted]
     changed = [name for name in used if noted[name] != grid.settings.get(name)]

@@ -16,7 +16,7 @@ from rssc_tf.demo.scenes import SETS, draw_mosaic, write_set
 from rssc_tf.regimes import get_regime
 from tfrecords_tools.common.atomic import new_file, new_folder
 from tfrecords_tools.common.csv_files import write_csv
-from tfrecords_tools.common.errors import RsscError
+from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.locks import sole_writer, writes_to
 from tfrecords_tools.convert import convert
 from tfrecords_tools.records.card import CARD_NAME
@@ -134,7 +134,10 @@ def run_demo(out: Path, overwrite: bool = False, ssl: bool = False) -> None:
         settings=settings,
         by_strategy={name: _LONGER for name in LABEL_FREE if name in strategies},
     )
-    if unfinished and overwrite and not goes_on(grid, comparison):
+    if unfinished and not goes_on(grid, comparison):
+        if not overwrite:
+            what = "holds a demo of other settings or of another version"
+            raise DataError(f"{out} {what}: choose another `out`, or pass `overwrite=True`")
         with new_folder(out, overwrite, (_SCENES,)):
             pass
     plot_contact_sheet({name: _examples(name) for name in _FRACTIONS}, out / _SCENES)

@@ -57,8 +57,9 @@ def settings_from(file: Path, given: dict) -> tuple[dict, list[str]]:
         before = Settings(**asked)
         learns = get_regime(given.get("strategy", before.strategy)).labels
         # A path stands for the target's own images, which a regime that learns labels cannot have.
-        if before.source == before.target and not (learns or get_regime(before.strategy).labels):
-            asked["source"] = settings["source"] = given.get("source", OWN)
+        if before.source == before.target and not get_regime(before.strategy).labels:
+            own = None if learns else OWN
+            asked["source"] = settings["source"] = given.get("source", own)
         after = Settings(**asked | given)
     except RsscError:  # whoever makes a run of them says what is wrong
         return settings, []

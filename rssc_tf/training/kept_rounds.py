@@ -13,12 +13,14 @@ from pathlib import Path
 
 from rssc_tf.cache import cache_folder, check_seal, file_name, key_of, say_damaged
 from rssc_tf.evaluation.not_finite import Diverged
+from rssc_tf.keys import is_of_run
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
 from rssc_tf.training.cluster import Cluster
 from rssc_tf.weights.files import check_keras, keras_layers
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 FAILED = "failed.json"  # in the folder of the round, and of the runs that saw it
@@ -103,7 +105,9 @@ def _check(folder: Path) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         raise DataError("it is no folder")
     if (folder / CONFIG).exists():
-        read_settings(folder)
+        read_settings(folder)  # which completes what is lacking
+        if not is_of_run(read_yaml(folder / CONFIG)):
+            raise DataError(f"{folder / CONFIG} is cut off")
     if (folder / CARD_NAME).exists():
         read_card(folder)
     finished = read_metrics(folder) is not None

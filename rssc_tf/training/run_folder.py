@@ -46,8 +46,7 @@ def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
             check_keras(out / MODEL)
         except DataError as error:
             raise DataError(
-                f"{out / MODEL} is damaged: remove it, and the run goes on from its last "
-                "checkpoint, or pass `overwrite=True`"
+                f"{out / MODEL} is damaged: remove it, and the run goes on from its last checkpoint"
             ) from error
 
 

@@ -167,10 +167,16 @@ def test_what_is_added_has_the_source_and_weights_of_the_others(
         for more in ((), ("--dry-run",)):
             code, _, err = dap(3, source, weights, *more)
             assert (code, err.count("\n")) == (1, 1), err
-            assert f"other settings ({name} was not what {value} holds): repeat" in err
+            assert f"other settings ({name} {value} holds something else): repeat" in err
     code, _, err = dap(3, records, "one.h5", "--strategies", "in-domain", "--config",
                        tmp_path / "own.yaml")  # fmt: skip
     assert code == 0, err
+    # Weights of another kind are no other weights; those of one kind may not be left out.
+    flags = ("--source", records, "--source-epochs", 1)
+    code, _, err = compare("--strategies", "ssl", "--weights", tmp_path / "two.h5", "--shots", 1)
+    assert code == 0, err
+    code, _, err = compare("--strategies", "dap", "--shots", 3, *flags)
+    assert code == 1 and "other settings (--weights is not given now): repeat" in err
 
 
 def test_a_refusal_names_what_was_given(compare, tmp_path):

@@ -49,7 +49,7 @@ def test_a_demo_that_cannot_go_on_is_begun_anew_where_that_is_asked_for(
     assert (out / "comparison" / "kept").exists()
     settings["epochs"] = 7
     code, _, err = cli("demo", "--out", out)
-    assert code == 1 and "was begun with other settings (--epochs was 100, is 7)" in err
+    assert code == 1 and "holds a demo of other settings or of another version: choose" in err
     assert cli("demo", "--out", out, "--overwrite")[0] == 130
     assert not (out / "comparison" / "kept").exists()
 

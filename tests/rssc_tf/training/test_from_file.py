@@ -156,12 +156,13 @@ def test_a_size_that_cannot_be_told_stays_and_is_said(trained, records, cli, tmp
 
 
 def test_the_own_images_are_no_source_of_labels(records, cli, tmp_path, monkeypatch):
-    """Of a run on those, a regime that learns labels has the same records."""
+    """A regime that learns labels is to be given another."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "target").mkdir()  # not what is meant
     file = _file(tmp_path, records, strategy="in-domain-ssl", source="target")
-    settings, _ = settings_from(file, {"strategy": "in-domain"})
-    assert Settings(**settings).source_records == str(records)
+    code, _, err = cli("train", "--config", file, "--strategy", "in-domain")
+    assert (code, err) == (1, "rssc-tf: --strategy needs --source. Received: 'in-domain'\n")
+    assert settings_from(file, {"strategy": "scratch"})[0]["source"] is None
     settings, _ = settings_from(file, {"strategy": "dap-unlabelled"})
     assert settings["source"] == "target"
 

