@@ -150,6 +150,7 @@ def test_all_labels_are_what_a_probe_has(records, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+@pytest.mark.slow  # probes of several labels are in the quick lane
 def test_several_labels(multi_records, cli, tmp_path):
     words = ("rank", "--target", multi_records, "--weights", "tiny=random", "--draws", 2)
     code, printed, err = cli(*words, "--labels", "6,12", "--out", tmp_path / "out")

@@ -227,7 +227,10 @@ def test_every_backbone_trains_on_one_gpu(
 
 @pytest.mark.parametrize(
     ("backbone", "multi_label"),
-    [("tiny", False), ("resnet18", False), ("hub:vit", False), ("tiny", True), ("hub:vit", True)],
+    [
+        *(("tiny", False), ("resnet18", False), ("hub:vit", False), ("tiny", True)),
+        slow("hub:vit", True),
+    ],
 )
 def test_the_compiled_step_is_deterministic_and_known_on_gpus(
     backbone, multi_label, gpu, presets, records, multi_records
