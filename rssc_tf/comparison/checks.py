@@ -72,11 +72,13 @@ def noting(begun: Begun, grid: Grid) -> Begun:
     if begun.settings is None:
         return begun
     now = {name: grid.settings.get(name) for name in used_by(grid.strategies)}
+    contents = {what: held for what, held in _contents(grid).items() if held}
+    contents |= {_of(one): held for one, (_, held) in _sources(grid).items() if _has_own(grid, one)}
     return replace(
         begun,
         settings=now | begun.settings,
         strategies=tuple(dict.fromkeys((*begun.strategies, *grid.strategies))),
-        contents={what: held for what, held in _contents(grid).items() if held} | begun.contents,
+        contents=contents | begun.contents,
     )
 
 
@@ -95,6 +97,28 @@ def _contents(grid: Grid) -> dict[str, str | None]:
             names = [f"weights {kind}" for kind in sorted(kinds)]
         found |= dict.fromkeys(names, content)
     return found
+
+
+def _sources(grid: Grid) -> dict[str, tuple[str, str]]:
+    """Of each regime that has a source set: what it is given, and what that holds."""
+    given = {
+        one: (grid.settings | grid.by_strategy.get(one, {})).get("source")
+        for one in grid.strategies
+    }
+    return {
+        one: (source, _content("source", source, [one]))
+        for one, source in given.items()
+        if source and is_used("source", [one])
+    }
+
+
+def _has_own(grid: Grid, strategy: str) -> bool:
+    return "source" in grid.by_strategy.get(strategy, {})
+
+
+def _of(strategy: str) -> str:
+    """What the source set of a regime that has its own is called among `Begun.contents`."""
+    return f"source of {strategy}"
 
 
 def _content(name: str, value: str | None, sharing: Iterable[str]) -> str | None:
@@ -119,6 +143,11 @@ def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
             name = what.split()[0]
             is_ = f"{grid.settings[name]} holds something else" if content else "is not given now"
             raise _otherwise(out, f"`{name}` {is_}")
+    # The key of a run knows the source that is shared, not one that its regime has for itself.
+    for strategy, (source, content) in _sources(grid).items():
+        shared = begun.contents.get("source") if strategy in begun.strategies else None
+        if content != (begun.contents.get(_of(strategy)) or shared or content):
+            raise _otherwise(out, f"`source` of {strategy}: {source} holds something else")
     noted = begun.settings or {}
     used = [name for name in used_by(grid.strategies) if name in noted]
     changed = [name for name in used if noted[name] != grid.settings.get(name)]

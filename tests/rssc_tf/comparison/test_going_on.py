@@ -171,6 +171,14 @@ def test_what_is_added_has_the_source_and_weights_of_the_others(
     code, _, err = dap(3, records, "one.h5", "--strategies", "in-domain", "--config",
                        tmp_path / "own.yaml")  # fmt: skip
     assert code == 0, err
+    # What a regime has for itself stays what it is, too.
+    (tmp_path / "shared.yaml").write_text("{}")
+    (tmp_path / "third.yaml").write_text(f"by_strategy: {{in-domain: {{source: {records}}}}}\n")
+    for file in ("shared.yaml", "third.yaml"):
+        code, _, err = dap(4, records, "one.h5", "--strategies", "in-domain", "--config",
+                           tmp_path / file)  # fmt: skip
+        assert code == 1
+        assert f"(--source of in-domain: {records} holds something else): repeat" in err, err
     # Weights of another kind are no other weights; those of one kind may not be left out.
     flags = ("--source", records, "--source-epochs", 1)
     code, _, err = compare("--strategies", "ssl", "--weights", tmp_path / "two.h5", "--shots", 1)
