@@ -7,6 +7,7 @@ files, so that runs on different sizes and draws answer the same test.
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,17 @@ from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.store import StoredImage
-from tfrecords_tools.records.card import CARD_NAME, RECORDS, Card, open_records, refuse_unlabelled
+from tfrecords_tools.records.card import (
+    CARD_NAME,
+    RECORDS,
+    BadRecords,
+    Card,
+    open_records,
+    refuse_replaced,
+    refuse_unlabelled,
+    refuse_untrained,
+)
+from tfrecords_tools.records.shards import check_shards
 from tfrecords_tools.sources.folds import FOLDS
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.splitting import draws
@@ -115,12 +126,10 @@ def write_subset(
         overwrite: replace an existing `out`.
 
     Raises:
-        RsscError: bad records or size, none or two sizes, a class that has too few training images
-            for it, or `out` exists or has the records in it.
+        RsscError: bad records (none for training, damaged, replaced meanwhile) or size, none or two
+            sizes, a class that has too few training images for it, or `out` exists or has the
+            records in it.
     """
-    tf = import_tensorflow()
-    from tfrecords_tools.records.schema import parse
-
     records, out = Path(records), Path(out)
     if (fraction is None) == (shots is None):
         raise SettingError("fraction", "or `shots` is given, one of the two", (fraction, shots))
@@ -128,11 +137,11 @@ def write_subset(
     refuse_input(out, [records])
     card = open_records(records)
     refuse_unlabelled(records, card)
-    shards = [str(records / shard.file) for shard in card.splits["train"].shards]
-    dataset = tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
+    refuse_untrained(records, card)
+    check_shards(records, card, ("train",))
     with progress_bar(f"choosing from {card.name}", card.splits["train"].examples) as advance:
         ids, labels = [], []
-        for example in dataset:
+        for example in _read_training(records, card):
             ids.append(example["id"].numpy().decode())
             labels.append(tuple(int(label) for label in example["labels"].numpy()))
             advance()
@@ -141,7 +150,8 @@ def write_subset(
     with new_folder(out, overwrite, RECORDS) as folder:
         writer = Writer(folder, len(card.classes), card.encoding)
         with progress_bar(f"{size} of {card.name}", len(ids)) as advance:
-            for name, carried, example in zip(ids, labels, dataset, strict=True):
+            training = _read_training(records, card)
+            for name, carried, example in zip(ids, labels, training, strict=True):
                 height, width = int(example["height"]), int(example["width"])
                 if name in chosen:
                     data = example["image"].numpy()
@@ -169,8 +179,23 @@ def write_subset(
             made={"subset_of": card.sha256, **_made(size, draw, seed)},
         )
         _write_list(records, chosen, folder)
+        refuse_replaced(records, card)  # the other splits could be of others
         (folder / CARD_NAME).write_text(subset.to_json(), encoding="utf-8")
     return subset
+
+
+def _read_training(records: Path, card: Card) -> Iterator[dict]:
+    """The training examples, as `schema.parse` has them, in record order."""
+    tf = import_tensorflow()
+    from tfrecords_tools.records.schema import parse
+
+    shards = [str(records / shard.file) for shard in card.splits["train"].shards]
+    try:
+        yield from tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
+    except tf.errors.OpError as error:  # the shards were whole when this began
+        refuse_replaced(records, card)
+        reason = error.message.splitlines()[0][:200] if error.message else type(error).__name__
+        raise BadRecords(f"{records} cannot be read ({reason}): start again") from error
 
 
 def _write_list(records: Path, chosen: set[str], folder: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rssc_tf.cli import main
+from tfrecords_tools import subset
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
 from tfrecords_tools.records.card import MULTI, open_records
@@ -120,3 +122,50 @@ def test_the_first_draw_is_what_subsets_were_when_there_were_no_others(whole, tm
     made = {"train_fraction": 0.2, "seed": 0}
     assert card.made == {"subset_of": open_records(whole).sha256} | made
     assert write_subset(whole, tmp_path / "other", 0.2, draw=1).made["draw"] == 1
+
+
+@pytest.mark.parametrize("place", [-1, 5])  # in the data, in a length: as much memory as it says
+def test_a_damaged_training_shard_is_one_line(place, whole, tmp_path, capsys):
+    (shard,) = whole.glob("train-*.tfrecord")
+    data = bytearray(shard.read_bytes())
+    data[place] ^= 0x10
+    shard.write_bytes(data)
+    with pytest.raises(RsscError, match=rf"{shard.name}: .*: run rssc-tf verify"):
+        write_subset(whole, tmp_path / "part", 0.2)
+    words = ["compare", "--strategies", "scratch", "--target", str(whole), "--fractions", "0.2"]
+    assert main([*words, "--out", str(tmp_path / "grid")]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert shard.name in line and "run rssc-tf verify" in line
+    assert not (tmp_path / "part").exists()
+
+
+def test_records_that_are_replaced_meanwhile_are_refused(whole, tmp_path, monkeypatch):
+    choose = subset.choose
+
+    def replace_and_choose(*arguments):
+        options = {"train_fraction": 0.8, "val_fraction": 0, "overwrite": True}
+        convert(tmp_path / "images", whole, seed=1, **options)
+        return choose(*arguments)
+
+    monkeypatch.setattr(subset, "choose", replace_and_choose)
+    with pytest.raises(RsscError, match="was replaced while it was read"):
+        write_subset(whole, tmp_path / "part", 0.2)
+    assert not (tmp_path / "part").exists()
+
+
+def test_records_without_a_training_split_have_no_subset(class_folders, tmp_path, capsys):
+    """Several labels an image may be there for a test alone."""
+    root = class_folders({"": 6})
+    names = sorted(path.name for path in root.iterdir())
+    rows = "".join(f"{name},{n % 2},1\n" for n, name in enumerate(names))
+    (tmp_path / "labels.csv").write_text("image,a,b\n" + rows)
+    (tmp_path / "all_test.csv").write_text("\n".join(names) + "\n")
+    words = ["convert", str(root), "--labels", str(tmp_path / "labels.csv"), "--workers", "1"]
+    words += ["--split-file", str(tmp_path / "all_test.csv"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--shots", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "none of the 6 images is for training, and --shots are drawn from those" in error
+    assert not (tmp_path / "out").exists()
+    assert main(words) == 0
+    with pytest.raises(RsscError, match="has no training split"):
+        write_subset(tmp_path / "out", tmp_path / "part", shots=1)

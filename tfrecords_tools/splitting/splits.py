@@ -187,9 +187,14 @@ def check_shots(listing: Listing, shots: Sequence[int]) -> None:
 
     Raises:
         SettingError: a number is below 1, or given twice.
-        DataError: a class of a single-label set has fewer training images.
+        DataError: a class of a single-label set has fewer training images, or there are none.
     """
     labels = listing.table.loc[listing.table["split"] == "train", "labels"]
+    if len(shots) and not len(labels):
+        raise DataError(
+            f"none of the {len(listing.table)} images is for training, and `shots` are drawn from "
+            "those that are: leave it out, or put images into the training split"
+        )
     counts = multi_hot(labels, len(listing.classes)).sum(axis=0, dtype=int)
     for number in shots:
         if number < 1 or shots.count(number) > 1:
