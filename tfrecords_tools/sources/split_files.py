@@ -49,10 +49,8 @@ def apply_split_files(
     missing: list[str] = []
     listed = 0
     for file in map(Path, files):
-        for number, (name, split) in enumerate(_read(file, listing, find)):
+        for row, name, split in _read(file, listing, find):
             found = find(name, file)
-            if found is None and number == 0 and _is_header(name):
-                continue
             if found is None:
                 refuse_unsafe(name, file)
             listed += 1
@@ -60,7 +58,7 @@ def apply_split_files(
                 missing.append(f"{file}: {name}")
             elif found in splits:
                 raise DataError(
-                    f"{file}: row {number + 1}: {name!r} is already in {splits[found]!r}: an "
+                    f"{file}: row {row}: {name!r} is already in {splits[found]!r}: an "
                     "image belongs to one split, once"
                 )
             else:
@@ -90,12 +88,13 @@ def apply_split_files(
     return missing
 
 
-def _is_header(name: str) -> bool:
+def _is_header(name: str, find: NameIndex) -> bool:
     """A header's first cell has no folder and no extension, unlike every list's first image."""
-    return "/" not in name and "." not in name
+    return "/" not in name and "." not in name and not find.look_up(name)[1]
 
 
-def _read(file: Path, listing: Listing, find: NameIndex) -> list[tuple[str, str]]:
+def _read(file: Path, listing: Listing, find: NameIndex) -> list[tuple[int, str, str]]:
+    """Row (from 1, a header's included), name and split of each image that is listed."""
     if file.suffix.lower() in (".pkl", ".pickle"):
         return _read_pickle(file, listing)
     frame, notes = read_csv(file, header=None)
@@ -108,17 +107,19 @@ def _read(file: Path, listing: Listing, find: NameIndex) -> list[tuple[str, str]
         if splits.isna().any():
             odd = words[splits.isna()].iloc[0].strip()
             raise DataError(f"{file}: a split is train, val or test. Received: {odd!r}")
-        return list(zip(frame[column][1:], splits, strict=True))
+        names = frame[column][1:]
+        return [(row, *one) for row, one in enumerate(zip(names, splits, strict=True), start=2)]
     split = split_of_file(file.stem)
     if split is None:
         raise DataError(
             f"{file}: the name of a split file ends in train, val or test (aid_train.csv), or it "
             "has a column split"
         )
-    return [(name, split) for name in frame[column]]
+    rows = [(row, name, split) for row, name in enumerate(frame[column], start=1)]
+    return rows[1:] if _is_header(rows[0][1], find) else rows
 
 
-def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
+def _read_pickle(file: Path, listing: Listing) -> list[tuple[int, str, str]]:
     content = read_pickle(file)
     if isinstance(content, Encoder):
         _check_encoder(file, content, listing)
@@ -135,7 +136,7 @@ def _read_pickle(file: Path, listing: Listing) -> list[tuple[str, str]]:
                 f"{file}: expected splits named train and test, each with a list `filename`. "
                 f"Received: {word[:40]!r}"
             )
-        rows += [(str(name), split) for name in names]
+        rows += [(row, str(name), split) for row, name in enumerate(names, start=1)]
     return rows
 
 

@@ -101,6 +101,22 @@ def test_one_image_in_two_splits(listing, tmp_path):
         apply_split_files(listing, files)
 
 
+def test_only_a_list_without_a_header_of_its_own_may_have_one(listing, tmp_path):
+    """A first image that is not there is none: not below the word `split`, nor in a pickle."""
+    rows = [f"{name},train\n" for name in ("a_00", "a_01", "b_00", "b_01")]
+    table = ("".join(["image,split\n", "scene_1,train\n", *rows]), "x.csv: scene_1")
+    pickled = (pickle.dumps({"train": {"filename": ["scene_1", *listing.table["id"]]}}), "scene_1")
+    for name, (content, first) in (("x.csv", table), ("x-split.pkl", pickled)):
+        file = tmp_path / name
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(RsscError, match=f"1 of 5 listed .* the first is .*{first}: add"):
+            apply_split_files(listing, [file])
+        assert len(apply_split_files(listing, [file], ignore_missing=True)) == 1
+    (file,) = _write(tmp_path, x="image,split\na_00,train\na_00,test\n")
+    with pytest.raises(RsscError, match=r"x.csv: row 3: 'a_00' is already in 'train'"):
+        apply_split_files(listing, [file])
+
+
 def test_a_name_that_says_no_split(listing, tmp_path):
     with pytest.raises(RsscError, match="ends in train, val or test"):
         apply_split_files(listing, _write(tmp_path, list="a/a_00.jpg\n"))
