@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.sources.class_names import one_spelling
-from tfrecords_tools.sources.folds import is_folds
+from tfrecords_tools.sources.folds import is_folds, labels_of
 from tfrecords_tools.sources.image_column import header_word, image_column, is_index, is_row
 from tfrecords_tools.sources.tags import read_tags
 from tfrecords_tools.sources.words import split_of
@@ -118,17 +119,21 @@ def read_columns(
     image = image_column(file, header, rows, find)
     table = _Table(file, header, rows, image)
     splits = table.splits()
-    found = table.choose(label_column)
     names = [str(name) for name in rows.iloc[:, image]]
-    if found.text is None:
-        labels = table.binary(found.columns)
-        return Labels(names, labels, True, True, splits, found.notes)
-    labels, several, notes = table.text(found.text, label_separator)
-    bare = (
-        [] if several else [int(row) for row in (labels.sum(axis=1) == 0).to_numpy().nonzero()[0]]
-    )
-    column = header[found.text]
-    return Labels(names, labels, several, False, splits, found.notes + notes, bare, column)
+    if is_folds(file, header) and not label_column and label_separator is None:
+        column, notes = "labels", []
+        tags, several = labels_of(file, rows)
+    else:
+        found = table.choose(label_column)
+        if found.text is None:
+            labels = table.binary(found.columns)
+            return Labels(names, labels, True, True, splits, found.notes)
+        column = header[found.text]
+        tags, several, said = table.text(found.text, label_separator)
+        notes = found.notes + said
+    labels, said = _as_table(tags, file)
+    bare = [] if several else [row for row, own in enumerate(tags) if not own]
+    return Labels(names, labels, several, False, splits, notes + said, bare, column)
 
 
 @dataclass
@@ -306,8 +311,8 @@ class _Table:
         labels.columns = names
         return labels.reset_index(drop=True)
 
-    def text(self, column: int, separator: str | None) -> tuple[pd.DataFrame, bool, list[str]]:
-        """A column of classes or of tags: the 0/1 table, whether they are tags, and notes."""
+    def text(self, column: int, separator: str | None) -> tuple[list[list[str]], bool, list[str]]:
+        """A column of classes or of tags: those of each row, whether they are tags, and notes."""
         header, cells = self.header[column], self._values(column)
         numbers = pd.to_numeric(cells[cells != ""], errors="coerce")
         if len(numbers) and numbers.notna().all():
@@ -319,23 +324,24 @@ class _Table:
                 )
             cells = cells.str.replace(r"\.0+$", "", regex=True)
         listed = header_word(header) in _LISTS
-        ours = is_folds(self.file, self.header)
-        tags, several, notes = read_tags(self.file, header, cells, separator, listed, ours)
-        counts = Counter(tag for row in tags for tag in row)
-        if len(counts) == len(tags) > 3 and not several:
+        tags, several, notes = read_tags(self.file, header, cells, separator, listed)
+        if len({tag for row in tags for tag in row}) == len(tags) > 3 and not several:
             raise DataError(
                 f"{self.file}: column {header!r} has another value in every row, as "
                 f"{cells.iloc[0]!r}, and is no label: give the label's with `label_column`"
             )
-        spelling, said = one_spelling(counts, self.file)
-        classes = sorted(set(spelling.values()), key=in_order)
-        index = {name: number for number, name in enumerate(classes)}
-        table = [[0] * len(classes) for _ in tags]
-        for row, own in zip(table, tags, strict=True):
-            for tag in own:
-                row[index[spelling[tag]]] = 1
-        labels = pd.DataFrame(table, columns=classes, dtype="int8")
-        return labels, several, notes + [f"{Path(self.file).name}: {line}" for line in said]
+        return tags, several, notes
+
+
+def _as_table(tags: list[list[str]], file: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The labels of each row as an int8 0/1 table of all classes, and notes on their spelling."""
+    spelling, said = one_spelling(Counter(tag for row in tags for tag in row), file)
+    classes = sorted(set(spelling.values()), key=in_order)
+    index = {name: number for number, name in enumerate(classes)}
+    table = np.zeros((len(tags), len(classes)), np.int8)
+    for row, own in enumerate(tags):
+        table[row, [index[spelling[tag]] for tag in own]] = 1
+    return pd.DataFrame(table, columns=classes), [f"{Path(file).name}: {line}" for line in said]
 
 
 def _as_binary(values: pd.Series) -> pd.Series:

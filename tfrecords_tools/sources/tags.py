@@ -11,7 +11,6 @@ from tfrecords_tools.common.errors import DataError
 # Between tags wherever they stand; and those that a class's name may have in it.
 _CLEAR = (";", "|")
 _UNCLEAR = (",", " ", "/", "+", "&")
-_OURS = ("|",)
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _ITEM = rf"(?:(?:np\.)?str_\((?:{_QUOTED})\)|u?(?:{_QUOTED}))"  # NumPy 2, Python 2
 _CALLED = {" ": "spaces", ",": "commas", ";": "semicolons", "|": "bars"}
@@ -23,7 +22,6 @@ def read_tags(
     cells: pd.Series,
     separator: str | None,
     listed: bool,
-    ours: bool = False,
 ) -> tuple[list[list[str]], bool, list[str]]:
     """The classes or tags of each cell.
 
@@ -33,7 +31,6 @@ def read_tags(
         cells: texts; an empty one has no label.
         separator: what stands between tags; `"none"` where a cell is one class; found if `None`.
         listed: whether the column is called as lists are (`tags`, `labels`).
-        ours: whether we have written it (`folds.csv`), with `|` between tags and nothing else.
 
     Returns:
         A list for each cell, whether they are tags (else one class or none), and notes.
@@ -41,9 +38,9 @@ def read_tags(
     Raises:
         DataError: a cell that can be one class or several tags, or a list that is none.
     """
-    if separator in (None, ",") and not ours and _are_lists(cells):
+    if separator in (None, ",") and _are_lists(cells):
         return _read_lists(file, header, cells), True, []
-    by = separator or _find_separator(file, header, cells, listed, ours)
+    by = separator or _find_separator(file, header, cells, listed)
     if by == "none":
         # A list that happens to be empty in some rows has tags; a class does not lack.
         several = separator is None and listed and (cells == "").any()
@@ -61,13 +58,13 @@ def _are_lists(cells: pd.Series) -> bool:
     return bool(len(filled)) and 2 * int(bracketed.sum()) >= len(filled)
 
 
-def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool, ours: bool) -> str:
+def _find_separator(file: Path, header: str, cells: pd.Series, listed: bool) -> str:
     """What divides the tags of a cell: `;` or `|` where there is one; spaces, commas and so on,
     which names of classes have too, only where the parts come again in other cells."""
-    for by in _OURS if ours else _CLEAR:
+    for by in _CLEAR:
         if cells.str.contains(by, regex=False).any():
             return by
-    for by in () if ours else _UNCLEAR:
+    for by in _UNCLEAR:
         if not cells.str.contains(by, regex=False).any():
             continue
         whole = set(cells) - {""}

@@ -1,11 +1,19 @@
 """Label files as people, spreadsheets and scripts write them."""
 
+import tracemalloc
+
+import pandas as pd
 import pytest
 
 from tfrecords_tools.common.errors import DataError, SettingError, as_flags
 from tfrecords_tools.sources.catalogue import all_datasets
 from tfrecords_tools.sources.image_column import header_word
-from tfrecords_tools.sources.label_columns import _LABEL_WORDS, _MEASURES, _NO_LABEL
+from tfrecords_tools.sources.label_columns import (
+    _LABEL_WORDS,
+    _MEASURES,
+    _NO_LABEL,
+    read_columns,
+)
 from tfrecords_tools.sources.label_files import read_label_csv
 
 NAMES = [f"p{number}.png" for number in range(8)]
@@ -129,23 +137,6 @@ def test_what_is_no_list_among_lists_is_refused(cell, read):
     with pytest.raises(DataError, match=r"row 3, column 'tags': expected a list of tags") as error:
         read(text, skip_bad=True)
     assert "\n" not in str(error.value)
-
-
-def test_our_own_list_has_bars_between_labels(read):
-    """And names of classes as they are."""
-    classes = ["urban park", "urban street", "a, b", "c; d"]
-    cells = [f'{n},train,"{classes[i % 4]}"\n' for i, n in enumerate(NAMES)]
-    task, found, _ = read("id,split,labels\n" + "".join(cells), "folds.csv")
-    assert (task, found["p1.png"]) == ("single-label", {"urban street"})
-    cells[0] = "p0.png,train,urban park|c; d\n"
-    task, found, _ = read("id,split,labels\n" + "".join(cells), "folds.csv")
-    assert (task, found["p0.png"]) == ("multi-label", {"urban park", "c; d"})
-
-
-def test_a_list_of_others_may_have_our_header(read):
-    cells = [f"{n},train,{'water;trees' if i % 2 else 'water'}\n" for i, n in enumerate(NAMES)]
-    task, found, _ = read("id,split,labels\n" + "".join(cells))
-    assert (task, found["p1.png"]) == ("multi-label", {"water", "trees"})
 
 
 def test_a_class_may_stand_in_brackets(read):
@@ -406,3 +397,15 @@ def test_no_published_label_is_taken_for_something_else():
             assert not any(header_word(label) in words for words in _LABEL_WORDS), label
             assert header_word(label) not in _MEASURES, label
             assert not _NO_LABEL.fullmatch(label.casefold()), label
+
+
+def test_many_images_of_many_classes_take_a_byte_each(tmp_path):
+    rows = [[f"{n}.png", f"c{n % 400}"] for n in range(20000)]
+    frame = pd.DataFrame([["image", "label"], *rows], dtype=str)
+    tracemalloc.start()
+    found = read_columns(tmp_path / "labels.csv", frame)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.labels.shape == (20000, 400)
+    assert found.labels.to_numpy().sum(axis=1).tolist() == [1] * 20000
+    assert peak < 5 * found.labels.size

@@ -1,4 +1,4 @@
-"""Published lists, `folds.csv` and the study's pickles."""
+"""Published lists and the study's pickles."""
 
 import pickle
 from collections import Counter
@@ -8,12 +8,10 @@ import pytest
 from sklearn.preprocessing import LabelEncoder
 
 from tfrecords_tools.common.errors import RsscError
-from tfrecords_tools.sources.folds import write_folds
 from tfrecords_tools.sources.label_files import read_label_csv
 from tfrecords_tools.sources.readers import read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.words import split_of_file
-from tfrecords_tools.splitting.splits import SplitPlan, assign_splits
 from tfrecords_tools.splitting.stratify import read_groups
 
 
@@ -128,22 +126,6 @@ def test_ignore_unlisted_and_missing(listing, tmp_path):
     assert [line.rpartition(": ")[2] for line in missing] == ["c/c_00.jpg"]
     assert list(listing.table["id"]) == ["a/a_00.jpg", "b/b_00.jpg"]
     assert len(listing.notes) == 2
-
-
-def test_folds_csv_gives_the_same_splits_again(class_folders, tmp_path):
-    root = class_folders({"a": 9, "Ünï,cödé": 7})
-    first, second = read_class_folders(root), read_class_folders(root)
-    assign_splits(first, SplitPlan(0.5, 0.2), seed=3)
-    write_folds(first, tmp_path / "folds.csv")
-    apply_split_files(second, [tmp_path / "folds.csv"])
-    assert second.table.equals(first.table)
-
-
-def test_folds_csv_with_an_unknown_split(listing, tmp_path):
-    file = tmp_path / "folds.csv"
-    file.write_text("id,split\na/a_00.jpg,training\na/a_01.jpg,holdout\n")
-    with pytest.raises(RsscError, match="Received: 'holdout'"):
-        apply_split_files(listing, [file])
 
 
 def test_the_studys_pickles(listing, tmp_path):
