@@ -14,6 +14,7 @@ import pytest
 from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.records.card import RECORDS
+from tfrecords_tools.write import RECORD_FILES
 
 pytestmark = pytest.mark.usefixtures("quick_trainings")
 
@@ -79,6 +80,8 @@ def test_a_folder_is_replaced_by_its_own_kind_only(name, kind):
 
     kinds = {"records": RECORDS, "run": RUN, "export": EXPORT}
     kinds |= {"probes": PROBES, "ranking": RANKING, "audit": FILES}
+    if kind == "records":
+        refuse_existing(Path(name), True, RECORDS, RECORD_FILES)
     for other, marks in kinds.items():
         if other == kind:
             refuse_existing(Path(name), True, marks)

@@ -25,6 +25,7 @@ from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.splits import check_splits
 from tfrecords_tools.write import (
     EXAMPLES_PER_SHARD,
+    RECORD_FILES,
     Writer,
     filled_facts,
     filled_findings,
@@ -65,10 +66,10 @@ def write_records_with_beam(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise MissingExtra("`runner='beam'`", "beam", "apache_beam") from error
-    refuse_existing(out, overwrite, RECORDS)
+    refuse_existing(out, overwrite, RECORDS, RECORD_FILES)
     check_splits(listing)
     tasks = _tasks(in_record_order(listing, seed))
-    with new_folder(out, overwrite, RECORDS) as folder:
+    with new_folder(out, overwrite, RECORDS, RECORD_FILES) as folder:
         results = folder / "results"
         try:
             with beam.Pipeline(options=PipelineOptions(beam_options or [])) as pipeline:

@@ -29,7 +29,7 @@ from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.splits import check_shots, limit
 from tfrecords_tools.splitting.stratify import group_table
 from tfrecords_tools.subset import write_subset
-from tfrecords_tools.write import write_records
+from tfrecords_tools.write import RECORD_FILES, write_records
 
 RUNNERS = ("local", "beam")
 
@@ -167,10 +167,12 @@ def convert(
     scenes = [images] if isinstance(images, Path | str) else list(images)
     inputs = [] if str(images).startswith(TFDS) else [*scenes]
     inputs += [*(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
-    for folder in (out, *few.values()):
+    folders = (out, *few.values())
+    for folder in folders:
         own = os.path.realpath(folder / FOLDS)  # read before, and written anew
         refuse_input(folder, [one for one in inputs if os.path.realpath(one) != own])
-        refuse_existing(folder, overwrite, RECORDS)
+    for folder in folders:
+        refuse_existing(folder, overwrite, RECORDS, RECORD_FILES)
     if str(images).startswith(TFDS):
         tfds_name = str(images).removeprefix(TFDS)
         images, name = fetch_class_folders(tfds_name), name or tfds_name.replace("/", "-")

@@ -36,7 +36,7 @@ from tfrecords_tools.records.shards import check_shards
 from tfrecords_tools.sources.folds import FOLDS
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.splitting import draws
-from tfrecords_tools.write import Writer
+from tfrecords_tools.write import RECORD_FILES, Writer
 
 
 def training_share(card: Card) -> float:
@@ -147,7 +147,7 @@ def write_subset(
             advance()
     chosen = choose(ids, labels, card, size, draw, seed)
     sizes = Counter(card.sizes)
-    with new_folder(out, overwrite, RECORDS) as folder:
+    with new_folder(out, overwrite, RECORDS, RECORD_FILES) as folder:
         writer = Writer(folder, len(card.classes), card.encoding)
         with progress_bar(f"{size} of {card.name}", len(ids)) as advance:
             training = _read_training(records, card)

@@ -18,7 +18,7 @@ from tfrecords_tools.common.atomic import new_file, new_folder, refuse_existing
 from tfrecords_tools.common.csv_files import write_csv
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.progress import progress_bar
-from tfrecords_tools.common.regular_files import sha256_of
+from tfrecords_tools.common.regular_files import BadFile, open_regular, sha256_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.imaging.rule import PLAIN, Rule
 from tfrecords_tools.imaging.store import StoredImage
@@ -31,6 +31,8 @@ from tfrecords_tools.splitting.splits import check_shots, check_splits
 
 EXAMPLES_PER_SHARD = 2048
 AUDIT_JSON, AUDIT_CSV = "audit.json", "audit.csv"
+RECORD_FILES = (*RECORDS, FOLDS, AUDIT_JSON, AUDIT_CSV)  # all that a record folder has in it
+_BAD_IMAGES = ["path", "reason"]  # header of their report
 _MANY_BAD = 10  # from here on bad images go into a report file instead of the message
 
 
@@ -79,13 +81,13 @@ def write_records(
             or cannot be written.
     """
     out = Path(out)
-    refuse_existing(out, overwrite, RECORDS)
+    refuse_existing(out, overwrite, RECORDS, RECORD_FILES)
     check_splits(listing)
     rows = in_record_order(listing, seed)
     sources = read_tiles(rows, listing.tile, rule) if listing.tile else rows["path"]
     workers = workers or os.cpu_count() or 1
     check = PixelCheck(listing.classes)
-    with new_folder(out, overwrite, RECORDS) as folder:
+    with new_folder(out, overwrite, RECORDS, RECORD_FILES) as folder:
         bad: list[tuple[str, str]] = []
         writer = Writer(folder, len(listing.classes), encoding)
         with progress_bar(f"converting {name}", len(rows)) as advance:
@@ -203,10 +205,23 @@ def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
         return f"{len(bad)} images cannot be read: {mend}: " + "; ".join(
             f"{p}: {r}" for p, r in bad
         )
-    report = out.with_name(f"{out.name}-bad-images.csv")
+    report, said = out.with_name(f"{out.name}-bad-images.csv"), f"{len(bad)} images cannot be read"
+    if not _may_be_replaced(report):
+        return f"{said}, the first is {first} (all would be in {report}, move that away): {mend}"
     with new_file(report) as aside:
-        write_csv(pd.DataFrame(bad, columns=["path", "reason"]), aside)
-    return f"{len(bad)} images cannot be read, the first is {first}. All in {report}: {mend}"
+        write_csv(pd.DataFrame(bad, columns=_BAD_IMAGES), aside)
+    return f"{said}, the first is {first}. All in {report}: {mend}"
+
+
+def _may_be_replaced(report: Path) -> bool:
+    """Whether nothing, or an earlier report of bad images, has this name."""
+    if not os.path.lexists(report):
+        return True
+    try:
+        with open_regular(report) as stream:
+            return stream.readline(80).strip() == ",".join(_BAD_IMAGES).encode()
+    except (BadFile, OSError):
+        return False
 
 
 Filled = list[tuple[str, str, int, float]]  # id, split, pixels without data and their share

@@ -194,6 +194,44 @@ def test_existing_output_is_kept(root, tmp_path):
     assert open_records(tmp_path / "out").made["seed"] == 1
 
 
+def test_what_else_lies_in_a_record_folder_is_kept(root, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["convert", str(root), "--out", str(out), "--workers", "1", "--train-fraction", "0.5"]
+    assert main([*words, "--shots", "1"]) == 0
+    few = tmp_path / "out-shots1"
+    for folder, name in ((out, "notes.txt"), (out, "run/weights.h5"), (few, "mine.csv")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+        capsys.readouterr()
+        assert main([*words, "--shots", "1", "--overwrite"]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{folder} exists and holds other files ({name.partition('/')[0]}" in line
+        assert (folder / name).read_text() == "mine"
+        (folder / name).unlink()
+        if "/" in name:
+            (folder / name).parent.rmdir()
+    assert main([*words, "--shots", "1", "--overwrite", "--seed", "1"]) == 0
+    assert open_records(few).made["seed"] == 1
+
+
+def test_a_report_of_bad_images_replaces_an_earlier_one_only(root, tmp_path, capsys):
+    for number in range(12):
+        (root / "a" / f"bad_{number:04d}.jpg").write_bytes(b"")
+    words = ["convert", str(root), "--out", str(tmp_path / "out"), "--workers", "1"]
+    report = tmp_path / "out-bad-images.csv"
+    report.write_text("mine\n")
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"12 images cannot be read, the first is {root}/a/bad_0000.jpg: " in line
+    assert f"(all would be in {report}, move that away)" in line
+    assert report.read_text() == "mine\n"
+    report.unlink()
+    for count in (12, 11):
+        assert main(words) == 1
+        assert len(pd.read_csv(report)) == count
+        (root / "a" / f"bad_{12 - count:04d}.jpg").unlink()
+
+
 def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
     """Whatever else lies there: the images, a list, or a table of groups would go with it."""
     records = tmp_path / "home" / "records"

@@ -14,6 +14,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfrecords_tools.common.errors import DataError
@@ -22,11 +23,22 @@ from tfrecords_tools.common.locks import sole_writer
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _ASIDE = re.compile(r"\.partial-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+-(?P<name>.*)", re.DOTALL)
 
+# What we, and systems, leave in any folder: locks and halves of killed processes, and the like.
+_LEFT_BEHIND = (
+    *(".lock", ".*.lock", ".partial-*"),
+    *(".DS_Store", "._*", ".nfs*", "Thumbs.db", "desktop.ini"),
+)
+
 _numbers = itertools.count()
 _ours: set[Path] = set()  # what this process is writing
 
 
-def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) -> None:
+def refuse_existing(
+    out: Path,
+    overwrite: bool = False,
+    marks: Sequence[str] = (),
+    contents: Sequence[str] = (),
+) -> None:
     """Refuses an output that is there, is not an empty folder, and may not be replaced.
 
     Args:
@@ -35,6 +47,8 @@ def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = (
             user keeps in a folder is not ours to remove.
         marks: of a folder that is to be written, what every one of its kind has: names or patterns
             of files, or several of which one is there, with `|` between them.
+        contents: names or patterns of all files that one of its kind can have; with others in it
+            the folder may not be replaced. Whatever is in it by default.
 
     Raises:
         DataError: see above; and it cannot be looked at.
@@ -48,6 +62,7 @@ def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = (
         if not real.exists() or (real.is_dir() and not any(real.iterdir())):
             return
         missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
+        others = _others(real, contents) if contents and real.is_dir() else []
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise DataError(f"cannot write {out}: {error.strerror or error}") from error
     if marks and not real.is_dir():
@@ -58,6 +73,11 @@ def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = (
             f"{out} exists and holds other files (it has no {lacks}), which are not replaced: "
             "choose another `out`, or empty it by hand"
         )
+    if others:
+        raise DataError(
+            f"{out} exists and holds other files ({others[0]}), which are not replaced: choose "
+            "another `out`, or move them away"
+        )
     if not overwrite:
         raise DataError(
             f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it"
@@ -66,6 +86,19 @@ def refuse_existing(out: Path, overwrite: bool = False, marks: Sequence[str] = (
 
 def _has(folder: Path, mark: str) -> bool:
     return any(next(folder.glob(one), None) is not None for one in mark.split("|"))
+
+
+def _others(folder: Path, contents: Sequence[str]) -> list[str]:
+    """What lies in a folder and is none of its contents, nor left behind."""
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    return [
+        name + "/" * is_folder
+        for name, is_folder in found
+        if not any(
+            fnmatchcase(name, one) for one in (*_LEFT_BEHIND, *(() if is_folder else contents))
+        )
+    ]
 
 
 def refuse_input(out: Path, inputs: Iterable[Path | str]) -> None:
@@ -78,14 +111,20 @@ def refuse_input(out: Path, inputs: Iterable[Path | str]) -> None:
 
 
 @contextmanager
-def new_folder(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) -> Iterator[Path]:
+def new_folder(
+    out: Path,
+    overwrite: bool = False,
+    marks: Sequence[str] = (),
+    contents: Sequence[str] = (),
+) -> Iterator[Path]:
     """Yields a folder beside `out` that becomes `out` when the block ends well.
 
     If the block raises (Ctrl-C included) the folder is removed and `out` is as it was. The lock
     of `out` is held meanwhile. Where `out` is a link, what it leads to is written.
 
     Args:
-        out, overwrite, marks: as for `refuse_existing`; without marks no folder is replaced.
+        out, overwrite, marks, contents: as for `refuse_existing`; without marks no folder is
+            replaced.
 
     Raises:
         Busy: another process writes `out`.
@@ -94,7 +133,7 @@ def new_folder(out: Path, overwrite: bool = False, marks: Sequence[str] = ()) ->
     out = Path(os.path.realpath(out))
     with sole_writer(out) as locked:
         _recover(out)
-        refuse_existing(out, overwrite and bool(marks), marks)
+        refuse_existing(out, overwrite and bool(marks), marks, contents)
         _remove_left_over(out, locked)
         with _aside(out) as aside:
             try:

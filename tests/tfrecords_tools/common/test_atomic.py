@@ -63,6 +63,26 @@ def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
     assert [path.name for path in out.iterdir()] == ["x"]
 
 
+def test_a_folder_with_other_files_in_it_is_not_replaced(tmp_path):
+    """Where all that its kind has is known; what is left behind in any folder does not count."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("card.json", "a.data", ".lock", ".run.lock", ".DS_Store", "._a.data"):
+        (out / name).write_text("x")
+    (out / ".partial-00000000-1-0-run").mkdir()
+    kind = (["card.json"], ["card.json", "*.data"])
+    for name, made in (("notes.txt", Path.touch), ("run", Path.mkdir), ("b.data", Path.mkdir)):
+        made(out / name)
+        with pytest.raises(RsscError, match=rf"holds other files \({name}/?\), which are not"):
+            refuse_existing(out, True, *kind)
+        with pytest.raises(RsscError, match="exists"), new_folder(out, True, *kind):
+            pass
+        (out / name).rmdir() if (out / name).is_dir() else (out / name).unlink()
+    with new_folder(out, True, *kind) as aside:
+        (aside / "x").write_text("new")
+    assert [path.name for path in out.iterdir()] == ["x"]
+
+
 def test_a_link_is_written_through_again_and_again(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to("disk")
