@@ -244,7 +244,8 @@ def _refuse_two_readings(root: Path, folders: set[Folder], top: int) -> None:
     """Raises `DataError` with the readings of folders in folders, where there are several."""
     outer, deepest = _names(folders, top), max(map(len, folders))
     parents = sorted({f[:-1] for f in folders if len(f) > top + 1})
-    mixed = next((f for f in sorted(folders) if any(f == g[: len(f)] for g in folders - {f})), None)
+    above = {folder[:level] for folder in folders for level in range(len(folder))}
+    mixed = min(folders & above, default=None)
     uneven = len({len(folder) for folder in folders}) > 1
     # The same names under several parents; numbers apart, for scene_1 and scene_2 are of one kind.
     inner: dict[str, set[Folder]] = defaultdict(set)

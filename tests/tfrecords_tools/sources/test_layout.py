@@ -1,5 +1,6 @@
 """What folders of images mean, told from their names alone."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,17 @@ def test_folders_that_count_their_class_are_a_question():
     """As fMoW has them: a folder for each place, called after its class."""
     with pytest.raises(DataError, match="`class_level=1` for the classes airport, zoo"):
         _read("airport/airport_0", "airport/airport_1", "zoo/zoo_0")
+
+
+def test_the_question_about_many_folders_takes_no_longer_for_each():
+    """A set has a folder for each of its 83,000 places."""
+    paths = [f"class{n % 60}/class{n % 60}_{n}" for n in range(12000)]
+    begin = time.process_time()
+    with pytest.raises(DataError, match=r"several ways .class0_0, class0_10020, "):
+        _read(*paths)
+    with pytest.raises(DataError, match=r"images lie in class7 and in folders below it"):
+        _read(*paths, "class7")
+    assert time.process_time() - begin < 8
 
 
 def test_another_sensor_beside_the_images_can_be_left_out():
