@@ -216,10 +216,7 @@ def convert(
         apply_split_files(listing, split_files, ignore_unlisted, ignore_missing)
     if limit_to is not None:
         limit(listing, limit_to, seed)
-    if split_files:
-        made = {"split_files": [Path(file).name for file in split_files]}
-    else:
-        made = division.apply(listing, images, seed)
+    made = dict(listing.split_by) if split_files else division.apply(listing, images, seed)
     check_shots(listing, shots)
     if tile is None:
         training = listing.table["split"] == "train"

@@ -140,6 +140,62 @@ def test_lists_that_cover_90_percent(root, tmp_path, capsys):
     assert card.made["notes"] == ["left out: 2 images that no split file lists"]
 
 
+def test_a_class_without_images_is_left_out(class_folders, tmp_path, capsys):
+    """Of lists that name none of it, and of a label file all of whose images of it are missing."""
+    root = class_folders({"a": 4, "b": 4, "c": 4})
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    words = ["convert", str(root), "--out", str(tmp_path / "out"), "--workers", "1", "--overwrite"]
+    listed = tmp_path / "x_train.csv"
+    lists = [*words, "--split-file", str(listed), "--ignore-unlisted"]
+    listed.write_text("\n".join(name for name in names if name[0] != "b") + "\n")
+    assert main(lists) == 0
+    card = open_records(tmp_path / "out")
+    assert (card.classes, card.splits["train"].class_counts) == (("a", "c"), (4, 4))
+    assert "left out: 1 classes without images, the first is b" in card.made["notes"]
+    found = {(name[0], labels) for _, name, labels, _ in read_examples(tmp_path / "out", card)}
+    assert found == {("a", (0,)), ("c", (1,))}
+    assert card.made["split_files"] == ["x_train.csv"]
+
+    table = tmp_path / "labels.csv"
+    rows = [f"{name},{name[0]}\n" for name in names] + ["d/d_00.jpg,aa\n"]
+    table.write_text("image,label\n" + "".join(rows))
+    labelled = [*words, "--labels", str(table), "--train-fraction", "0.5"]
+    assert main([*labelled, "--skip-bad"]) == 0
+    card = open_records(tmp_path / "out")
+    assert (card.classes, card.splits["train"].class_counts) == (("a", "b", "c"), (2, 2, 2))
+
+    capsys.readouterr()
+    listed.write_text("\n".join(name for name in names if name[0] == "a") + "\n")
+    assert main(lists) == 1
+    assert (
+        "of 'a' alone there are images: a classifier needs two classes" in capsys.readouterr().err
+    )
+
+
+def test_the_mend_is_one_that_helps(class_folders, tmp_path, capsys):
+    root = class_folders({"a": 4, "b": 4})
+    words = ["convert", str(root), "--out", str(tmp_path / "out"), "--workers", "1"]
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    listed = tmp_path / "mine.csv"
+    splits = [("test" if name[0] == "b" else "train") for name in names]
+    rows = [f"{name},{split}\n" for name, split in zip(names, splits, strict=True)]
+    listed.write_text("image,split\n" + "".join(rows))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,label\n" + "".join(f"{name},{name[0]}\n" for name in names))
+    assert main([*words, "--split-file", str(listed)]) == 1
+    assert "put some into the training split of mine.csv" in capsys.readouterr().err
+    assert main([*words, "--limit", "1"]) == 1
+    assert "--limit is at least 2 here, an image of each class. Rec" in capsys.readouterr().err
+    for path in (root / "b").iterdir():
+        path.write_bytes(b"")
+    words += ["--skip-bad", "--train-fraction", "0.5"]
+    assert main(words) == 1
+    assert "mend its images, or leave it out with --ignore b" in capsys.readouterr().err
+    assert main([*words, "--labels", str(labels)]) == 1
+    assert "or leave it out with --labels without its rows" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_class_names_are_data_and_never_paths(root, tmp_path):
     (root / "a").rename(root / "x..%2f..%2f")
     shutil.copytree(root / "b", root / "Größe é 港")

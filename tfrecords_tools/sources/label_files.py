@@ -17,6 +17,7 @@ from tfrecords_tools.sources.layout import read_splits, split_level, splits_at
 from tfrecords_tools.sources.readers import (
     Listing,
     NameIndex,
+    drop_empty_classes,
     folder_of,
     ignored,
     image_table,
@@ -162,6 +163,7 @@ def read_label_csv(
     kept = sorted(labels)
     table = image_table(root, kept, [labels[name] for name in kept])
     found = Listing(table, classes, MULTI if several else SINGLE, notes, tables)
+    drop_empty_classes(found)
     _keep_splits(found, root, splits, resplit)
     return found
 

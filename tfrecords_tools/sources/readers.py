@@ -38,8 +38,9 @@ class Listing:
         task: as in a card (`card.TASKS`).
         notes: one line each for what was ignored or repaired; they go into the card.
         label_files: the label files (`label_files.LabelFile`) that the labels came from.
-        split_by: what has filled `split`, for the card: `{"split_folders": ["train", "test"]}` or
-            `{"split_column": ["labels.csv"]}`; empty where it is still to be filled.
+        split_by: what has filled `split`, for the card: `{"split_folders": ["train", "test"]}`,
+            `{"split_column": ["labels.csv"]}` or `{"split_files": ["x_train.csv"]}`; empty where it
+            is still to be filled.
         tile: side of the tiles of scenes that the images are, in pixels, or `None` where they are
             files. See `tiles.list_tiles`.
     """
@@ -51,6 +52,19 @@ class Listing:
     label_files: list = field(default_factory=list)
     split_by: dict[str, list[str]] = field(default_factory=dict)
     tile: int | None = None
+
+
+def drop_empty_classes(listing: Listing) -> None:
+    """Leaves out the classes of a single-label set that have no image, in place, with a note."""
+    if listing.task != SINGLE:  # a label that no image has is a fact of a multi-label set
+        return
+    left = sorted({label for (label,) in listing.table["labels"]})
+    empty = [name for label, name in enumerate(listing.classes) if label not in left]
+    if empty:
+        note = f"left out: {len(empty)} classes without images, the first is {empty[0]}"
+        listing.notes.append(note)
+        listing.classes = [listing.classes[label] for label in left]
+        listing.table["labels"] = [(left.index(one),) for (one,) in listing.table["labels"]]
 
 
 def list_images(root: Path, ignore: Sequence[str] = ()) -> tuple[list[str], Counter]:

@@ -8,7 +8,13 @@ import numpy as np
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.sources.image_column import image_column
-from tfrecords_tools.sources.readers import Listing, NameIndex, refuse_unsafe, root_of
+from tfrecords_tools.sources.readers import (
+    Listing,
+    NameIndex,
+    drop_empty_classes,
+    refuse_unsafe,
+    root_of,
+)
 from tfrecords_tools.sources.safe_pickle import Encoder, read_pickle
 from tfrecords_tools.sources.text_tables import read_csv
 from tfrecords_tools.sources.words import split_of, split_of_file
@@ -31,7 +37,8 @@ def apply_split_files(
     classes, and is checked against them.
 
     Args:
-        listing: images; its `table` and `notes` change.
+        listing: images; its `table`, `notes` and `split_by` change, and its `classes` where no
+            list names an image of one.
         files: the lists.
         ignore_unlisted: leave out images that no list names, with a note.
         ignore_missing: go on without the listed images that are not there, with a note.
@@ -85,6 +92,8 @@ def apply_split_files(
     if len(unlisted):
         listing.notes.append(f"left out: {len(unlisted)} images that no split file lists")
         listing.table = table[table["split"].notna()].reset_index(drop=True)
+        drop_empty_classes(listing)
+    listing.split_by = {"split_files": [Path(file).name for file in files]}
     return missing
 
 

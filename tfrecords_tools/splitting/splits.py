@@ -8,7 +8,7 @@ import pandas as pd
 
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.multi_hot import multi_hot
-from tfrecords_tools.records.card import MULTI, SPLITS, UNLABELLED
+from tfrecords_tools.records.card import MULTI, SINGLE, SPLITS, UNLABELLED
 from tfrecords_tools.sources.readers import Listing
 from tfrecords_tools.splitting.draws import check_enough
 from tfrecords_tools.splitting.stratify import assign_groups, iterative_cut, iterative_folds
@@ -157,7 +157,7 @@ def keep_splits(listing: Listing, val: float, seed: int, groups: list[str] | Non
 
 def check_splits(listing: Listing) -> None:
     """Raises `DataError` where a class of a single-label set, or a set without labels, has no
-    training image.
+    training image, or one class alone is left.
 
     In a multi-label set a rare label may lack one (AID's `mobile-home` has two positives in
     all); that is a note, because the other labels still train.
@@ -166,6 +166,11 @@ def check_splits(listing: Listing) -> None:
     if listing.task == UNLABELLED and not (table["split"] == "train").any():
         raise DataError(
             f"none of the {len(table)} images is for training: raise `train_fraction` or add images"
+        )
+    if listing.task == SINGLE and len(listing.classes) < 2:
+        raise DataError(
+            f"of {listing.classes[0]!r} alone there are images: a classifier needs two classes or "
+            "more"
         )
     trained = {label for labels in table["labels"][table["split"] == "train"] for label in labels}
     absent = [name for number, name in enumerate(listing.classes) if number not in trained]
@@ -176,9 +181,16 @@ def check_splits(listing: Listing) -> None:
         return
     number = listing.classes.index(absent[0])
     count = int(table["labels"].map(lambda labels: number in labels).sum())
+    if not count:  # what there was is left out
+        mend = "mend its images, or leave it out with "
+        mend += "`labels` without its rows" if listing.label_files else f"`ignore='{absent[0]}'`"
+    elif listing.split_by:
+        mend = f"put some into the training split of {', '.join(*listing.split_by.values())}"
+    else:
+        mend = "raise `train_fraction` or add images"
     raise DataError(
         f"class {absent[0]!r} ({count} images) has no training image (of {len(listing.classes)} "
-        f"classes {len(absent)} have none): raise `train_fraction` or add images"
+        f"classes {len(absent)} have none): {mend}"
     )
 
 
@@ -205,8 +217,15 @@ def check_shots(listing: Listing, shots: Sequence[int]) -> None:
 
 
 def limit(listing: Listing, count: int, seed: int) -> None:
-    """Keeps about `count` images, the classes in turn, chosen by the seed, in place."""
+    """Keeps about `count` images, the classes in turn, chosen by the seed, in place.
+
+    Raises:
+        SettingError: a class of a single-label set would have none.
+    """
     table = listing.table
+    if listing.task == SINGLE and count < len(listing.classes):
+        what = f"is at least {len(listing.classes)} here, an image of each class"
+        raise SettingError("limit", what, count)
     first = part = _first_labels(table)
     split = np.zeros(len(table), int)
     if table["split"].notna().all():  # every class keeps some of each split, of training first
