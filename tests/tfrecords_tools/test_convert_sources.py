@@ -153,6 +153,20 @@ def test_a_flat_folder_and_a_file_of_classes(class_folders, run, tmp_path):
     assert open_records(tmp_path / "again").splits == card.splits
 
 
+def test_the_folder_that_is_worked_in_is_no_output(class_folders, run, tmp_path, monkeypatch):
+    """Also with more bad images than a line has room for, whose report is called after it."""
+    root = class_folders({"a": 2, "b": 2})
+    for number in range(12):
+        (root / "a" / f"bad_{number:02d}.jpg").write_bytes(b"")
+    (tmp_path / "records").mkdir()
+    monkeypatch.chdir(tmp_path / "records")
+    code, _, err = run("convert", root, "--out", ".", "--workers", 1)
+    assert (code, len(err.strip().splitlines())) == (1, 1)
+    assert ". is the folder that the command runs in" in err
+    assert "choose another --out" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "records"]
+
+
 # --- what a spreadsheet or a terminal would run ---
 
 NAMES = ("=1+1", "+a", "-b", "@SUM(A1)", "'=c", "plain")

@@ -39,7 +39,8 @@ def refuse_existing(
     marks: Sequence[str] = (),
     contents: Sequence[str] = (),
 ) -> None:
-    """Refuses an output that is there, is not an empty folder, and may not be replaced.
+    """Refuses an output that is there, is not an empty folder, and may not be replaced; and one
+    that the process works in.
 
     Args:
         out: file or folder that is to be written.
@@ -59,6 +60,11 @@ def refuse_existing(
         if _old(real).is_dir():  # a kill between two renames: what is there is not all there is
             with sole_writer(out):
                 _recover(real)
+        if real.is_dir() and _is_worked_in(real):
+            raise DataError(
+                f"{out} is the folder that the command runs in, or lies above it, and would be "
+                "exchanged for a new one: run it from another folder, or choose another `out`"
+            )
         if not real.exists() or (real.is_dir() and not any(real.iterdir())):
             return
         missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
@@ -82,6 +88,14 @@ def refuse_existing(
         raise DataError(
             f"{out} exists: choose another `out`, or pass `overwrite=True` to replace it"
         )
+
+
+def _is_worked_in(folder: Path) -> bool:
+    """Whether this process, and the shell that began it, would be left in a folder that is gone."""
+    try:
+        return Path(os.path.realpath(os.getcwd())).is_relative_to(folder)
+    except FileNotFoundError:  # it is
+        return False
 
 
 def _has(folder: Path, mark: str) -> bool:

@@ -83,6 +83,21 @@ def test_a_folder_with_other_files_in_it_is_not_replaced(tmp_path):
     assert [path.name for path in out.iterdir()] == ["x"]
 
 
+@pytest.mark.parametrize("place", ["out", "out/below"])
+def test_the_folder_that_is_worked_in_is_not_replaced(place, tmp_path, monkeypatch):
+    """The shell would be left in one that is gone, also where it was empty."""
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("out")
+    monkeypatch.chdir(tmp_path / place)
+    for out in (Path(os.path.relpath(tmp_path / "out")), tmp_path / "link"):
+        with pytest.raises(RsscError, match="is the folder that the command runs in, or lies"):
+            with new_folder(out, True, ["below"]):
+                pass
+    with new_folder(Path("mine")) as aside:
+        (aside / "x").write_text("x")
+    assert Path("mine/x").read_text() == "x"
+
+
 def test_a_link_is_written_through_again_and_again(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to("disk")
