@@ -26,6 +26,7 @@ from tfrecords_tools.splitting.splits import check_splits
 from tfrecords_tools.write import (
     EXAMPLES_PER_SHARD,
     RECORD_FILES,
+    Bad,
     Writer,
     filled_facts,
     filled_findings,
@@ -95,7 +96,7 @@ def write_records_with_beam(
             raise RsscError(f"the Beam pipeline failed: {reason}") from error
         done = _read_results(results)
         results.unlink()
-        bad = [tuple(pair) for part in done for pair in part["bad"]]
+        bad = [Bad(*one) for part in done for one in part["bad"]]
         finish_listing(listing, bad, skip_bad, out, shots)
         check = PixelCheck(listing.classes)
         for part in done:
@@ -159,7 +160,7 @@ def _write_shard(
         try:
             image = store(Path(path), size, encoding, rule)
         except BadImage as error:
-            bad.append((path, str(error)))
+            bad.append(Bad(path, name, str(error)))
             continue
         writer.add(split, name, labels, image)
         seen.append((image.pixels.hex(), image.constant, name, list(labels)))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,15 @@ AUDIT_JSON, AUDIT_CSV = "audit.json", "audit.csv"
 RECORD_FILES = (*RECORDS, FOLDS, AUDIT_JSON, AUDIT_CSV)  # all that a record folder has in it
 _BAD_IMAGES = ["path", "reason"]  # header of their report
 _MANY_BAD = 10  # from here on bad images go into a report file instead of the message
+
+
+class Bad(NamedTuple):
+    """An image that does not decode: where it lies for whoever mends it, its id for the records,
+    which are the same wherever the images lie, and why."""
+
+    path: str
+    id: str
+    reason: str
 
 
 def write_records(
@@ -88,7 +98,7 @@ def write_records(
     workers = workers or os.cpu_count() or 1
     check = PixelCheck(listing.classes)
     with new_folder(out, overwrite, RECORDS, RECORD_FILES) as folder:
-        bad: list[tuple[str, str]] = []
+        bad: list[Bad] = []
         writer = Writer(folder, len(listing.classes), encoding)
         with progress_bar(f"converting {name}", len(rows)) as advance:
             images = encode_all(sources, size, encoding, workers, rule)
@@ -97,7 +107,7 @@ def write_records(
                     writer.add(row.split, row.id, row.labels, image)
                     check.add(image.pixels, image.constant, row.id, row.split, row.labels)
                 else:
-                    bad.append((row.path, image))
+                    bad.append(Bad(row.path, row.id, image))
                 advance()
         finish_listing(listing, bad, skip_bad, out, shots)
         card = write_card(
@@ -124,7 +134,7 @@ def write_records(
 
 def finish_listing(
     listing: Listing,
-    bad: list[tuple[str, str]],
+    bad: list[Bad],
     skip_bad: bool,
     out: Path,
     shots: Sequence[int] = (),
@@ -135,7 +145,7 @@ def finish_listing(
     if bad and not skip_bad:
         raise DataError(_complaint(bad, out))
     if bad:
-        gone = listing.table["path"].isin([path for path, _ in bad])
+        gone = listing.table["id"].isin([one.id for one in bad])
         listing.table = listing.table[~gone].reset_index(drop=True)
         check_splits(listing)
         check_shots(listing, shots)
@@ -154,14 +164,14 @@ def write_card(
     sides: Counter,
     splits: dict[str, Split],
     made: dict,
-    bad: list[tuple[str, str]],
+    bad: list[Bad],
     report: Report,
 ) -> Card:
     """Writes what lies beside the shards: the card, the split as a list, and the audit."""
-    report.findings += [Finding("undecodable", path, detail=reason) for path, reason in bad]
+    report.findings += [Finding("undecodable", one.id, detail=one.reason) for one in bad]
     report.sort()
     facts = {**made, "notes": listing.notes + made["notes"], "audit": report.counts}
-    facts["left_out"] = [f"{path}: {reason}" for path, reason in bad]
+    facts["left_out"] = [f"{one.id}: {one.reason}" for one in bad]
     card = Card(
         name=name,
         task=listing.task,
@@ -196,20 +206,20 @@ def in_record_order(listing: Listing, seed: int) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _complaint(bad: list[tuple[str, str]], out: Path) -> str:
+def _complaint(bad: list[Bad], out: Path) -> str:
     mend = "mend or remove, or pass `skip_bad=True`"
-    first = f"{bad[0][0]}: {bad[0][1]}"
+    first = f"{bad[0].path}: {bad[0].reason}"
     if len(bad) == 1:
         return f"{first}: {mend}"
     if len(bad) <= _MANY_BAD:
         return f"{len(bad)} images cannot be read: {mend}: " + "; ".join(
-            f"{p}: {r}" for p, r in bad
+            f"{one.path}: {one.reason}" for one in bad
         )
     report, said = out.with_name(f"{out.name}-bad-images.csv"), f"{len(bad)} images cannot be read"
     if not _may_be_replaced(report):
         return f"{said}, the first is {first} (all would be in {report}, move that away): {mend}"
     with new_file(report) as aside:
-        write_csv(pd.DataFrame(bad, columns=_BAD_IMAGES), aside)
+        write_csv(pd.DataFrame(bad)[_BAD_IMAGES], aside)
     return f"{said}, the first is {first}. All in {report}: {mend}"
 
 

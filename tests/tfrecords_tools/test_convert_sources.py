@@ -153,6 +153,32 @@ def test_a_flat_folder_and_a_file_of_classes(class_folders, run, tmp_path):
     assert open_records(tmp_path / "again").splits == card.splits
 
 
+def test_records_are_the_same_wherever_the_images_lie(class_folders, run, tmp_path):
+    """With images left out and rows and listed images that are not there, too."""
+    root = class_folders({"a": 4, "b": 4}, "one/images")
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    (root / "a" / "a_02.jpg").write_bytes(b"")
+    rows = [f"{name},{name[0]}\n" for name in [*names, "a/lost.jpg"]]
+    (tmp_path / "one" / "labels.csv").write_text("image,label\n" + "".join(rows))
+    (tmp_path / "one" / "x_train.csv").write_text("\n".join([*names, "a/gone.jpg"]) + "\n")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    made = []
+    for place in ("one", "two"):
+        words = ("convert", tmp_path / place / "images", "--workers", 1, "--skip-bad")
+        words += ("--labels", tmp_path / place / "labels.csv", "--ignore-missing")
+        words += ("--split-file", tmp_path / place / "x_train.csv")
+        out = tmp_path / place / "out"
+        assert run(*words, "--out", out)[0] == 0
+        made.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert made[0] == made[1]
+    card = open_records(out)
+    assert card.made["left_out"] == ["a/a_02.jpg: the file is empty (0 bytes)"]
+    assert [note.partition("first is ")[2] for note in card.made["notes"]] == [
+        "labels.csv: a/lost.jpg",
+        "x_train.csv: a/gone.jpg",
+    ]
+
+
 def test_the_folder_that_is_worked_in_is_no_output(class_folders, run, tmp_path, monkeypatch):
     """Also with more bad images than a line has room for, whose report is called after it."""
     root = class_folders({"a": 2, "b": 2})

@@ -114,8 +114,8 @@ def read_label_csv(
     classes = list(tables[0].labels.columns)
     labels: dict[str, tuple[int, ...]] = {}
     splits: dict[str, str] = {}
-    missing: list[str] = []
-    bare: list[str] = []
+    missing: list[tuple[Path, str]] = []
+    bare: list[tuple[Path, str]] = []
     unlabelled: set[str | None] = set()
     for table in tables:
         rows = table.labels[classes].to_numpy()
@@ -125,7 +125,7 @@ def read_label_csv(
                 f"label ({len(table.bare)} have none): fill it, or pass `skip_bad=True` to go on "
                 "without them"
             )
-        bare += [f"{table.path}: {table.names[row]}" for row in table.bare]
+        bare += [(table.path, table.names[row]) for row in table.bare]
         without = set(table.bare)
         for number, (name, row, split) in enumerate(
             zip(table.names, rows, table.splits or [None] * len(rows), strict=True)
@@ -136,7 +136,7 @@ def read_label_csv(
                 continue
             if found is None:
                 refuse_unsafe(name, table.path)
-                missing.append(f"{table.path}: {name}")
+                missing.append((table.path, name))
                 continue
             own = tuple(int(i) for i in row.nonzero()[0])
             if found in labels:
@@ -144,7 +144,7 @@ def read_label_csv(
             labels[found] = own
             if split:
                 splits[found] = split
-    unlisted = [name for name in ids if name not in labels and name not in unlabelled]
+    unlisted = [(name,) for name in ids if name not in labels and name not in unlabelled]
     notes = ignored(others) + [line for table in tables for line in table.notes + table.repairs]
     for culprits, what, mend in (
         (bare, "rows have no label", f"in {files[0]}"),
@@ -152,12 +152,15 @@ def read_label_csv(
         (unlisted, "images have no row", f"in {files[0]}"),
     ):
         if culprits and not skip_bad:
+            first = ": ".join(map(str, culprits[0]))
             raise DataError(
-                f"{len(culprits)} {what} {mend}, the first is {culprits[0]}: mend the file, or "
-                "pass `skip_bad=True` to go on without them"
+                f"{len(culprits)} {what} {mend}, the first is {first}: mend the file, or pass "
+                "`skip_bad=True` to go on without them"
             )
-        if culprits:
-            notes.append(f"left out: {len(culprits)} {what}, the first is {culprits[0]}")
+        if culprits:  # the note is the same wherever the file lies
+            *file, name = culprits[0]
+            first = ": ".join([*(path.name for path in file), name])
+            notes.append(f"left out: {len(culprits)} {what}, the first is {first}")
     if not labels:
         raise DataError(f"no row of {files[0]} names an image in {root}")
     kept = sorted(labels)

@@ -53,7 +53,7 @@ def apply_split_files(
     """
     table = listing.table
     find, splits = NameIndex(list(table["id"]), root_of(table)), {}
-    missing: list[str] = []
+    missing: list[tuple[Path, str]] = []
     listed = 0
     for file in map(Path, files):
         for row, name, split in _read(file, listing, find):
@@ -62,7 +62,7 @@ def apply_split_files(
                 refuse_unsafe(name, file)
             listed += 1
             if found is None:
-                missing.append(f"{file}: {name}")
+                missing.append((file, name))
             elif found in splits:
                 raise DataError(
                     f"{file}: row {row}: {name!r} is already in {splits[found]!r}: an "
@@ -71,13 +71,16 @@ def apply_split_files(
             else:
                 splits[found] = split
     if missing and not ignore_missing:
+        first = ": ".join(map(str, missing[0]))
         raise DataError(
-            f"{len(missing)} of {listed} listed images are not there, the first is {missing[0]}: "
+            f"{len(missing)} of {listed} listed images are not there, the first is {first}: "
             "add them, or pass `ignore_missing=True` to go on without them"
         )
     if missing:
+        file, name = missing[0]  # the note is the same wherever the list lies
         listing.notes.append(
-            f"listed, but not there: {len(missing)} of {listed} images, the first is {missing[0]}"
+            f"listed, but not there: {len(missing)} of {listed} images, the first is {file.name}: "
+            f"{name}"
         )
     if not splits:
         raise DataError(f"{files[0]} names none of the {len(table)} images: is it another set's?")
@@ -94,7 +97,7 @@ def apply_split_files(
         listing.table = table[table["split"].notna()].reset_index(drop=True)
         drop_empty_classes(listing)
     listing.split_by = {"split_files": [Path(file).name for file in files]}
-    return missing
+    return [f"{file}: {name}" for file, name in missing]
 
 
 def _is_header(name: str, find: NameIndex) -> bool:
