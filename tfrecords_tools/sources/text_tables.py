@@ -55,9 +55,11 @@ def read_csv(
             separator = _separator(text, spaces)
         check_columns(text, separator)
         try:
-            table = _parse(text, separator, header)
+            table = _parse(text, separator)
         except pd.errors.ParserError:
-            table = _even(text, separator, header)
+            table = _even(text, separator)
+        if header is not None:
+            table = table.iloc[1:].reset_index(drop=True).set_axis(list(table.iloc[0]), axis=1)
     except BadFile as error:
         raise DataError(f"cannot read {file} as a CSV: {error.reason}") from error
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -66,18 +68,19 @@ def read_csv(
     return (plain_table(table) if "'" in text else table), notes
 
 
-def _parse(text: str, separator: str, header: int | None) -> pd.DataFrame:
+def _parse(text: str, separator: str) -> pd.DataFrame:
+    # Without a header: where lines are longer than one, pandas takes first cells for an index.
     return pd.read_csv(
         io.StringIO(text),
         sep=separator,
         dtype=str,
-        header=header,
+        header=None,
         keep_default_na=False,
         skipinitialspace=True,
     ).fillna("")
 
 
-def _even(text: str, separator: str, header: int | None) -> pd.DataFrame:
+def _even(text: str, separator: str) -> pd.DataFrame:
     """A table whose lines end in separators that the first has not, without these.
 
     Raises:
@@ -99,10 +102,7 @@ def _even(text: str, separator: str, header: int | None) -> pd.DataFrame:
                 rows.append(row + [""] * (width - len(row)))
     except (csv.Error, TypeError) as error:
         raise ValueError(f"line {lines.line_num}: {error}") from error
-    table = pd.DataFrame(rows, dtype=str)
-    return (
-        table if header is None else table.iloc[1:].reset_index(drop=True).set_axis(rows[0], axis=1)
-    )
+    return pd.DataFrame(rows, dtype=str)
 
 
 def _decode(file: Path) -> tuple[str, list[str]]:

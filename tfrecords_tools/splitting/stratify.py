@@ -142,9 +142,15 @@ def _column(file: Path, column: str, find: NameIndex) -> dict[str, str]:
     frame.columns = [str(name).strip() for name in frame.columns]
     if column not in frame.columns:
         raise DataError(f"{file} has no column {column!r}: it has {', '.join(frame.columns)}")
+    if (frame.columns == column).sum() > 1:
+        raise DataError(f"{file} has several columns {column!r}: give each a name of its own")
     image = image_column(file, list(frame.columns), frame, find.look_up)
-    return {
-        name: group.strip()
-        for name, group in zip((find(n, file) for n in frame.iloc[:, image]), frame[column])
-        if name is not None
-    }
+    groups: dict[str, str] = {}
+    for row, (cell, group) in enumerate(zip(frame.iloc[:, image], frame[column]), start=2):
+        name, group = find(cell, file), group.strip()
+        if name is not None and groups.setdefault(name, group) != group:
+            raise DataError(
+                f"{file}: row {row}: {cell!r} is already in the group {groups[name]!r}: an image "
+                "belongs to one group"
+            )
+    return groups

@@ -165,6 +165,23 @@ def test_groups_from_an_expression_and_from_a_column(tmp_path):
             read_groups(listing, by)
 
 
+def test_a_table_of_groups_as_spreadsheets_write_it(tmp_path):
+    """Rows may end in a comma that the header has not; an image twice in a group is in it once."""
+    listing, file = _multi(20), tmp_path / "g.csv"
+    rows = [f"{n},x{n[5]}" for n in listing.table["id"]]
+    for text in (",\n".join(["image,city", *rows, ""]), "\n".join([",city", *rows, rows[3]])):
+        file.write_text(text)
+        assert read_groups(listing, f"{file}:city") == ["x0"] * 10 + ["x1"] * 10
+    for text, message in (
+        (["image,city", *rows, f"{listing.table['id'][3]},x1"], r"row 22: .* in the group 'x0'"),
+        (["image,city,city", *(f"{row},x2" for row in rows)], "several columns 'city'"),
+        (["image,city", *(f"{row},x2" for row in rows)], "line 2 has 3 cells"),
+    ):
+        file.write_text("\n".join(text))
+        with pytest.raises(RsscError, match=message):
+            read_groups(listing, f"{file}:city")
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sizes", [(8,) * 6, (20, 9, 9), (50, 1, 1, 1)])
 def test_no_split_is_left_without_a_group(sizes, seed):
