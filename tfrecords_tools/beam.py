@@ -15,7 +15,7 @@ import numpy as np
 from tfrecords_tools.auditing.findings import Finding, Report
 from tfrecords_tools.auditing.leaks import PixelCheck
 from tfrecords_tools.common.atomic import new_folder, refuse_existing
-from tfrecords_tools.common.errors import MissingExtra, RsscError
+from tfrecords_tools.common.errors import MissingExtra, RsscError, first_line
 from tfrecords_tools.common.json_files import parse_json
 from tfrecords_tools.imaging.images import BadImage
 from tfrecords_tools.imaging.rule import PLAIN, Rule
@@ -92,7 +92,7 @@ def write_records_with_beam(
         except RsscError:
             raise
         except Exception as error:  # a runner wraps the workers' errors in its own
-            reason = str(error).strip().splitlines()[0][:300]
+            reason = first_line(error)[:300]
             raise RsscError(f"the Beam pipeline failed: {reason}") from error
         done = _read_results(results)
         results.unlink()

@@ -16,7 +16,7 @@ import numpy as np
 
 from tfrecords_tools.common.atomic import new_folder, refuse_input
 from tfrecords_tools.common.csv_files import write_csv
-from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.errors import DataError, SettingError, first_line
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import is_there
@@ -194,7 +194,7 @@ def _read_training(records: Path, card: Card) -> Iterator[dict]:
         yield from tf.data.TFRecordDataset(shards).map(parse, tf.data.AUTOTUNE)
     except tf.errors.OpError as error:  # the shards were whole when this began
         refuse_replaced(records, card)
-        reason = error.message.splitlines()[0][:200] if error.message else type(error).__name__
+        reason = first_line(error)[:200]
         raise BadRecords(f"{records} cannot be read ({reason}): start again") from error
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from rssc_tf.write_errors import writing
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, first_line
 from tfrecords_tools.common.json_files import parse_json
 
 # The steps of a `WeightAverage`: older versions counted them in int32.
@@ -118,7 +118,7 @@ class Checkpointer:
         try:
             self._restore(path)
         except (tf.errors.OpError, ValueError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise DataError(
                 f"{path} is of another model ({reason}): remove {self._folder} to begin anew"
             ) from error

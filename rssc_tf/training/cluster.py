@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, first_line
 from tfrecords_tools.common.json_files import parse_json
 
 _PATIENCE = 60.0  # Seconds until a network file system shows what another machine wrote.
@@ -139,7 +139,7 @@ def join_cluster() -> tf.distribute.Strategy:
     try:
         distribution = tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise RsscError(f"{me} cannot join the cluster of TF_CONFIG ({reason})") from error
     finally:
         signal.signal(signal.SIGINT, before)

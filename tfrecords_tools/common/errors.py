@@ -62,6 +62,11 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:90]}{'...' if len(text) > 90 else ''}"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what a library's error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def as_flags(message: str, arguments: Mapping[str, str] = {}) -> str:
     """A message with its parameters as the command line has them.
 

@@ -129,7 +129,8 @@ class _Lock:
         text = f"{program[:60]}, process {os.getpid()} on {socket.gethostname()}, since {started}\n"
         with suppress(OSError):  # a full disk: a lock without a name
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, text.encode("utf-8", "replace"), 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)  # `os.pwrite` is not on Windows
+            os.write(descriptor, text.encode("utf-8", "replace"))
 
     def give_back(self) -> None:
         # Removed while it is ours: a process that waits sees that its file is gone, and looks anew.

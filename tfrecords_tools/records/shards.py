@@ -72,7 +72,8 @@ def _follow_lengths(path: Path) -> tuple[int, str | None]:
     with open_regular(path) as stream:
         end = os.fstat(stream.fileno()).st_size
         while position < end:
-            header = os.pread(stream.fileno(), _HEADER, position)
+            stream.seek(position)
+            header = stream.read(_HEADER)
             if len(header) < _HEADER:
                 return examples, f"cut inside the header of example {examples + 1}"
             position += _HEADER + int.from_bytes(header[:8], "little") + _FOOTER

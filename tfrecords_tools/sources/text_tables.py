@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfrecords_tools.common.csv_files import check_columns, plain_table
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, first_line
 from tfrecords_tools.common.regular_files import MOST_TABLE, BadFile, read_regular
 
 TEXT_TABLES = (".csv", ".tsv", ".txt")
@@ -63,7 +63,7 @@ def read_csv(
     except BadFile as error:
         raise DataError(f"cannot read {file} as a CSV: {error.reason}") from error
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"cannot read {file} as a CSV: {reason}") from error
     return (plain_table(table) if "'" in text else table), notes
 

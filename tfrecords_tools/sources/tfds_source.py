@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import DataError, MissingExtra
+from tfrecords_tools.common.errors import DataError, MissingExtra, first_line
 from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.tensorflow import import_tensorflow
 from tfrecords_tools.sources.words import splits_of
@@ -38,7 +38,7 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
     try:
         builder = tfds.builder(name)
     except Exception as error:  # TFDS raises its own errors for a name it does not know
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"TensorFlow Datasets has no usable {name!r}: {reason}") from error
     features = builder.info.features or {}
     if not {"image", "label"} <= set(features):
@@ -50,7 +50,7 @@ def fetch_class_folders(name: str, folder: Path | None = None) -> Path:
         try:
             builder.download_and_prepare()
         except Exception as error:  # network, checksum, manual download: the message says which
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise DataError(f"tfds:{name} cannot be fetched: {reason}") from error
         _lay_out(builder, tfds, folder)
     return folder

@@ -1,6 +1,7 @@
 """TensorFlow Datasets as a source; the network is replaced by a dataset made here."""
 
 import importlib.util
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,22 @@ INSTALLED = importlib.util.find_spec("tensorflow_datasets") is not None
 def test_says_which_extra_is_missing():
     with pytest.raises(RsscError, match=r'pip install "rssc-tf\[tfds\]"'):
         fetch_class_folders("uc_merced")
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "OSError"), ("\nno route\nat all", "no route")])
+def test_an_error_without_a_text_is_one_line(text, said, tmp_path, monkeypatch):
+    def fail():
+        raise OSError(text)
+
+    info = SimpleNamespace(features={"image": 0, "label": 0}, splits={"train": 0})
+    made = SimpleNamespace(info=info, data_dir=str(tmp_path), download_and_prepare=fail)
+    library = SimpleNamespace(builder=lambda _: made)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", library)
+    with pytest.raises(RsscError, match=f"tfds:tiny cannot be fetched: {said}$"):
+        fetch_class_folders("tiny")
+    library.builder = lambda _: fail()
+    with pytest.raises(RsscError, match=f"has no usable 'tiny': {said}$"):
+        fetch_class_folders("tiny")
 
 
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [tfds]")
