@@ -179,6 +179,20 @@ def test_records_are_the_same_wherever_the_images_lie(class_folders, run, tmp_pa
     ]
 
 
+@pytest.mark.parametrize("place", ["records", "a/records"])
+def test_records_among_the_images_are_none_of_them(place, class_folders, run, tmp_path):
+    root = class_folders({"a": 4, "b": 4})
+    words = ("convert", root, "--workers", 1, "--train-fraction", 0.5)
+    assert run(*words, "--out", root / place, "--shots", 1)[0] == 0
+    before = (root / place / "dataset.json").read_bytes()
+    assert run(*words, "--out", root / place, "--shots", 1, "--overwrite")[0] == 0
+    assert (root / place / "dataset.json").read_bytes() == before
+    assert run(*words, "--out", tmp_path / "other", "--ignore", "records")[0] == 0
+    (root / place / "photo.jpg").write_bytes((root / "a" / "a_00.jpg").read_bytes())
+    assert run("convert", root, "--unlabelled", "--out", tmp_path / "all", "--workers", 1)[0] == 0
+    assert open_records(tmp_path / "all").splits["train"].examples == 9
+
+
 def test_the_folder_that_is_worked_in_is_no_output(class_folders, run, tmp_path, monkeypatch):
     """Also with more bad images than a line has room for, whose report is called after it."""
     root = class_folders({"a": 2, "b": 2})

@@ -16,7 +16,7 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.names import clean
 from tfrecords_tools.common.regular_files import refuse_special
 from tfrecords_tools.imaging.images import EXTENSIONS
-from tfrecords_tools.records.card import SINGLE, UNLABELLED
+from tfrecords_tools.records.card import CARD_NAME, SINGLE, UNLABELLED
 from tfrecords_tools.sources.class_names import one_spelling
 from tfrecords_tools.sources.layout import Folder, check_level, read_layout
 from tfrecords_tools.sources.words import is_structural, is_system_file, is_system_folder
@@ -140,6 +140,7 @@ def _walk(
     folder: str | Path, aside: _Ignored | None = None, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Every visible folder at and below `folder`, with its folders and files; links are followed.
+    Records that were made beside the images are none of them, and are passed over.
 
     Raises:
         DataError: a link leads back to a folder that it lies in, or a folder cannot be read.
@@ -159,9 +160,17 @@ def _walk(
         for name, is_folder in kinds
         if is_folder and not is_system_folder(name) and not (aside and aside(Path(folder, name)))
     ]
-    yield str(folder), subfolders, [name for name, is_folder in kinds if not is_folder]
+    files = [name for name, is_folder in kinds if not is_folder]
+    if above and _are_records(files):
+        return
+    yield str(folder), subfolders, files
     for name in subfolders:
         yield from _walk(os.path.join(folder, name), aside, (*above, real))
+
+
+def _are_records(files: list[str]) -> bool:
+    suffixes = {Path(name).suffix.lower() for name in files}
+    return CARD_NAME in files and ".tfrecord" in suffixes and not suffixes & set(EXTENSIONS)
 
 
 def read_class_folders(
