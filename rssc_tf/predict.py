@@ -15,14 +15,15 @@ from rssc_tf.exporting.trust import check_trust
 from rssc_tf.exporting.versions import find_version
 from rssc_tf.models.view_count import check_views, in_words
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.lists import as_list
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
 from tfrecords_tools.common.tensorflow import quiet_logger
 from tfrecords_tools.imaging.alike import why_unlike
-from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.imaging.bands import Bands
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
 from tfrecords_tools.imaging.measure import refuse_idle
-from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.rule import PLAIN, Limits, Rule
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32  # views
@@ -31,9 +32,9 @@ _MOST_GRAPH = 1 << 31  # bytes, of any protobuf
 
 def predict_files(
     export: Path,
-    images: list[Path],
-    bands: Sequence[Band] = (),
-    limits: Sequence[Limit] = (),
+    images: Path | str | Sequence[Path | str],
+    bands: Bands = (),
+    limits: Limits = (),
     nodata: float | None = None,
     views: int | None = None,
     trust: bool = False,
@@ -42,7 +43,7 @@ def predict_files(
 
     Args:
         export: export folder (or the SavedModel in it).
-        images: files of any format that `imaging` reads, and folders of them.
+        images: files of any format that `imaging` reads, and folders of them; one or several.
         bands, limits, nodata: of these files, as for `convert`, where they are others than the
             training images'.
         views, trust: see `load_saved_model`.
@@ -71,9 +72,9 @@ def predict_files(
     return pd.DataFrame(rows)
 
 
-def _expand(images: list[Path]) -> list[Path]:
+def _expand(images: Path | str | Sequence[Path | str]) -> list[Path]:
     files = []
-    for path in map(Path, images):
+    for path in map(Path, as_list(images)):
         if path.is_dir():
             found = [path / name for name in list_images(path)[0]]
             if not found:

@@ -10,11 +10,13 @@ from tfrecords_tools.auditing.findings import Finding
 from tfrecords_tools.auditing.labels import audit_files, audit_labels, audit_own_class
 from tfrecords_tools.common.atomic import refuse_existing, refuse_input
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.lists import as_list
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.multi_hot import multi_hot
-from tfrecords_tools.imaging.bands import Band, by_name
+from tfrecords_tools.common.numbers import parse_numbers
+from tfrecords_tools.imaging.bands import Bands, by_name
 from tfrecords_tools.imaging.measure import measure, measure_scenes
-from tfrecords_tools.imaging.rule import PLAIN, Limit, Rule
+from tfrecords_tools.imaging.rule import PLAIN, Limits, Rule
 from tfrecords_tools.imaging.store import FORMATS
 from tfrecords_tools.records.card import MULTI, RECORDS, Card, check_classes, check_name
 from tfrecords_tools.sources.catalogue import Dataset, check_against, find_dataset, recognise
@@ -40,27 +42,27 @@ def convert(
     out: Path,
     *,
     name: str | None = None,
-    labels: list[Path] | None = None,
+    labels: Path | str | Sequence[Path | str] | None = None,
     unlabelled: bool = False,
     tile: int | None = None,
-    label_column: Sequence[str] = (),
+    label_column: str | Sequence[str] = (),
     label_separator: str | None = None,
     class_level: int | str | None = None,
-    ignore: Sequence[str] = (),
-    split_files: list[Path] | None = None,
+    ignore: str | Sequence[str] = (),
+    split_files: Path | str | Sequence[Path | str] | None = None,
     resplit: bool = False,
     train_fraction: float | None = None,
     val_fraction: float | None = None,
     per_class: int | None = None,
-    shots: Sequence[int] = (),
+    shots: int | str | Sequence[int] = (),
     folds: int | None = None,
     fold: int | None = None,
     group: str | None = None,
     seed: int = 0,
     size: int = 292,
     encoding: str = "jpeg",
-    bands: Sequence[Band] = (),
-    limits: Sequence[Limit] = (),
+    bands: Bands = (),
+    limits: Limits = (),
     nodata: float | None = None,
     limit_to: int | None = None,
     workers: int | None = None,
@@ -69,13 +71,14 @@ def convert(
     ignore_missing: bool = False,
     overwrite: bool = False,
     runner: str = "local",
-    beam_options: list[str] | None = None,
+    beam_options: str | Sequence[str] | None = None,
 ) -> Card:
     """Converts class folders, a folder with label files, images without labels, or scenes to
     records.
 
     A set that is divided already keeps its splits: folders called train, val and test above the
-    classes, a column `split` in the label files, or published lists.
+    classes, a column `split` in the label files, or published lists. Where several values are
+    taken, one alone stands for itself.
 
     Args:
         images: folder of class folders, or of images where `labels` is given, or `tfds:NAME`
@@ -131,6 +134,9 @@ def convert(
         SettingError: a parameter is out of range, has no effect, or contradicts another.
     """
     out = Path(out)
+    labels, split_files, beam_options = map(as_list, (labels, split_files, beam_options))
+    label_column, ignore = as_list(label_column), as_list(ignore)
+    shots = list(parse_numbers("shots", shots, int))
     if encoding not in FORMATS:
         raise SettingError("encode", f"is one of {', '.join(FORMATS)}", encoding)
     if not 8 <= size <= 16384:
@@ -143,12 +149,12 @@ def convert(
     if unlabelled or tile is not None:
         why = "contradicts `unlabelled`" if tile is None else "contradicts `tile`"
         _refuse_without_effect(
-            ("labels", [str(file) for file in labels or ()], False, why),
+            ("labels", [str(file) for file in labels], False, why),
             ("class_level", class_level, False, why),
             ("resplit", resplit, False, why),
             ("per_class", per_class, False, why),
-            ("shots", list(shots), False, why),
-            ("ignore", list(ignore), tile is None, why),
+            ("shots", shots, False, why),
+            ("ignore", ignore, tile is None, why),
             ("runner", runner, tile is None or runner == "local", why),
         )
         unlabelled, division = True, division.without_labels()
@@ -164,9 +170,9 @@ def convert(
         ("workers", workers, runner == "local", "is for this machine, not `runner='beam'`"),
     )
     few = {number: few_shot_folder(out, number) for number in shots}
-    scenes = [images] if isinstance(images, Path | str) else list(images)
+    scenes = as_list(images)
     inputs = [] if str(images).startswith(TFDS) else [*scenes]
-    inputs += [*(labels or ()), *(split_files or ()), *(group_table(group or "") or ())[:1]]
+    inputs += [*labels, *split_files, *(group_table(group or "") or ())[:1]]
     folders = (out, *few.values())
     for folder in folders:
         own = os.path.realpath(folder / FOLDS)  # read before, and written anew
@@ -263,9 +269,9 @@ def _refuse_without_effect(*parameters: tuple[str, object, object, str]) -> None
             raise SettingError(name, why, value)
 
 
-def _catalogue_rule(dataset: Dataset | None, bands: Sequence[Band]) -> Rule:
+def _catalogue_rule(dataset: Dataset | None, bands: Bands) -> Rule:
     """Red, green and blue of a published set with more bands, whose files do not name them."""
-    if dataset is None or not dataset.bands or bands:
+    if dataset is None or not dataset.bands or as_list(bands):
         return PLAIN
     return Rule(bands=by_name(dataset.bands), count=len(dataset.bands))
 

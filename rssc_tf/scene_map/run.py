@@ -2,7 +2,6 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,8 @@ from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
-from tfrecords_tools.imaging.bands import Band
-from tfrecords_tools.imaging.rule import Limit
+from tfrecords_tools.imaging.bands import Bands
+from tfrecords_tools.imaging.rule import Limits
 from tfrecords_tools.imaging.scene import Scene, open_scene
 
 SMALLEST, LARGEST = 8, 4096  # sides of a window in pixels
@@ -59,8 +58,8 @@ def map_scene(
     window: int | None = None,
     stride: int | None = None,
     cell: int | None = None,
-    bands: Sequence[Band] = (),
-    limits: Sequence[Limit] = (),
+    bands: Bands = (),
+    limits: Limits = (),
     nodata: float | None = None,
     unknown: bool = False,
     polygons: Path | None = None,

@@ -24,6 +24,7 @@ from tfrecords_tools.auditing.labels import (
 )
 from tfrecords_tools.auditing.leaks import PixelCheck, read_examples
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.lists import as_list
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import CARD_NAME, MULTI, open_records
@@ -66,14 +67,14 @@ def audit(
     what: Path,
     *,
     against: Path | None = None,
-    labels: list[Path] | None = None,
-    split_files: list[Path] | None = None,
+    labels: Path | str | Sequence[Path | str] | None = None,
+    split_files: Path | str | Sequence[Path | str] | None = None,
     dataset: str | None = None,
     label_cap: int | None = None,
     workers: int | None = None,
     class_level: int | str | None = None,
-    ignore: Sequence[str] = (),
-    label_column: Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    label_column: str | Sequence[str] = (),
     label_separator: str | None = None,
     unlabelled: bool = False,
 ) -> tuple[list[Report], dict[str, str | bytes]]:
@@ -98,6 +99,8 @@ def audit(
         RsscError: nothing to audit, or files that cannot be read as what they are.
     """
     what = Path(what)
+    labels, split_files = as_list(labels), as_list(split_files)
+    ignore, label_column = as_list(ignore), as_list(label_column)
     folders = _label_folders(what)
     if folders and not labels:
         if against:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.common.lists import as_list
 
 Band = int | str
+Bands = Band | Sequence[Band]  # as a user gives them
 
 COLOURS = ("red", "green", "blue")
 # Sentinel-2's bands as its products list them: level 1C, and level 2A, which has no B10.
@@ -50,16 +52,17 @@ class Choice:
     doubt: str = ""
 
 
-def parse_bands(text: str) -> tuple[Band, ...]:
-    """`"4,3,2"` or `"B04,B03,B02"`: numbers from 1, or names.
+def parse_bands(given: Bands) -> tuple[Band, ...]:
+    """`"4,3,2"`, `"B04,B03,B02"` or `(4, 3, 2)`: numbers from 1, or names.
 
     Raises:
         SettingError: not three bands and not one.
     """
-    words = [word.strip() for word in text.split(",")]
+    words = given.split(",") if isinstance(given, str) else as_list(given)
+    words = [str(word).strip() for word in words]
     if len(words) not in (1, 3) or not all(words):
         raise SettingError(
-            "bands", "takes 3 bands (red, green, blue) or 1 (grey), such as 4,3,2", text
+            "bands", "takes 3 bands (red, green, blue) or 1 (grey), such as 4,3,2", given
         )
     return tuple(int(word) if re.fullmatch(r"[+-]?\d+", word) else word for word in words)
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tfrecords_tools.common.errors import SettingError
-from tfrecords_tools.imaging.bands import Band
+from tfrecords_tools.common.lists import as_list
+from tfrecords_tools.imaging.bands import Band, Bands, parse_bands
 
 Ranges = tuple[tuple[float, float], ...]
 
@@ -23,26 +24,31 @@ class Limit(NamedTuple):
     percentile: bool
 
     @staticmethod
-    def parse(text: str) -> "Limit":
-        """`"p2"` is the second percentile, `"3000"` a value; `ValueError` for anything else."""
-        text = text.strip()
+    def parse(given: "float | str | Limit") -> "Limit":
+        """`"p2"` is the second percentile, `"3000"` and 3000 a value; `ValueError` for anything
+        else."""
+        text = str(given).strip()
         limit = Limit(float(text.removeprefix("p")), text.startswith("p"))
         if not np.isfinite(limit.value) or (limit.percentile and not 0 <= limit.value <= 100):
             raise ValueError(text)
         return limit
 
     def __str__(self) -> str:
-        return f"{'p' if self.percentile else ''}{self.value:g}"
+        short = f"{self.value:g}"  # of six digits
+        shown = short if float(short) == self.value else repr(float(self.value))
+        return f"{'p' if self.percentile else ''}{shown}"
 
 
 ROBUST = (Limit(2, True), Limit(98, True))
+Limits = str | Sequence[float | str | Limit]  # as a user gives them
 
 
-def parse_range(text: str) -> tuple[Limit, Limit]:
-    """`"p2,p98"` or `"0,3000"`; `SettingError` for anything else."""
-    wrong = SettingError("range", "is LOW,HIGH, such as p2,p98 or 0,3000", text)
+def parse_range(given: Limits) -> tuple[Limit, Limit]:
+    """`"p2,p98"`, `"0,3000"` or `(0, 3000)`; `SettingError` for anything else."""
+    wrong = SettingError("range", "is LOW,HIGH, such as p2,p98 or 0,3000", given)
+    ends = given.split(",") if isinstance(given, str) else as_list(given)
     try:
-        low, high = map(Limit.parse, text.split(","))
+        low, high = map(Limit.parse, ends)
     except ValueError as error:
         raise wrong from error
     if low.percentile == high.percentile and low.value >= high.value:
@@ -81,21 +87,31 @@ class Rule:
 
     def override(
         self,
-        bands: Sequence[Band] = (),
-        limits: Sequence[Limit] = (),
+        bands: Bands = (),
+        limits: Limits = (),
         nodata: float | None = None,
     ) -> "Rule":
         """The rule with what a user says for these files.
 
         Bands say where red, green and blue are in them: the model has one scale for each, so the
         ranges of the set hold until `limits` give others.
+
+        Raises:
+            SettingError: not one band and not three, no range, or a nodata that is no number.
         """
         rule = self
-        if bands:
-            rule = replace(rule, bands=tuple(bands), count=None)
-        if limits:
-            rule = replace(rule, range=tuple(limits), ranges={}, joint=False)
-        return rule if nodata is None else replace(rule, nodata=nodata)
+        if as_list(bands):
+            rule = replace(rule, bands=parse_bands(bands), count=None)
+        if as_list(limits):
+            rule = replace(rule, range=parse_range(limits), ranges={}, joint=False)
+        if nodata is None:
+            return rule
+        try:
+            nodata = float(nodata)
+        except (TypeError, ValueError) as error:
+            raise SettingError("nodata", "is a number", nodata) from error
+        # NaN and infinity are missing without being named, and JSON, where a card is, has neither.
+        return replace(rule, nodata=nodata) if np.isfinite(nodata) else rule
 
     def count_of(self, count: int, alpha: int | None) -> int:
         """How many bands a file has that has `count`, without the one (its index) that is declared

@@ -7,7 +7,7 @@ mask, a palette, and with or without a place on the ground. The model knows 8-bi
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -20,9 +20,9 @@ from rasterio.windows import Window
 from tfrecords_tools.common.compat import gdal_error
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import special_kind
-from tfrecords_tools.imaging.bands import COLOURS, Band, Choice, choose, is_alpha
+from tfrecords_tools.imaging.bands import COLOURS, Bands, Choice, choose, is_alpha
 from tfrecords_tools.imaging.images import UNSURE, Picture, as_picture, describe_scaling
-from tfrecords_tools.imaging.rule import PLAIN, Limit, Ranges, Rule
+from tfrecords_tools.imaging.rule import PLAIN, Limits, Ranges, Rule
 from tfrecords_tools.imaging.scaling import find_fill, find_valid, is_opacity, resolve, to_uint8
 
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
@@ -74,8 +74,8 @@ class Scene:
     def __init__(
         self,
         dataset,
-        bands: Sequence[Band] = (),
-        limits: Sequence[Limit] = (),
+        bands: Bands = (),
+        limits: Limits = (),
         nodata: float | None = None,
         rule: Rule = PLAIN,
         strict: bool = False,
@@ -265,8 +265,8 @@ class Scene:
 @contextmanager
 def open_scene(
     path: str,
-    bands: Sequence[Band] = (),
-    limits: Sequence[Limit] = (),
+    bands: Bands = (),
+    limits: Limits = (),
     nodata: float | None = None,
     rule: Rule = PLAIN,
     strict: bool = False,

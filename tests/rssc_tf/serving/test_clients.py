@@ -27,7 +27,7 @@ def test_every_answer_is_right_and_memory_does_not_grow(server, exported, scenes
 def test_wrong_answers_are_found(server, exported, scenes):
     path = f"/v1/models/{exported.name}:predict"
     image = min(scenes.glob("*/*.jpg")).read_bytes()
-    right = predict_files(exported, [min(scenes.glob("*/*.jpg"))])
+    right = predict_files(exported, str(min(scenes.glob("*/*.jpg"))))
     row = right[[f"p_{name}" for name in CLASSES]].to_numpy()[0]
     cases = [good_case(image, row), good_case(image, row + 0.01), good_case(b"x", row)]
     cases.append(good_case(image, None))  # an answer where a refusal is due

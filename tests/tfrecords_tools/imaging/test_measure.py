@@ -8,8 +8,9 @@ import pytest
 import rasterio
 
 from tfrecords_tools.common import parallel
-from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.imaging.rule import OLD, PLAIN, Rule
+from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.convert import convert
+from tfrecords_tools.imaging.rule import OLD, PLAIN, Limit, Rule, parse_range
 from tfrecords_tools.records.card import read_card
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -109,6 +110,63 @@ def test_nodata_that_nobody_declared(fields, cli, tmp_path):
     assert read_card(tmp_path / "b").rule.nodata == 0
 
 
+@pytest.mark.parametrize("nodata", ["nan", "inf", "-inf"])
+def test_what_is_missing_anyway_may_be_said(nodata, fields, cli, tmp_path):
+    for path in fields.glob("*/*.tif"):
+        with rasterio.open(path) as file:
+            pixels = file.read().astype(np.float32)
+        pixels[:, :6, :8] = np.nan
+        write(path, pixels)
+    words = ("convert", fields, "--train-fraction", 0.5, "--out")
+    assert cli(*words, tmp_path / "plain")[0] == 0
+    code, _, err = cli(*words, tmp_path / "said", "--nodata", nodata)
+    assert code == 0, err
+    assert read_card(tmp_path / "said").to_json() == read_card(tmp_path / "plain").to_json()
+    assert cli("verify", tmp_path / "said")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("bands", "limits", "nodata"),
+    [
+        ("3,2,1", "0,3000", 0),
+        ((3, 2, 1), (0, 3000), 0.0),
+        (["3", 2, np.int64(1)], [0, "3000"], np.float32(0)),
+        ([3, 2, 1], (Limit(0, False), Limit(3000, False)), "0"),
+    ],
+)
+def test_python_says_what_the_flags_say(bands, limits, nodata, fields, cli, tmp_path):
+    flags = ("--bands", "3,2,1", "--range", "0,3000", "--nodata", 0, "--shots", 2)
+    words = ("--ignore", "0.tif", "--train-fraction", 0.5)
+    code, _, err = cli("convert", fields, *flags, *words, "--out", tmp_path / "a")
+    assert code == 0, err
+    scaling = {"bands": bands, "limits": limits, "nodata": nodata}
+    card = convert(fields, tmp_path / "b", shots=2, ignore="0.tif", train_fraction=0.5, **scaling)
+    assert card.to_json() == (tmp_path / "a" / "dataset.json").read_text()
+    assert card.sha256 == read_card(tmp_path / "b").sha256
+    assert read_card(tmp_path / "b-shots2").splits["train"].examples == 4
+    lists = tmp_path / "b" / "folds.csv"
+    again = convert(fields, tmp_path / "c", ignore="0.tif", split_files=lists, **scaling)
+    assert again.splits == card.splits
+
+
+@pytest.mark.parametrize(
+    ("scaling", "name"),
+    [
+        ({"bands": [1, 1]}, "bands"),
+        ({"bands": "1,2"}, "bands"),
+        ({"limits": (3000, 0)}, "range"),
+        ({"limits": 3000}, "range"),
+        ({"limits": ("p2", None)}, "range"),
+        ({"nodata": "none"}, "nodata"),
+    ],
+)
+def test_what_scales_nothing_is_refused(scaling, name, fields, tmp_path):
+    with pytest.raises(SettingError) as caught:
+        convert(fields, tmp_path / "out", **scaling)
+    assert caught.value.name == name
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_known_set_has_known_bands(fields, cli, tmp_path):
     rng = np.random.default_rng(0)
     for name in ("Forest", "River"):
@@ -190,3 +248,8 @@ def test_a_rule_comes_back_from_json():
     rule = Rule((4, 3, 2), 13, 0.0, ranges={"float x 1": ((0.0, 0.4),)})
     assert Rule.from_json(json.loads(json.dumps(rule.to_json()))) == rule
     assert Rule.from_json(json.loads(json.dumps(OLD.to_json()))) == OLD
+    long = Rule(range=parse_range("1234567,1234569.5"))
+    assert Rule.from_json(json.loads(json.dumps(long.to_json()))) == long
+    # What an older release has cut to six digits stays as it is, and so does the card's hash.
+    short = {"range": "1.23457e+06,2e+07"}
+    assert Rule.from_json(short).to_json() == short
