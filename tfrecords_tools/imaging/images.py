@@ -241,14 +241,15 @@ def _read_tiff(
             if header.deep or tiff.count > 4:
                 raise BadImage(f"does not decode as TIFF: {error}") from error
             return _read_pillow(data, header)
-        pixels = found.pixels[[band - 1 for band in choice.bands]]
-        if found.colourmap is not None:
-            index = np.minimum(found.pixels[0], len(found.colourmap) - 1)
-            valid = find_valid(found.pixels[:1], tiff.nodata)
+        paletted = found.colourmap is not None
+        raw = found.pixels[[0] if paletted else [band - 1 for band in choice.bands]]
+        # Nodata is a value that is stored: the index of a colour, and no colour that is made of it.
+        valid = find_valid(raw, tiff.nodata) & find_valid(raw, rule.nodata)
+        if paletted:
+            index = np.minimum(raw[0], len(found.colourmap) - 1)
             pixels, bits = np.moveaxis(found.colourmap[index], -1, 0), 8
         else:
-            valid, bits = find_valid(pixels, tiff.nodata), tiff.bits
-        valid &= find_valid(pixels, rule.nodata)
+            pixels, bits = tiff.as_colours(raw), tiff.bits
         if pixels.dtype != np.uint8:
             bits = max(bits, 9)  # signed bytes are no colours
         if found.mask is not None:

@@ -35,13 +35,15 @@ def read_lerc(page, data: bytes) -> np.ndarray:
     planar = page.planarconfig != 1 and page.samplesperpixel > 1
     planes, values = (page.samplesperpixel, 1) if planar else (1, page.samplesperpixel)
     down, across = math.ceil(page.imagelength / rows), math.ceil(page.imagewidth / columns)
-    whole = np.zeros((planes, down * rows, across * columns, values), page.dtype)
+    # A block that was never written holds nodata, as GDAL and tifffile have it; else 0.
+    shape = (planes, down * rows, across * columns, values)
+    whole = np.full(shape, page.nodata, page.dtype)
     parameters = page.tags.get(_PARAMETERS)
     around = parameters.value[1] if parameters is not None else _NONE
     for number in range(planes * down * across):
         offset, count = page.dataoffsets[number], page.databytecounts[number]
         if not count:
-            continue  # a block that was never written
+            continue
         block = _unpack(data[offset : offset + count], around, rows * columns * values, page.dtype)
         pixels = _decode(block, rows, columns, values)
         plane, place = divmod(number, down * across)

@@ -158,6 +158,14 @@ def to_uint8(pixels: np.ndarray, ranges: Ranges) -> np.ndarray:
     return np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
+def as_colours(pixels: np.ndarray, bits: int, white_is_zero: bool = False) -> np.ndarray:
+    """Raw values of 1 to 8 bits, uint8, to 0..255."""
+    top = (1 << bits) - 1
+    if top < 255:
+        pixels = np.round(np.minimum(pixels, top) * (255 / top)).astype(np.uint8)
+    return 255 - pixels if white_is_zero else pixels
+
+
 def fill_missing(rgb: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Gives missing pixels the mean colour of the valid ones: what says least to a classifier.
 

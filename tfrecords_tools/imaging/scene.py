@@ -23,9 +23,17 @@ from tfrecords_tools.common.regular_files import special_kind
 from tfrecords_tools.imaging.bands import COLOURS, Bands, Choice, choose, is_alpha
 from tfrecords_tools.imaging.images import UNSURE, Picture, as_picture, describe_scaling
 from tfrecords_tools.imaging.rule import PLAIN, Limits, Ranges, Rule
-from tfrecords_tools.imaging.scaling import find_fill, find_valid, is_opacity, resolve, to_uint8
+from tfrecords_tools.imaging.scaling import (
+    as_colours,
+    find_fill,
+    find_valid,
+    is_opacity,
+    resolve,
+    to_uint8,
+)
 
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
+_STRUCTURE = "IMAGE_STRUCTURE"  # where GDAL says how values are stored
 # A damaged JPEG is an error and not a grey area. The cache (bytes; by default 5% of the machine's
 # memory) holds the rows that overlapping windows share, which PNG and JPEG cannot go back to.
 _GDAL = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_CACHEMAX": 256 << 20}
@@ -104,6 +112,10 @@ class Scene:
         counted = np.issubdtype(self.dtype, np.integer)
         self.all_valid = not self._masked and counted and self._nodata is None and bool(shown)
         self.deep = self.dtype != np.uint8 and self._palette is None
+        # Of bytes GDAL gives the values as they are stored.
+        structure = [dataset.tags(band, ns=_STRUCTURE) for band in self.bands]
+        self._bits = max(_bits(found.get("NBITS", "")) for found in structure)
+        self._white_is_zero = dataset.tags(ns=_STRUCTURE).get("MINISWHITE") == "YES"
         self._scaled = bool(limits) or self.deep
         if not strict:
             self._warn()
@@ -205,6 +217,8 @@ class Scene:
             return self._palette[pixels[0], :3]
         if self.ranges:
             pixels = to_uint8(pixels, self.ranges)
+        else:
+            pixels = as_colours(pixels, self._bits, self._white_is_zero)
         rgb = np.moveaxis(pixels, 0, -1)
         return np.repeat(rgb, 3, axis=-1) if len(self.bands) == 1 else rgb
 
@@ -329,6 +343,11 @@ def _alpha(dataset) -> int | None:
         band = dataset.colorinterp.index(ColorInterp.alpha)
         return band if is_alpha(dataset.descriptions[band] or "") else None
     return None
+
+
+def _bits(text: str) -> int:
+    """Of values in bytes."""
+    return int(text) if text in ("1", "2", "3", "4", "5", "6", "7") else 8
 
 
 def _palette(dataset) -> np.ndarray | None:

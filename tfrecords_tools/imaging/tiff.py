@@ -16,10 +16,11 @@ import numpy as np
 from tfrecords_tools.imaging.bands import COLOURS, is_alpha
 from tfrecords_tools.imaging.header import BadImage, check_size, jpeg_frame
 from tfrecords_tools.imaging.lerc import read_lerc
-from tfrecords_tools.imaging.scaling import is_opacity
+from tfrecords_tools.imaging.scaling import as_colours, is_opacity
 
 MAX_BYTES = 1 << 30  # of all bands of an image, decoded
 _MAX_STACK = 512  # pages that are taken for the bands of one image
+_MAX_PAGES = 64  # that a mask is looked for among: it may come after all overviews
 _MAX_METADATA = 1 << 20
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
@@ -41,7 +42,7 @@ class Bands:
     """Decoded bands.
 
     Attributes:
-        pixels: raw values `(bands, h, w)`, of alpha too.
+        pixels: raw values `(bands, h, w)`, of alpha too; see `Tiff.as_colours`.
         mask: bool `(h, w)`: false where alpha or a mask says that there is nothing; or `None`.
         misled: whether the band that is declared to be alpha is none by its values.
         colourmap: uint8 `(values, 3)` of a palette, or `None`.
@@ -155,6 +156,8 @@ class Tiff:
             pages = [self._file.pages[number] for number in range(self._stack_length)]
         arrays = [self._decode(page) for page in pages]
         pixels = self._arrange(arrays)
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8)
         mask, misled = None, False
         if self.alpha is not None and opacity:
             alpha, colours = pixels[self.alpha], np.delete(pixels, self.alpha, axis=0)
@@ -163,7 +166,13 @@ class Tiff:
         internal = None if self.frames else self._mask_page()
         if internal is not None:
             mask = internal if mask is None else mask & internal
-        return Bands(self._as_stored(pixels), mask, misled, self._colourmap())
+        return Bands(pixels, mask, misled, self._colourmap())
+
+    def as_colours(self, pixels: np.ndarray) -> np.ndarray:
+        """Raw values of up to 8 bits as 0..255; deep ones as they are."""
+        if self.bits > 8 or pixels.dtype != np.uint8:
+            return pixels
+        return as_colours(pixels, self.bits, self._page.photometric == _WHITE_IS_ZERO)
 
     def _decode(self, page) -> np.ndarray:
         self._check_blocks(page)
@@ -244,17 +253,6 @@ class Tiff:
             return pixels.reshape(self.count, self.height, self.width)
         raise BadImage(f"a TIFF of shape {pixels.shape} for {self.count} bands")
 
-    def _as_stored(self, pixels: np.ndarray) -> np.ndarray:
-        """Values of up to 8 bits as 0..255; a palette's indices and deep values as they are."""
-        photometric = self._page.photometric
-        if pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8)
-        if self._has_palette or self.bits > 8 or pixels.dtype != np.uint8:
-            return pixels
-        top = (1 << self.bits) - 1
-        pixels = pixels if top == 255 else np.round(pixels * (255 / top)).astype(np.uint8)
-        return 255 - pixels if photometric == _WHITE_IS_ZERO else pixels
-
     @property
     def _has_palette(self) -> bool:
         """Whether values are indices of colours. Of greys with a colour map they are too: GDAL
@@ -274,7 +272,7 @@ class Tiff:
 
     def _mask_page(self) -> np.ndarray | None:
         """GDAL's internal mask: a page of its own, of one bit or 0 and 255."""
-        for number in range(1, 4):
+        for number in range(1, _MAX_PAGES):
             try:
                 page = self._file.pages[number]
                 if not (page.subfiletype or 0) & 4:
