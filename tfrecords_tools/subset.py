@@ -21,6 +21,7 @@ from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.common.tensorflow import import_tensorflow
+from tfrecords_tools.imaging.rule import PLAIN
 from tfrecords_tools.imaging.store import StoredImage
 from tfrecords_tools.records.card import (
     CARD_NAME,
@@ -174,7 +175,8 @@ def write_subset(
             encoding=card.encoding,
             sizes={side: count for side, count in sizes.items() if count},
             splits=splits,
-            pixels=card.pixels,
+            # The rule of older releases stands in notes, which are of the whole set.
+            pixels=None if card.rule == PLAIN else card.rule,
             original=card.original,
             made={"subset_of": card.sha256, **_made(size, draw, seed)},
         )

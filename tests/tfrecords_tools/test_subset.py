@@ -1,5 +1,6 @@
 """Nested subsets of the training split."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from rssc_tf.cli import main
 from tfrecords_tools import subset
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.convert import convert
-from tfrecords_tools.records.card import MULTI, open_records
+from tfrecords_tools.imaging.rule import OLD
+from tfrecords_tools.records.card import MULTI, open_records, read_card
 from tfrecords_tools.records.verify import verify
 from tfrecords_tools.subset import Size, choose, is_whole, training_share, write_subset
 
@@ -73,6 +75,18 @@ def test_multi_label_subsets_are_nested_and_keep_the_labels_shares(whole):
     for part in parts:
         share = positive[[int(name) for name in part]].mean(axis=0)
         assert np.abs(share - positive.mean(axis=0)).max() < 0.03
+
+
+def test_a_subset_of_older_records_keeps_how_their_pixels_were_made(whole, tmp_path):
+    assert write_subset(whole, tmp_path / "plain", 0.2).pixels is None
+    content = json.loads((whole / "dataset.json").read_text())
+    del content["sha256"]
+    content["made"]["notes"] = ["60 images: uint16 scaled from its own range 100..4000"]
+    (whole / "dataset.json").write_text(json.dumps(content))
+    write_subset(whole, tmp_path / "part", 0.2)
+    write_subset(tmp_path / "part", tmp_path / "less", shots=1)
+    for name in ("whole", "part", "less"):
+        assert read_card(tmp_path / name).rule == OLD
 
 
 def test_whole_or_more_than_there_is(whole, tmp_path):
