@@ -178,12 +178,12 @@ def _read_pillow(data: bytes, header: Header) -> Image.Image:
 
 def _finish_photograph(image: Image.Image) -> Picture:
     """8-bit RGB of what Pillow has decoded."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return Picture(image)
-    if not image.has_transparency_data:
-        return Picture(image.convert("RGB"))
-    rgba = np.asarray(image.convert("RGBA"))
-    return as_picture(rgba[..., :3], rgba[..., 3] > 0)
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        return as_picture(rgba[..., :3], rgba[..., 3] > 0)
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    image.info = {}  # comments and profiles, which Pillow would write into what is made of it
+    return Picture(image)
 
 
 def as_picture(rgb: np.ndarray, valid: np.ndarray, warning: str | None = None) -> Picture:

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms, PngImagePlugin
 
 from tfrecords_tools.imaging.images import BadImage, hash_pixels, is_constant, load_rgb
 from tfrecords_tools.imaging.store import store
@@ -38,6 +38,25 @@ def test_other_modes_become_rgb(scene, tmp_path, mode):
     scene(1, 40).convert(mode if mode != "LA" else "L").convert(mode).save(tmp_path / f"x.{suffix}")
     stored = store(tmp_path / f"x.{suffix}", 292, "png")
     assert _decoded(stored).mode == "RGB"
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+def test_pixels_alone_are_stored(encoding, scene, tmp_path, cli):
+    """Of a comment of more than 64 KB, Pillow can make no JPEG."""
+    words, profile = PngImagePlugin.PngInfo(), ImageCms.createProfile("sRGB")
+    words.add_text("comment", "where it was taken " * 4000, zip=True)
+    more = {"pnginfo": words, "icc_profile": ImageCms.ImageCmsProfile(profile).tobytes()}
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(3):
+            scene(number + 3 * (name == "b"), 40).save(tmp_path / "set" / name / f"{number}.png")
+    scene(0, 40).save(tmp_path / "set" / "a" / "0.png", **more)
+    scene(0, 40).save(tmp_path / "plain.png")
+    stored = store(tmp_path / "set" / "a" / "0.png", 32, encoding)
+    assert stored.data == store(tmp_path / "plain.png", 32, encoding).data
+    flags = ("--train-fraction", 0.4, "--size", 32, "--encode", encoding)
+    code, _, err = cli("convert", tmp_path / "set", "--out", tmp_path / "out", *flags)
+    assert code == 0, err
 
 
 def test_deep_tiff_is_scaled_with_a_warning(tmp_path):
