@@ -75,7 +75,7 @@ def fingerprint_all(
     sources: Iterable[str | bytes], workers: int | None = None
 ) -> Iterator[Fingerprint | str]:
     """Yields a fingerprint a file name or encoded image, in order, or what is wrong with it."""
-    return map_chunks(_fingerprint_chunk, sources, workers)
+    return map_chunks(_fingerprint_chunk, sources, workers, len)
 
 
 def _fingerprint_chunk(chunk: list[str | bytes]) -> list[Fingerprint | str]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from itertools import islice
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -19,14 +18,19 @@ from tfrecords_tools.common.errors import RsscError
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 _CHUNK = 16  # items a task: large enough to hide the queue, small enough to keep workers even
+_CHUNK_BYTES = 16 << 20  # what a task is made of at most, if that is more than one item
 _AHEAD = 4  # tasks a worker that are under way at once
+_BYTES_AHEAD = 256 << 20  # of all of them, if that is more than one a worker
 _ALONE = 0.25  # seconds of work that are done here first: other processes take as long to start
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _KEPT_BYTES = 32 << 20  # the most that glibc takes
 
 
 def map_chunks(
-    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], workers: int | None
+    function: Callable[[list[Item]], list[Result]],
+    items: Iterable[Item],
+    workers: int | None,
+    weigh: Callable[[Item], int] | None = None,
 ) -> Iterator[Result]:
     """Yields the results of `function` on chunks of `items`, one by one, in order.
 
@@ -36,6 +40,8 @@ def map_chunks(
         items: read as they are needed.
         workers: processes; all cores by default. With 1, and for little work, there is no other
             process.
+        weigh: the bytes that an item is, where that is worth counting: of large ones fewer are
+            under way at once.
 
     Raises:
         RsscError: a worker was killed.
@@ -51,22 +57,38 @@ def map_chunks(
             break
     else:
         return
-    chunks = iter(lambda: list(islice(items, _CHUNK)), [])
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         under_way: deque = deque()
         try:
-            for chunk in chunks:
-                under_way.append(pool.submit(function, chunk))
-                if len(under_way) > _AHEAD * workers:
-                    yield from under_way.popleft().result()
+            for chunk, size in _chunks(items, weigh or (lambda _: 0)):
+                under_way.append((pool.submit(function, chunk), size))
+                while len(under_way) > _AHEAD * workers or (
+                    len(under_way) > workers and sum(s for _, s in under_way) > _BYTES_AHEAD
+                ):
+                    yield from under_way.popleft()[0].result()
             while under_way:
-                yield from under_way.popleft().result()
+                yield from under_way.popleft()[0].result()
         except BrokenProcessPool as error:
             raise RsscError("a worker was killed (out of memory?): try fewer `workers`") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(
+    items: Iterator[Item], weigh: Callable[[Item], int]
+) -> Iterator[tuple[list[Item], int]]:
+    """Items in tasks, and what each task weighs."""
+    chunk, size = [], 0
+    for item in items:
+        chunk.append(item)
+        size += weigh(item)
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk, size
+            chunk, size = [], 0
+    if chunk:
+        yield chunk, size
 
 
 def _start_worker() -> None:

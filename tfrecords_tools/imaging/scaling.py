@@ -8,6 +8,7 @@ from tfrecords_tools.imaging.rule import Limit, Ranges, Rule, kind_of
 
 # Beyond this a float is the fill of a program (-3.4e38, 1e38) and no measurement.
 _HUGE = 1e30
+_BLOCK = 1 << 18  # pixels of a band that are scaled at once
 _FILL_SHARE = 0.02  # share of pixels from which a constant at the end of a range is noticed
 # Of alpha: what lossy compression does to a value, as a share of the largest; and the share of the
 # pixels that are there which have to be so wholly, beside soft edges.
@@ -152,10 +153,16 @@ def to_uint8(pixels: np.ndarray, ranges: Ranges) -> np.ndarray:
 
     Values that are not finite become 0; they are not valid.
     """
-    low, high = np.array(ranges, np.float64).T[:, :, None, None]
-    values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
-    scaled = (values - low) * (255 / (high - low))
-    return np.round(np.clip(scaled, 0, 255)).astype(np.uint8)
+    whole = np.empty(pixels.shape, np.uint8)
+    rows = max(1, _BLOCK // pixels.shape[2])  # at once: as float64 an image may fill the memory
+    for band, made, (low, high) in zip(pixels, whole, np.array(ranges, np.float64), strict=True):
+        for top in range(0, len(band), rows):
+            values = band[top : top + rows].astype(np.float64)
+            np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+            values -= low
+            values *= 255 / (high - low)
+            made[top : top + rows] = np.round(np.clip(values, 0, 255, out=values), out=values)
+    return whole
 
 
 def as_colours(pixels: np.ndarray, bits: int, white_is_zero: bool = False) -> np.ndarray:

@@ -41,6 +41,11 @@ def encode_all(
     workers: int | None,
     rule: Rule = PLAIN,
 ) -> Iterator[StoredImage | str]:
-    """Yields what `store_chunk` returns for all sources, in order, with constant memory."""
+    """Yields what `store_chunk` returns for all sources, in order, with constant memory: that of a
+    few images, or of as many small ones."""
     encode = partial(store_chunk, size=size, encoding=encoding, rule=rule)
-    return map_chunks(encode, sources, workers)
+    return map_chunks(encode, sources, workers, _bytes_of)
+
+
+def _bytes_of(source: Source) -> int:
+    return 3 * source.image.width * source.image.height if isinstance(source, Picture) else 0

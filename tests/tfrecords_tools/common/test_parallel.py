@@ -38,6 +38,22 @@ def test_little_work_is_done_here(workers, monkeypatch):
     assert list(map_chunks(_where, range(50), workers)) == _where(list(range(50)))
 
 
+@pytest.mark.parametrize(("size", "most"), [(0, 9 * 16), (3 << 20, 17 * 6), (100 << 20, 4)])
+def test_of_large_items_fewer_are_under_way(size, most, at_once):
+    ahead, taken = [], 0
+
+    def items():
+        for number in range(200):
+            ahead.append(number + 1 - taken)
+            yield number
+
+    for number, (item, _) in enumerate(map_chunks(_where, items(), 2, lambda _: size)):
+        assert item == number
+        taken += 1
+    assert taken == 200
+    assert most // 2 < max(ahead) <= most
+
+
 def test_nothing_to_do(at_once):
     assert list(map_chunks(_where, [], 2)) == []
     assert list(map_chunks(_where, [7], 2)) == [(7, os.getpid())]

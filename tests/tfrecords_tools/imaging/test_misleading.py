@@ -2,6 +2,7 @@
 decibels, several pages."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.imaging.images import BadImage, read_image
 from tfrecords_tools.imaging.measure import measure
 from tfrecords_tools.imaging.rule import PLAIN, Rule, parse_range
-from tfrecords_tools.imaging.scaling import find_fill, is_opacity
+from tfrecords_tools.imaging.scaling import find_fill, is_opacity, to_uint8
 from tfrecords_tools.sources.catalogue import find_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -180,6 +181,20 @@ def test_a_few_whole_decibels_have_no_fill():
     assert find_fill(decibels.reshape(1, -1)) is None
     decibels[0, :8] = -99
     assert find_fill(decibels.reshape(1, -1)) == (-99, 8 / HEIGHT)
+
+
+def test_scaling_takes_no_multiple_of_an_image():
+    pixels = np.random.default_rng(0).normal(1000, 800, (3, 900, 1000)).astype(np.float32)
+    pixels[:, 5, :7] = np.nan, np.inf, -np.inf, -1e9, 1e9, 100, 2650
+    ranges = ((100, 2650), (0.5, 3000), (-50, 1e4))
+    tracemalloc.start()
+    found = to_uint8(pixels, ranges)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * pixels.nbytes
+    low, high = np.array(ranges).T[:, :, None, None]
+    exact = (np.nan_to_num(pixels.astype(float), posinf=0, neginf=0) - low) * (255 / (high - low))
+    np.testing.assert_array_equal(found, np.round(np.clip(exact, 0, 255)).astype(np.uint8))
 
 
 def test_of_several_pages_the_first_is_read_and_said():
