@@ -4,12 +4,14 @@ import io
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import tifffile
 from PIL import Image
 
 from tests.rssc_tf.scene_map.conftest import write_raster
@@ -198,6 +200,31 @@ def test_a_value_that_nobody_declared_is_asked_for(cli, tmp_path):
     assert code == 0
     assert "3 tiles without a valid pixel are left out" in said
     assert json.loads((out / "dataset.json").read_text())["pixels"]["nodata"] == 0
+
+
+def test_scenes_may_have_names_of_gdals(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = [smooth(seed, 3, SIDE, 2 * SIDE) for seed in range(3)]
+    for name, one in zip(("first", "second", "third"), pixels, strict=True):
+        write_raster(tmp_path / f"{name}.tif", one)
+    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
+        for one in pixels[:2]:
+            file.write(np.moveaxis(one, 0, -1), photometric="rgb")
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(tmp_path / "second.tif", "second.tif")
+    inside = f"GTIFF_DIR:2:{tmp_path}/two.tif"
+    names = ("GTIFF_DIR:1:two.tif", inside, f"/vsizip/{tmp_path}/more.zip/second.tif", "third.tif")
+    words = ("--tile", SIDE, "--encode", "png", "--out", tmp_path / "out", "--workers", 1)
+    code, _, err = cli("convert", *names, *words)
+    assert code == 0, err
+    found = stored(tmp_path / "out")
+    assert len(found) == 8
+    for name, one in zip(names, (*pixels[:2], *pixels[1:]), strict=True):
+        for column in (0, SIDE):
+            tile = found[f"{name.lstrip('/')}/r000000-c{column:06d}"]
+            np.testing.assert_array_equal(tile, np.moveaxis(one, 0, -1)[:, column : column + SIDE])
+    code, _, err = cli("convert", names[0], *words, "--overwrite")
+    assert (code, open_records(tmp_path / "out").name) == (0, names[0]), err
 
 
 @pytest.mark.parametrize(

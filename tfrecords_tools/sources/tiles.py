@@ -25,7 +25,8 @@ _ROWS = 256  # of a scene that are looked at at once
 
 
 def find_scenes(scenes: Sequence[Path | str], side: int) -> list[str]:
-    """Absolute paths of the scenes, sorted.
+    """Absolute paths of the scenes, sorted; what is no file is a name of GDAL's (`NETCDF:...`,
+    `/vsicurl/https://...`), and stays as it is.
 
     Raises:
         SettingError: `side` is out of range, or a scene is a folder.
@@ -43,7 +44,8 @@ def find_scenes(scenes: Sequence[Path | str], side: int) -> list[str]:
         import rasterio  # noqa: F401
     except ImportError as error:
         raise MissingExtra("`tile`", "geo", "rasterio") from error
-    paths = sorted(os.path.abspath(scene) for scene in scenes)
+    names = map(str, scenes)
+    paths = sorted(os.path.abspath(one) if os.path.exists(one) else one for one in names)
     real = [os.path.realpath(path) for path in paths]
     for path, other in zip(paths, real, strict=True):
         if real.count(other) > 1:
@@ -52,8 +54,16 @@ def find_scenes(scenes: Sequence[Path | str], side: int) -> list[str]:
 
 
 def common_folder(scenes: Sequence[str]) -> Path:
-    """The innermost folder that all scenes lie in."""
-    return Path(os.path.commonpath([os.path.dirname(scene) for scene in scenes]))
+    """The innermost folder that all scenes lie in that are files; else the working directory."""
+    folders = [os.path.dirname(scene) for scene in scenes if os.path.exists(scene)]
+    return Path(os.path.commonpath(folders) if folders else os.getcwd())
+
+
+def _name(scene: str, root: Path) -> str:
+    """What a scene is called in ids: its path below `root`, or GDAL's name."""
+    if os.path.exists(scene):
+        return Path(scene).relative_to(root).as_posix()
+    return scene.lstrip("/")
 
 
 def list_tiles(scenes: Sequence[str], side: int, rule: Rule) -> Listing:
@@ -74,7 +84,8 @@ def list_tiles(scenes: Sequence[str], side: int, rule: Rule) -> Listing:
     from tfrecords_tools.imaging.scene import open_scene
 
     root, places, cut, empty = common_folder(scenes), [], 0, 0
-    refuse_no_utf8(root, [os.path.relpath(scene, root) for scene in scenes])
+    names = {scene: _name(scene, root) for scene in scenes}
+    refuse_no_utf8(root, list(names.values()))
     for path in scenes:
         with open_scene(path, rule=rule, strict=True) as scene:
             if min(scene.width, scene.height) < side:
@@ -86,10 +97,7 @@ def list_tiles(scenes: Sequence[str], side: int, rule: Rule) -> Listing:
             places += [(path, int(row), int(column)) for row, column in np.argwhere(there) * side]
     if not places:
         raise DataError(f"none of the {empty} tiles has a valid pixel: all are nodata")
-    ids = [
-        f"{Path(path).relative_to(root).as_posix()}/r{row:06d}-c{column:06d}"
-        for path, row, column in places
-    ]
+    ids = [f"{names[path]}/r{row:06d}-c{column:06d}" for path, row, column in places]
     table = image_table(root, ids, [()] * len(ids))
     table[["scene", "row", "column"]] = pd.DataFrame(places)
     listing = Listing(table, [], UNLABELLED, tile=side)
