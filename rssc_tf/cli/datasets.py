@@ -13,16 +13,9 @@ def command(
 ) -> None:
     import json
 
-    from tfrecords_tools.common.errors import DataError
-    from tfrecords_tools.sources.catalogue import all_datasets, find_dataset
+    from tfrecords_tools.sources.catalogue import all_datasets, get_dataset
 
-    known = all_datasets()
-    if name:
-        found = find_dataset(name)
-        if found is None:
-            names = ", ".join(dataset.name for dataset in known)
-            raise DataError(f"no dataset {name!r} in the catalogue: it has {names}")
-        known = [found]
+    known = [get_dataset(name)] if name else all_datasets()
     if as_json:
         content = [dataset.to_dict() for dataset in known]
         print(json.dumps(content[0] if name else content, indent=1, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,7 @@ from tfrecords_tools.common.lists import as_list
 from tfrecords_tools.common.multi_hot import multi_hot
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import CARD_NAME, MULTI, open_records
-from tfrecords_tools.sources.catalogue import compare, find_dataset, recognise
+from tfrecords_tools.sources.catalogue import Dataset, compare, get_dataset, recognise
 from tfrecords_tools.sources.label_files import LabelFile, read_label_csv, read_label_tables
 from tfrecords_tools.sources.readers import (
     Listing,
@@ -96,23 +96,25 @@ def audit(
         One report a set, and where to read each image that a finding names, by id.
 
     Raises:
-        RsscError: nothing to audit, or files that cannot be read as what they are.
+        RsscError: nothing to audit, files that cannot be read as what they are, a dataset that the
+            catalogue does not know, or a setting without effect.
     """
     what = Path(what)
+    known = get_dataset(dataset) if dataset else None
     labels, split_files = as_list(labels), as_list(split_files)
     ignore, label_column = as_list(ignore), as_list(label_column)
     folders = _label_folders(what)
     if folders and not labels:
         if against:
             raise DataError(f"{what} holds label files only: `against` compares images")
-        return [audit_label_files(folder, dataset, label_cap) for folder in folders], _reader({})
+        return [audit_label_files(folder, known, label_cap) for folder in folders], _reader({})
     report = Report(str(what), 0)
     reading = {"ignore": ignore}
     if labels:
         reading |= {"label_column": label_column, "label_separator": label_separator}
     else:
         reading |= {"unlabelled": True} if unlabelled else {"class_level": class_level}
-    audited = _open(what, labels, split_files, report, dataset, label_cap, workers, reading)
+    audited = _open(what, labels, split_files, report, known, label_cap, workers, reading)
     _add_pairs(audited, report)
     if against:
         other_report = Report(str(against), 0)
@@ -120,16 +122,24 @@ def audit(
         _add_overlap(audited, other, report)
         audited.read = _both(audited.read, other.read, f"{against}: ")
         report.facts["against"] = {"name": str(against), "images": other_report.images}
+        if notes := other_report.facts.get("notes"):
+            report.facts["against"]["notes"] = notes
+        # What was not compared is no all-clear.
+        report.findings += [
+            replace(finding, image=f"{against}: {finding.image}")
+            for finding in other_report.findings
+            if finding.kind == "undecodable"
+        ]
     report.sort()
     return [report], audited.read
 
 
-def audit_label_files(folder: Path, dataset: str | None, label_cap: int | None) -> Report:
+def audit_label_files(folder: Path, dataset: Dataset | None, label_cap: int | None) -> Report:
     """Audits the CSV and TSV files of a folder, without their images."""
     files = read_label_tables(_label_files(folder))
     names = [name for file in files for name in file.names]
     table = pd.concat([file.labels[files[0].labels.columns] for file in files], ignore_index=True)
-    known = find_dataset(dataset) if dataset else recognise(list(table.columns))
+    known = dataset or recognise(list(table.columns))
     cap = label_cap or (known.label_cap if known else None)
     report = Report(str(folder), len(names))
     report.facts = {
@@ -161,7 +171,7 @@ def _open(
     labels: list[Path] | None,
     split_files: list[Path] | None,
     report: Report,
-    dataset: str | None,
+    dataset: Dataset | None,
     label_cap: int | None,
     workers: int | None,
     reading: dict | None = None,
@@ -184,14 +194,18 @@ def _open(
         read = _reader(dict(zip(rows["id"], sources, strict=True)))
         if listing.label_files and task == MULTI:
             _report_label_files(listing.label_files, report, dataset)
-        if dataset and classes and (known := find_dataset(dataset)):
-            listing = Listing(rows, classes, task)
-            report.findings += [
-                Finding("differs-from-catalogue", known.name, detail=line)
-                for line in compare(listing, known)
-            ]
     report.images = len(rows)
     report.facts |= {"classes": len(classes), "task": task}
+    if dataset and not classes:
+        what = "is compared with labels, and these images have none"
+        raise SettingError("dataset", what, dataset.name)
+    if label_cap and task != MULTI:
+        raise SettingError("label_cap", "is for images with several labels", label_cap)
+    if dataset:
+        report.findings += [
+            Finding("differs-from-catalogue", dataset.name, detail=line)
+            for line in compare(Listing(rows, classes, task), dataset)
+        ]
     if task == MULTI:
         _report_labels(rows, classes, report, dataset, label_cap)
     prints, kept = [], []
@@ -251,16 +265,16 @@ def _open_records(records: Path):
     return table, list(card.classes), card.task, stored
 
 
-def _report_label_files(files: list[LabelFile], report: Report, dataset: str | None) -> None:
-    known = find_dataset(dataset) if dataset else recognise(list(files[0].labels.columns))
+def _report_label_files(files: list[LabelFile], report: Report, dataset: Dataset | None) -> None:
+    known = dataset or recognise(list(files[0].labels.columns))
     report.findings += audit_files(files, known)
     report.facts["column_orders"] = count_orders(files)
 
 
 def _report_labels(
-    rows: pd.DataFrame, classes: list[str], report: Report, dataset: str | None, cap: int | None
+    rows: pd.DataFrame, classes: list[str], report: Report, dataset: Dataset | None, cap: int | None
 ) -> None:
-    known = find_dataset(dataset) if dataset else recognise(classes)
+    known = dataset or recognise(classes)
     cap = cap or (known.label_cap if known else None)
     table = pd.DataFrame(multi_hot(rows["labels"], len(classes)), columns=classes)
     names, splits = list(rows["id"]), list(rows["split"])

@@ -73,6 +73,15 @@ def find_dataset(name: str) -> Dataset | None:
     return known.get(plain(name))
 
 
+def get_dataset(name: str) -> Dataset:
+    """The dataset of that name; `DataError` if the catalogue has none."""
+    found = find_dataset(name)
+    if found is None:
+        names = ", ".join(dataset.name for dataset in all_datasets())
+        raise DataError(f"no dataset {name!r} in the catalogue: it has {names}")
+    return found
+
+
 def recognise(labels: list[str]) -> Dataset | None:
     """The multi-label dataset whose labels these are, or `None`."""
     wanted = {plain(label) for label in labels if label.strip()}
@@ -103,7 +112,8 @@ def compare(listing: Listing, dataset: Dataset) -> list[str]:
         found = listing.table["labels"].map(lambda labels: labels[0]).value_counts()
         wrong = []
         for number, name in enumerate(listing.classes):
-            wanted, here = dataset.classes.get(theirs.get(plain(name), "")), int(found[number])
+            wanted = dataset.classes.get(theirs.get(plain(name), ""))
+            here = int(found.get(number, 0))  # records may have none of a class
             if wanted is not None and wanted != here:
                 wrong.append(f"{name} {here} of {wanted}")
         if wrong:

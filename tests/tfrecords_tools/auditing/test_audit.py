@@ -202,6 +202,44 @@ def test_labels_of_images(class_folders, tmp_path):
     }
 
 
+def test_a_set_is_compared_with_the_catalogue(class_folders, cli, tmp_path):
+    """A folder, and records of it; a name that the catalogue lacks switches nothing off."""
+    root, records = class_folders({"Grass": 3, "field": 3, "sand": 2}), tmp_path / "records"
+    assert cli("convert", root, "--out", records, "--train-fraction", 0.5)[0] == 0
+    found = []
+    for what in (root, records):
+        (report,), _ = audit(what, dataset="RSSCN7")
+        found.append([f.detail for f in _of(report, "differs-from-catalogue")])
+        assert found[-1][0].startswith("5 missing classes: ") and len(found[-1]) == 4
+        for flags, message in (
+            (("--dataset", "RSSCN77"), "no dataset 'RSSCN77' in the catalogue: it has AID, "),
+            (("--label-cap", 1), "--label-cap is for images with several labels. Received: 1"),
+        ):
+            code, _, err = cli("audit", what, *flags)
+            assert code == 1 and message in err and len(err.strip().splitlines()) == 1
+    assert found[0] == found[1]
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.csv").write_text("image,sea,sand\n1.jpg,1,0\n2.jpg,0,1\n")
+    code, _, err = cli("audit", tmp_path / "labels", "--dataset", "MLRS-Nett")
+    assert code == 1 and "no dataset 'MLRS-Nett' in the catalogue" in err
+    code, _, err = cli("audit", root, "--unlabelled", "--dataset", "AID")
+    assert code == 1 and "--dataset is compared with labels, and these images have none" in err
+
+
+def test_what_cannot_be_compared_is_said(class_folders, cli, tmp_path):
+    root, other = (class_folders({"a": 3, "b": 3}, name=name) for name in ("mine", "theirs"))
+    for path in sorted((other / "a").iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:60])
+    code, out, _ = cli("audit", root, "--against", other, "--out", tmp_path / "report")
+    assert code == 0
+    content = json.loads((tmp_path / "report" / "audit.json").read_text())
+    assert content["counts"] == {"undecodable": 2, "leak-between-sets": 4}
+    rows = pd.read_csv(tmp_path / "report" / "audit.csv").query("kind == 'undecodable'")
+    assert list(rows["image"]) == [f"{other}: a/a_00.jpg", f"{other}: a/a_01.jpg"]
+    assert f"undecodable: {other}: a/a_00.jpg: " in out
+    assert f"{other}: a/a_00.jpg" in Shown((tmp_path / "report" / "audit.html").read_text()).text
+
+
 class Shown(HTMLParser):
     """The tags of a page and the text between them."""
 
