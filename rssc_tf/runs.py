@@ -49,13 +49,20 @@ class Run:
             elsewhere: where they are now, if they were moved.
 
         Raises:
-            DataError: they are no longer where they were.
+            DataError: they are no longer where they were, or others are there.
         """
         folder = Path(elsewhere or self.config["target"])
+        # A run keeps the path as it was given, which may lead elsewhere from another folder.
+        shown = folder if folder.is_absolute() else f"{folder} (in {Path.cwd()})"
         if not elsewhere and not (folder / CARD_NAME).is_file():
             raise DataError(
-                f"{self.folder} was trained on {folder}, and there are no records now: give the "
+                f"{self.folder} was trained on {shown}, and there are no records now: give the "
                 "folder where they are with `records`"
+            )
+        if read_card(folder).sha256 != self.card.sha256:
+            raise DataError(
+                f"{shown} holds other records than those that {self.folder} was trained on: give "
+                "the folder where these are with `records`, or train again"
             )
         return folder
 

@@ -56,7 +56,7 @@ def command(
     from tfrecords_tools.records.shards import check_shards
 
     opened = load_run(run)
-    tested = Records(opened.records(records))
+    tested = Records(records or opened.records())
     card = tested.card
     same_classes(card, opened.card, tested.path)
     check_shards(tested.path, card, {split, "val"} if tune_thresholds else {split})

@@ -17,7 +17,7 @@ from tfrecords_tools.common.parallel import map_chunks
 from tfrecords_tools.imaging.bands import numbers_of, settled
 from tfrecords_tools.imaging.header import BadImage, read_header
 from tfrecords_tools.imaging.images import decoding, read_files, read_raster
-from tfrecords_tools.imaging.rule import PLAIN, Rule, kind_of
+from tfrecords_tools.imaging.rule import PLAIN, ROBUST, Rule, kind_of
 from tfrecords_tools.imaging.scaling import find_fill, resolve
 from tfrecords_tools.imaging.tiff import Tiff
 
@@ -124,15 +124,23 @@ def _by_kind(samples: Iterable[Sample | None]) -> dict[str, np.ndarray]:
 
 
 def _with_ranges(rule: Rule, values: dict[str, np.ndarray]) -> Rule:
-    """The rule with the range of each kind, where it is one of percentiles."""
-    ranges = {}
-    if any(limit.percentile for limit in rule.range):
-        for kind, part in values.items():
-            try:
-                ranges[kind], _ = resolve(rule, part.dtype, len(part), lambda v=part: v)
-            except ValueError as error:
-                raise DataError(f"images of {kind}: {error}") from error
-    return replace(rule, ranges=ranges)
+    """The rule with the range of each kind.
+
+    A value that the user gave is one of the numbers in these images: it holds for integers or
+    for floats, as these are, and what comes later and is of the other type has percentiles.
+    """
+    ranges, given = {}, [limit for limit in rule.range if not limit.percentile]
+    for kind, part in values.items():
+        try:
+            ranges[kind], _ = resolve(rule, part.dtype, len(part), lambda v=part: v)
+        except ValueError as error:
+            raise DataError(f"images of {kind}: {error}") from error
+    if len(given) == len(rule.range):
+        pair = tuple(limit.value for limit in given)
+        for kind in tuple(ranges):
+            number = kind.split(" x ")[0]
+            ranges |= {f"{number} x {bands}": (pair,) * bands for bands in (1, 3)}
+    return replace(rule, ranges=ranges, range=ROBUST if given and ranges else rule.range)
 
 
 def refuse_idle(paths: Sequence[str], rule: Rule) -> None:

@@ -91,6 +91,29 @@ def test_a_run_is_calibrated_on_its_validation_split(trained, records):
         assert np.asarray(picture.convert("L")).std() > 10
 
 
+def test_other_records_at_the_place_of_the_runs_own_are_not_taken_for_them(
+    run, records, scenes, cli, tmp_path, monkeypatch
+):
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(records), "mine"))
+    words = ("--out", tmp_path / "mine", "--seed", 5, "--train-fraction", 0.5)
+    assert cli("convert", scenes, *words)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    before = sorted(run.iterdir())
+    code, out, err = cli("evaluate", run)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert f"mine (in {tmp_path}) holds other records than those that {run} was trained" in err
+    assert "with --records" in err
+    assert sorted(run.iterdir()) == before
+    # A user may ask for them.
+    code, out, err = cli("evaluate", run, "--records", "mine")
+    assert code == 0, err
+    assert _json(run, "scenes-test-metrics.json")["examples"] != _json(run)["examples"]
+    shutil.rmtree("mine")
+    shutil.copytree(records, "mine")
+    assert cli("evaluate", run)[0] == 0
+
+
 def test_other_records_get_the_runs_calibration_and_never_change_it(
     run, scenes, cli, tmp_path, pictures
 ):
@@ -173,8 +196,8 @@ def test_scores_are_uncalibrated_where_the_runs_records_are_not_to_be_had(
         shard.write_bytes(shard.read_bytes()[:-1])
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace(str(records), str(home)))
-    words = () if state == "made anew" else ("--records", other)
-    code, _, err = cli("evaluate", run, "--views", 8, *words)
+    evaluated = home if state == "made anew" else other
+    code, _, err = cli("evaluate", run, "--views", 8, "--records", evaluated)
     assert code == 0, err
     (line,) = (line for line in err.splitlines() if "warning" in line)
     assert "is calibrated for 1 view of an image, not for 8, and these scores are not" in line

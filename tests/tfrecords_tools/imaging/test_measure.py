@@ -10,7 +10,9 @@ import rasterio
 from tfrecords_tools.common import parallel
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.convert import convert
+from tfrecords_tools.imaging.images import read_image
 from tfrecords_tools.imaging.rule import OLD, PLAIN, Limit, Rule, parse_range
+from tfrecords_tools.imaging.scene import open_scene
 from tfrecords_tools.records.card import read_card
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -70,8 +72,22 @@ def test_a_user_may_say_the_range(fields, cli, tmp_path):
     with rasterio.open(fields / "dark" / "3.tif") as file:
         expected = np.moveaxis(np.round(file.read() / 10), 0, -1)
     np.testing.assert_array_equal(images(tmp_path / "a")["dark/3.tif"], expected)
-    card = json.loads((tmp_path / "a" / "dataset.json").read_text())
-    assert card["pixels"] == {"range": "0,2550"}
+    # It is one of integers: a float, such as a reflectance, is never near it.
+    rule = read_card(tmp_path / "a").rule
+    expected = {f"integer x {bands}": ((0, 2550),) * bands for bands in (1, 3)}
+    assert rule == Rule(ranges=expected)
+    reflectances = np.random.default_rng(0).uniform(0.02, 0.4, (3, 24, 24)).astype(np.float32)
+    write(tmp_path / "float.tif", reflectances)
+    write(tmp_path / "grey.tif", np.full((1, 24, 24), 1000, np.int16))
+    with open_scene(str(tmp_path / "float.tif"), rule=rule) as scene:
+        assert all(0.02 <= low < 0.04 and 0.38 < high <= 0.4 for low, high in scene.ranges)
+        seen = scene.read(0, 0, 24, 24)[0]
+    image = read_image((tmp_path / "float.tif").read_bytes(), rule).image
+    for pixels in (seen, np.asarray(image)):
+        assert (pixels.min(), pixels.max()) == (0, 255)
+        assert 120 < pixels.mean() < 135
+    grey = read_image((tmp_path / "grey.tif").read_bytes(), rule).image
+    assert set(np.unique(grey)) == {100}
 
 
 def test_what_is_missing_is_counted_and_listed(fields, cli, tmp_path):
