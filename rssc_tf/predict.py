@@ -56,7 +56,7 @@ def predict_files(
         RsscError: no export there, one with other views or beside the card of another, a
             path that does not exist, or bands, limits or nodata for which no file has a use.
     """
-    files = _expand(images)
+    files = find_files(images)
     refuse_idle(files, PLAIN.override(bands, limits, nodata))
     rule = read_rule(export).override(bands, limits, nodata)
     model = load_saved_model(Path(export), trust, views)
@@ -72,7 +72,8 @@ def predict_files(
     return pd.DataFrame(rows)
 
 
-def _expand(images: Path | str | Sequence[Path | str]) -> list[Path]:
+def find_files(images: Path | str | Sequence[Path | str]) -> list[Path]:
+    """Files, and the images in folders; `DataError` where there is none, or no such path."""
     files = []
     for path in map(Path, as_list(images)):
         if path.is_dir():

@@ -31,17 +31,19 @@ def command(
 ) -> None:
     refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
     import_tensorflow()
-    from rssc_tf.predict import predict_files
-    from tfrecords_tools.common.atomic import new_file, refuse_existing
+    from rssc_tf.predict import find_files, predict_files
+    from tfrecords_tools.common.atomic import new_file, refuse_existing_file, refuse_input
     from tfrecords_tools.common.csv_files import write_csv
     from tfrecords_tools.common.errors import as_flags
     from tfrecords_tools.common.names import printable
 
+    files = find_files(images)
     if out:
-        refuse_existing(out, overwrite)
+        refuse_input(out, files)
+        refuse_existing_file(out, overwrite)
     table = predict_files(
         export,
-        images,
+        files,
         **scaling(bands, range_, nodata),
         views=views,
         trust=trust,

@@ -172,7 +172,7 @@ def import_weights(
     from rssc_tf.weights.importer import import_file
     from rssc_tf.weights.inspection import dropped_lines
     from rssc_tf.weights.source import find_source
-    from tfrecords_tools.common.atomic import refuse_existing
+    from tfrecords_tools.common.atomic import refuse_existing_file
     from tfrecords_tools.common.errors import DataError, SettingError
     from tfrecords_tools.common.locks import sole_writer
     from tfrecords_tools.common.names import printable
@@ -181,7 +181,7 @@ def import_weights(
         raise SettingError("pretraining", "is one of imagenet, ssl, in-domain", pretraining)
     out = weights_path(out)
     with sole_writer(out):
-        refuse_existing(out, overwrite)
+        refuse_existing_file(out, overwrite)
         source = find_source(checkpoint)
         file = source.file()
         if file is None:

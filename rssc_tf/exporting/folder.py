@@ -9,7 +9,7 @@ from rssc_tf.exporting import saved_model
 from rssc_tf.exporting.model_card import model_card
 from rssc_tf.exporting.novelty import write_novelty
 from rssc_tf.exporting.records import image_files, own_records
-from rssc_tf.exporting.versions import VERSION
+from rssc_tf.exporting.versions import VERSION, refuse_later_versions
 from rssc_tf.exporting.warmup import BATCHES, write_warmup
 from rssc_tf.runs import Run
 from rssc_tf.write_errors import writing
@@ -40,7 +40,7 @@ def export(
     Args:
         run: a finished run.
         out: export folder; appears when it is whole. Its name is the model's when it is served.
-        overwrite: replace an existing one.
+        overwrite: replace an existing one, if it has no other version.
         records: where the run's records are now, if they were moved.
         views: 8: the export answers with the mean probability of an image's turns and flips, in
             eight times the time; 1: of the image as it lies. Defaults to the run's `views`.
@@ -52,6 +52,7 @@ def export(
     """
     out, views = Path(out), run.views if views is None else views
     run.calibration(views)
+    refuse_later_versions(out)
     with new_folder(out, overwrite, MARKS) as folder:
         try:
             own = own_records(run, records)

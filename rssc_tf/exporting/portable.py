@@ -16,6 +16,7 @@ from rssc_tf.exporting import agreement, to_onnx, to_tflite
 from rssc_tf.exporting.folder import MARKS, describe
 from rssc_tf.exporting.model_card import portable_card
 from rssc_tf.exporting.records import first_images, own_records
+from rssc_tf.exporting.versions import refuse_later_versions
 from rssc_tf.models.views import seen_in_views
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model
@@ -109,6 +110,7 @@ def export_portable(
     format_, views = FORMATS[kind], run.views if views is None else views
     format_.require()
     run.calibration(views)
+    refuse_later_versions(out)
     with new_folder(out, overwrite, MARKS) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":

@@ -1,11 +1,13 @@
 """The files of a map: their names, and what may not be overwritten."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from rssc_tf.scene_map.raster import SIDES
-from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.atomic import refuse_existing_file
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.imaging.scene import Scene
 
 _TIFF = (".tif", ".tiff")
 
@@ -45,12 +47,17 @@ def plan_files(
             raise DataError(f"{path} is to hold two things: choose another name for one")
         if not path.parent.is_dir():
             raise DataError(f"{path.parent} is no folder: make it, or choose another")
-        refuse_existing(path, overwrite)
-        if path.is_dir():
-            raise DataError(f"{path} is a folder: choose another name")
-        for side in sides_of(path):
-            refuse_existing(path.with_name(path.name + side), overwrite)
+        for side in ("", *sides_of(path)):
+            refuse_existing_file(path.with_name(path.name + side), overwrite)
     return files
+
+
+def refuse_sources(files: Iterable[Path], scene: Scene) -> None:
+    """Raises `DataError` where a file of a map is one that the scene is read from."""
+    sources = scene.files
+    for path in files:
+        if os.path.realpath(path) in sources:
+            raise DataError(f"{path} is a part of the scene, {scene.name}: choose another name")
 
 
 def sides_of(path: Path) -> tuple[str, ...]:

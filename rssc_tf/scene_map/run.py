@@ -13,7 +13,7 @@ from rssc_tf.scene_map.cells import rows_of_cells
 from rssc_tf.scene_map.globe import check_place
 from rssc_tf.scene_map.model import Export, read_export
 from rssc_tf.scene_map.palette import Legend
-from rssc_tf.scene_map.paths import plan_files, sides_of
+from rssc_tf.scene_map.paths import plan_files, refuse_sources, sides_of
 from rssc_tf.scene_map.picture import LONGEST, draw_map
 from rssc_tf.scene_map.polygons import write_polygons
 from rssc_tf.scene_map.windows import Axis, seen_part
@@ -101,6 +101,7 @@ def map_scene(
     legend = Legend(model.classes, unknown)
     with ExitStack() as stack:
         source = stack.enter_context(open_scene(scene, bands, limits, nodata, model.rule))
+        refuse_sources(files.values(), source)
         if polygons and source.crs:  # known now, or known after hours
             check_place(source)
         across, down = _axes(source, model, window, stride, cell)

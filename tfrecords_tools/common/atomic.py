@@ -90,6 +90,13 @@ def refuse_existing(
         )
 
 
+def refuse_existing_file(out: Path, overwrite: bool = False) -> None:
+    """`refuse_existing` for a file that is to be written, which takes the place of no folder."""
+    if os.path.isdir(out):
+        raise DataError(f"{out} is a folder, and a file is to be written: choose another name")
+    refuse_existing(out, overwrite)
+
+
 def _is_worked_in(folder: Path) -> bool:
     """Whether this process, and the shell that began it, would be left in a folder that is gone."""
     try:

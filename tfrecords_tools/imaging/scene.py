@@ -8,7 +8,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 import numpy as np
@@ -119,6 +119,19 @@ class Scene:
         self._scaled = bool(limits) or self.deep
         if not strict:
             self._warn()
+
+    @property
+    def files(self) -> set[str]:
+        """Real paths of the files that it is read from: of a VRT those that it names, too."""
+        found, left = set(), list(self._dataset.files)
+        while left:
+            if (path := os.path.realpath(left.pop())) in found:
+                continue
+            found.add(path)
+            if path.lower().endswith(".vrt"):  # GDAL does not list what is in the inner ones
+                with suppress(RasterioError), rasterio.open(path) as inner:
+                    left += inner.files
+        return found
 
     def _warn(self) -> None:
         """Says what is doubtful, and reads the range now, so that its errors come before work."""

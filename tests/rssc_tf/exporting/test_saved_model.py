@@ -266,6 +266,18 @@ def test_an_export_is_not_overwritten_unasked(exported, trained, cli, tmp_path):
     assert not (tmp_path / "export" / "old").exists()
 
 
+@pytest.mark.parametrize("flags", [(), ("--format", "tflite")])
+def test_another_version_is_not_replaced(flags, exported, trained, cli, tmp_path):
+    out = shutil.copytree(exported, tmp_path / "export")
+    shutil.copytree(out / "1", out / "2")
+    code, _, err = cli("export", trained, "--out", out, "--overwrite", *flags)
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{out} holds version 2, which an export does not replace: choose another --out" in err
+    assert (out / "2" / "saved_model.pb").read_bytes() == (
+        exported / "1" / "saved_model.pb"
+    ).read_bytes()
+
+
 def test_the_runs_temperature_is_inside_and_in_the_card(exported, loaded, trained, scenes):
     import tensorflow as tf
 
