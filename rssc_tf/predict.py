@@ -1,6 +1,7 @@
 """Image files -> classes, with nothing but an export folder."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from tfrecords_tools.imaging.bands import Bands
 from tfrecords_tools.imaging.images import EXTENSIONS, BadImage, Picture, read_files, read_image
 from tfrecords_tools.imaging.measure import refuse_idle
 from tfrecords_tools.imaging.rule import PLAIN, Limits, Rule
+from tfrecords_tools.records.card import CARD_NAME
 from tfrecords_tools.sources.readers import list_images
 
 _BATCH = 32  # views
 _MOST_GRAPH = 1 << 31  # bytes, of any protobuf
+_TAKES = {"serving_default": {"image_bytes": tf.string}, "serve_images": {"images": tf.uint8}}
+ANSWER = ("probabilities", "class_names", "predicted", "valid")
 
 
 def predict_files(
@@ -58,8 +62,8 @@ def predict_files(
     """
     files = find_files(images)
     refuse_idle(files, PLAIN.override(bands, limits, nodata))
-    rule = read_rule(export).override(bands, limits, nodata)
     model = load_saved_model(Path(export), trust, views)
+    rule = read_rule(export).override(bands, limits, nodata)
     serve, batch = model.signatures["serving_default"], _BATCH // views_of(model)
     rows = []
     with progress_bar("classifying", len(files)) as advance:
@@ -88,7 +92,14 @@ def find_files(images: Path | str | Sequence[Path | str]) -> list[Path]:
     return files
 
 
-def load_saved_model(export: Path, trust: bool = False, views: int | None = None):
+def load_saved_model(
+    export: Path,
+    trust: bool = False,
+    views: int | None = None,
+    *,
+    signature: str = "serving_default",
+    gives: Sequence[str] = ANSWER,
+):
     """Loads the SavedModel of an export folder.
 
     Args:
@@ -96,14 +107,16 @@ def load_saved_model(export: Path, trust: bool = False, views: int | None = None
         trust: also one whose graph does more than computing, such as reading files or calling
             Python: that is as much as running a program of whoever made it.
         views: refuse an export that looks at another number of views of an image.
+        signature: that is to be called.
+        gives: what of its answer is to be looked at.
 
     Returns:
         What `tf.saved_model.load` returns; its `signatures` hold their weights only while it lives.
 
     Raises:
         SettingError: no such number of views.
-        DataError: no export there, it cannot be loaded, does more than computing, or has other
-            views.
+        DataError: no export there, it cannot be loaded, does more than computing, has no such
+            signature, or other views.
     """
     if views is not None:
         check_views(views)
@@ -122,16 +135,33 @@ def load_saved_model(export: Path, trust: bool = False, views: int | None = None
     try:
         with quiet_logger():  # it logs the traceback of a damaged fingerprint, and goes on
             loaded = tf.saved_model.load(str(folder))
-        loaded.signatures["serving_default"]
+        signatures = loaded.signatures
     except Exception as error:  # TensorFlow raises nearly anything on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
+    _check_signature(signatures.get(signature), folder, signature, gives)
     if views not in (None, own := views_of(loaded)):
         raise DataError(
             f"{export} was exported with {in_words(own)} of an image, not with {views}: leave "
             f"`views` out, or make another one with rssc-tf export RUN `views={views}`"
         )
     return loaded
+
+
+def _check_signature(function, folder: Path, name: str, gives: Sequence[str]) -> None:
+    """Refuses a SavedModel that others have made for other inputs and outputs."""
+    wanted = _TAKES[name]
+    taken = function.structured_input_signature[1] if function else {}
+    given = function.structured_outputs if function else {}
+    right = {one: spec.dtype for one, spec in taken.items()} == wanted
+    if not right or not set(gives) <= set(given):
+        own = " and gives ".join(", ".join(sorted(names)) or "nothing" for names in (taken, given))
+        raise DataError(
+            f"{folder} cannot be used: its signature {name} "
+            + (f"takes {own[:200]}" if function else "is not there")
+            + f", and is to take {', '.join(wanted)} and give {', '.join(gives)}: make one with "
+            "rssc-tf export"
+        )
 
 
 def views_of(model) -> int:
@@ -142,12 +172,19 @@ def views_of(model) -> int:
 def read_rule(export: Path) -> Rule:
     """How the training images of an export became 8-bit RGB, from the card in its folder.
 
-    Without a card (a version folder on its own): 8 bits stay, others have their own range.
+    Without a card (a version folder on its own): 8 bits stay, others have their own range, and a
+    warning says so.
 
     Raises:
         RsscError: the card is damaged.
     """
     card = card_beside(export)
+    if card is None and find_version(export):
+        warnings.warn(
+            f"{export} has no {CARD_NAME} that says how its training images were read: images of "
+            "more than 8 bits have a range each",
+            stacklevel=2,
+        )
     return PLAIN if card is None else card.rule
 
 

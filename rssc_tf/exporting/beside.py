@@ -1,5 +1,6 @@
 """The card beside the versions of an export, and whether it is that of the model which is taken."""
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,5 +65,7 @@ def check_beside(export: str | Path, answer: Mapping[str, np.ndarray]) -> None:
 
 
 def _folder_of_card(export: str | Path) -> Path | None:
-    folders = (Path(export), Path(export).parent)
+    """The folder, that of the version which it may be, and the same of what a link leads to."""
+    real = Path(os.path.realpath(export))
+    folders = (Path(export), real, real.parent, Path(os.path.abspath(export)).parent)
     return next((folder for folder in folders if is_there(folder / CARD_NAME)), None)

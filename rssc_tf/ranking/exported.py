@@ -41,8 +41,6 @@ class ExportEncoder:
 
     def __post_init__(self):
         check_views(self.views)
-        if "features" not in self._images.structured_outputs:
-            raise DataError(f"{self.folder} gives no features: export its run again")
         if self.views < self.applied_views:
             raise DataError(
                 f"{self.folder} looks at eight views of an image and gives no features of one: "
@@ -106,14 +104,11 @@ class ExportEncoder:
 
     @cached_property
     def _model(self):
-        return load_saved_model(self.folder)
+        return load_saved_model(self.folder, signature="serve_images", gives=("features",))
 
     @cached_property
     def _images(self):
-        found = self._model.signatures.get("serve_images")
-        if found is None:
-            raise DataError(f"{self.folder} takes no decoded images: export its run again")
-        return found
+        return self._model.signatures["serve_images"]
 
 
 def _labels(labels: list[np.ndarray], card: Card) -> np.ndarray:

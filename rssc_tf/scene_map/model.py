@@ -55,7 +55,8 @@ class Export:
 
         from rssc_tf.predict import load_saved_model, views_of
 
-        model = load_saved_model(self.folder, trust, views)
+        gives = ("probabilities", "features") if self.novelty else ("probabilities",)
+        model = load_saved_model(self.folder, trust, views, signature="serve_images", gives=gives)
         serve, checked = model.signatures["serve_images"], False
 
         def classify_some(windows: np.ndarray) -> np.ndarray:

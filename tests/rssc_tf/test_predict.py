@@ -1,8 +1,18 @@
 """`rssc-tf predict`: what it refuses before it works, and what it writes."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import tensorflow as tf
+
+import rssc_tf.predict
+from rssc_tf.exporting.beside import card_beside
+from rssc_tf.exporting.versions import find_version
+from tests.rssc_tf.exporting.test_trust import FILES, answers
+from tfrecords_tools.imaging.rule import Rule
+from tfrecords_tools.records.card import CARD_NAME, read_card
 
 
 @pytest.mark.parametrize("given", ["the file", "its folder", "a link"])
@@ -31,3 +41,69 @@ def test_a_folder_for_a_table_is_told_before_the_work(exported, scenes, cli, tmp
         code, _, err = cli("predict", exported, scenes, "--out", tmp_path / "out", *flags)
         assert (code, err.count("\n")) == (1, 1)
         assert "out is a folder, and a file is to be written" in err
+
+
+@pytest.mark.parametrize("place", ["1", ".", "link", "link/1", "current"])
+def test_a_version_has_its_card_however_it_is_named(
+    place, exported, tmp_path, monkeypatch, cli, scenes
+):
+    export = tmp_path / "exports" / "dap"
+    (export / "1").mkdir(parents=True)
+    (export / "1" / "saved_model.pb").touch()
+    rule = Rule(ranges={f"integer x {bands}": ((0.0, 20000.0),) * bands for bands in (1, 3)})
+    card = replace(read_card(exported), pixels=rule)
+    (export / CARD_NAME).write_text(card.to_json())
+    (tmp_path / "link").symlink_to(export)
+    (tmp_path / "current").symlink_to(export / "1")
+    monkeypatch.chdir(export / "1" if place == "." else tmp_path if "link" in place else export)
+    place = tmp_path / "current" if place == "current" else place
+    assert find_version(place)
+    assert card_beside(place) == card
+    assert rssc_tf.predict.read_rule(place) == rule
+
+
+def test_where_there_is_no_card_a_line_says_so(exported, scenes, cli, tmp_path):
+    alone = shutil.copytree(exported / "1", tmp_path / "alone")
+    code, _, err = cli("predict", alone, scenes / "river" / "river 00.jpg")
+    assert (code, err.count("\n")) == (0, 1), err
+    assert f"warning: {alone} has no dataset.json that says how" in err
+    assert cli("predict", exported / "1", scenes / "river" / "river 00.jpg")[2] == ""
+
+
+class _OfOthers(tf.Module):
+    """What Keras and TF Hub export: batches of floats to an output without a name of ours."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32)])
+    def call(self, inputs):
+        return {"output_0": tf.reduce_mean(inputs, [1, 2])}
+
+    @tf.function(input_signature=[FILES])
+    def without_names(self, image_bytes):
+        answer = answers(image_bytes)
+        del answer["class_names"]
+        return answer
+
+
+@pytest.mark.parametrize("kind", ["call", "without_names", None])
+def test_a_saved_model_of_others_is_one_line(kind, exported, scenes, cli, tmp_path):
+    model, folder = _OfOthers(), tmp_path / "foreign"
+    signatures = {"serving_default": getattr(model, kind)} if kind else None
+    tf.saved_model.save(model, str(folder), signatures=signatures)
+    shutil.copy(exported / CARD_NAME, folder)
+    scene = tmp_path / "scene.png"
+    tf.io.write_file(str(scene), tf.io.encode_png(np.zeros((64, 64, 3), np.uint8)))
+    default = {
+        "call": "takes inputs and gives output_0",
+        "without_names": "takes image_bytes and gives features, predicted, probabilities, valid",
+        None: "is not there",
+    }[kind]
+    for words, said in (
+        (("predict", folder, scenes), f"its signature serving_default {default}, and is to take "),
+        (("serve", folder, "--port", 0), f"its signature serving_default {default}, and is"),
+        (("map", folder, scene, "--out", tmp_path / "map.tif"), "serve_images is not there"),
+    ):
+        code, out, err = cli(*words)
+        lines = [line for line in err.splitlines() if "warning:" not in line]
+        assert (code, out, len(lines)) == (1, "", 1), err
+        assert f"{folder} cannot be used" in lines[0]
+        assert said in lines[0]
