@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
 import time
@@ -19,6 +20,8 @@ from rssc_tf.serving.model import ServedModel
 from rssc_tf.serving.service import Service
 from tfrecords_tools.common.errors import SettingError
 
+# Connections that wait; also how many are accepted at once, before any can be turned away.
+_BACKLOG = 128
 _STOPPING_SECONDS = 30  # for the requests that are being answered when the server is told to stop
 
 
@@ -49,7 +52,8 @@ def serve(
         SettingError: the address cannot be used.
     """
     # Bound before the model is loaded, so that a port in use is told at once; nobody can connect
-    # before uvicorn listens, with the model loaded.
+    # before it listens, with the model loaded. Two that load at the same time may both have bound
+    # it, and the second is told then.
     with _bind(host, port) as bound:
         model = ServedModel(export, trust, views)
         gc.freeze()  # TensorFlow's million objects stay; collections need not look at them
@@ -57,6 +61,8 @@ def serve(
         app = build_app(Service(model, limits), trusted_hosts(host, hosts))
         address = f"http://{_show_host(host)}:{bound.getsockname()[1]}"
         hello = f"serve: {model.name} at {address} (Ctrl-C stops)\nlimits: {limits}"
+        with _told_of_port(host, port):
+            bound.listen(_BACKLOG)
         with _signals_end_quietly():
             Server(app, limits, hello).run([bound])
         print("serve: stopped")
@@ -82,8 +88,7 @@ class Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             server_header=False,
-            # Also how many are accepted at once, before any of them can be turned away.
-            backlog=128,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_STOPPING_SECONDS,
             **options,
         )
@@ -135,17 +140,30 @@ def _bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        what = f"must be an address of this machine ({error.strerror})"
+    except (OSError, UnicodeError) as error:  # the latter of labels that no name can have
+        reason = getattr(error, "strerror", None) or error
+        what = f"must be an address of this machine ({reason})"
         raise SettingError("host", what, host) from error
+    with _told_of_port(host, port):
+        try:
+            if os.name == "nt":  # there, SO_REUSEADDR lets two servers have one port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    return bound
+
+
+@contextmanager
+def _told_of_port(host: str, port: int):
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        yield
     except OSError as error:
-        bound.close()
         what = f"must be free at {_show_host(host)} ({error.strerror}): choose another one"
         raise SettingError("port", what, port) from error
-    return bound
 
 
 def _show_host(host: str) -> str:

@@ -151,11 +151,11 @@ class Service:
         counts = await self._readers.run(
             flow, cost, lambda: [self._count_pixels(data) for _, data in files]
         )
-        refuse_pixels(sum(pixels for pixels, _ in counts), self.limits)
+        refuse_pixels(sum(pixels for (pixels, _), _ in counts), self.limits)
 
-        async def one(name: str, data: bytes, pixels: int, error: str) -> dict:
+        async def one(name: str, data: bytes, size: tuple[int, int], error: str) -> dict:
             if not error:
-                read, answer = await self._answer(flow, data, pixels, DEFAULT, {}, with_preview)
+                read, answer = await self._answer(flow, data, size, DEFAULT, {}, with_preview)
                 if answer:
                     shown = {"preview": read.preview} if with_preview else {}
                     return {"file": name, "valid": True, **self._name(answer), **shown}
@@ -183,11 +183,11 @@ class Service:
         if class_name not in self.model.classes:
             raise Refused(400, f"no class {class_name[:200]!r}: see /info for their names")
         flow = Flow()
-        pixels, error = await self._readers.run(flow, _FILE, self._count_pixels, data)
+        size, error = await self._readers.run(flow, _FILE, self._count_pixels, data)
         answer = None
         if not error:
             index = np.int32(self.model.classes.index(class_name))
-            read, answer = await self._answer(flow, data, pixels, EXPLAIN, {"class_index": index})
+            read, answer = await self._answer(flow, data, size, EXPLAIN, {"class_index": index})
             error = read.error
         if not answer:
             raise Refused(400, error)
@@ -197,15 +197,16 @@ class Service:
         self,
         flow: Flow,
         data: bytes,
-        pixels: int,
+        size: tuple[int, int],
         signature: str,
         values: dict,
         with_preview: bool = False,
     ) -> tuple[_Read, Answer | None]:
         """An uploaded file as it was read, and what the model says; `None` where its `error` says
         why there is nothing."""
-        async with self._room(flow, pixels):
-            cost = _FILE + pixels
+        pixels, room = size
+        async with self._room(flow, room):
+            cost = _FILE + room
             read = await self._readers.run(flow, cost, self._read_file, data, with_preview)
             if read.error:
                 return read, None
@@ -216,12 +217,12 @@ class Service:
             error = await self._readers.run(flow, cost, why_not, read.data)
             return _Read(error=error), None
 
-    def _count_pixels(self, data: bytes) -> tuple[int, str]:
-        """Pixels of a file, and what is wrong with it."""
+    def _count_pixels(self, data: bytes) -> tuple[tuple[int, int], str]:
+        """What `count_pixels` says of a file, and what is wrong with it."""
         try:
             return count_pixels(data, self.limits.max_pixels), ""
         except BadImage as error:
-            return 0, str(error)
+            return (0, 0), str(error)
 
     def _read_file(self, data: bytes, with_preview: bool) -> _Read:
         try:
@@ -235,7 +236,7 @@ class Service:
             return await self._readers.run(flow, _FILE + pixels, why_not, data)
 
     def _room(self, flow: Flow, pixels: int) -> AbstractAsyncContextManager[None]:
-        """Memory for so many decoded pixels."""
+        """Memory for so many decoded pixels of 8-bit RGB."""
         if pixels > self.limits.max_pixels / 2:
             return self._large.turn(flow, 1, pixels)
         return self._small.turn(flow, pixels, _FILE + pixels)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rssc_tf.bench.serve import running_server
+from rssc_tf.serving import server as process
 from rssc_tf.serving.app import describe_metadata
 from rssc_tf.serving.model import ServedModel
 from tests.rssc_tf.serving.conftest import Client
@@ -28,8 +29,25 @@ def test_a_port_in_use_is_one_line(exported, cli, server):
     assert out == ""
 
 
+def test_a_port_that_another_server_has_taken_since_is_one_line(exported, cli, monkeypatch):
+    """Two servers load their models at the same time: both have bound the port by then."""
+    first = process._bind("127.0.0.1", 0)
+    port = first.getsockname()[1]
+
+    class Loaded(ServedModel):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            first.listen()
+
+    monkeypatch.setattr(process, "ServedModel", Loaded)
+    with first:
+        code, out, err = cli("serve", exported, "--port", port)
+    assert (code, out, err.count("\n")) == (1, "", 1), err
+    assert "--port must be free at 127.0.0.1 (Address already in use): choose another" in err
+
+
 def test_an_address_of_another_machine(exported, cli):
-    for host in ("192.0.2.1", "no host"):
+    for host in ("192.0.2.1", "no host", "a..b", f"{'a' * 64}.example"):
         code, _, err = cli("serve", exported, "--host", host, "--port", 0)
         assert code == 1
         assert host in err and err.count("\n") == 1

@@ -9,13 +9,16 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 from PIL import Image
 
 from rssc_tf.predict import predict_files
 from rssc_tf.serving.errors import Refused
 from rssc_tf.serving.limits import Limits
+from rssc_tf.serving.pictures import count_pixels
 from rssc_tf.serving.service import Service
 from tests.conftest import CLASSES
+from tfrecords_tools.imaging.rule import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,41 @@ def test_bad_files(client, files):
     assert status == 400
     assert answer["error"].startswith("all 2 images are bad: image 0: the file is empty")
     assert [result["valid"] for result in answer["results"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "room"),
+    [
+        ((40, 30, 3), "uint8", 1200),
+        ((40, 30), "uint8", 1200),
+        ((40, 30, 3), "uint16", 2400),
+        ((40, 30), "float32", 1600),
+        ((40, 30, 12), "float32", 19200),
+    ],
+)
+def test_a_file_takes_the_room_of_all_its_bits_and_bands(shape, kind, room, monkeypatch):
+    class Model:
+        classes, rule, run = ["sea"], PLAIN.override(bands=(1,)), None
+
+    file, taken, has_room = io.BytesIO(), [], Service._room
+    pixels = np.random.default_rng(0).integers(0, 200, shape).astype(kind)
+    tifffile.imwrite(file, pixels, photometric="minisblack", planarconfig="contig")
+    assert count_pixels(file.getvalue(), 2000) == (1200, room)
+
+    def note(self, flow, amount):
+        taken.append(amount)
+        return has_room(self, flow, amount)
+
+    async def submit(self, rows):
+        assert [row.pixels for row in rows] == [1200]  # the model is given 8-bit RGB
+        return [{"valid": True, "predicted": b"sea", "probabilities": np.ones(1)}]
+
+    monkeypatch.setattr(Service, "_room", note)
+    monkeypatch.setattr(Service, "_submit", submit)
+    service = Service(Model(), Limits(max_pixels=2000))
+    (answer,) = asyncio.run(service.classify([("x.tif", file.getvalue())], False))
+    assert answer["predicted"] == ["sea"]
+    assert taken == [room]
 
 
 @pytest.mark.parametrize(
