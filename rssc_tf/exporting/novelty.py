@@ -5,6 +5,7 @@ Detection with Deep Nearest Neighbors", ICML 2022. Features have unit length, as
 the distance is one of angles; we keep one minus the cosine.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,12 @@ def fit_novelty(training: np.ndarray, validation: np.ndarray | None = None) -> N
     images do, because the model was fitted to them, and then more of what is known is unknown.
 
     Args:
-        training: float `(n, d)`, n > 1, pooled features.
+        training: float `(n, d)`, pooled features; n > 1 without `validation`.
         validation: float `(m, d)`, or `None`.
     """
     # As they are stored, so that the threshold is one of the stored ones.
     kept = _unit(training).astype(np.float16).astype(np.float32)
-    k = min(_NEIGHBOURS, len(kept) - 1)
+    k = max(1, min(_NEIGHBOURS, len(kept) - 1))
     if validation is not None:
         distances = _kth_distance(_unit(validation), kept, k)
     else:
@@ -78,12 +79,21 @@ def write_novelty(run: Run, records: Records, folder: Path, views: int = 1) -> N
         folder: export folder.
         views: of an image, whose mean feature counts.
 
+    One training image without a `val` split has no such file; a warning says so.
+
     Raises:
         RsscError: damaged records, or features that are not finite.
     """
     from rssc_tf.evaluation.features import extract_features
 
     splits = [split for split in ("train", "val") if split in records.splits]
+    if splits == ["train"] and records.splits["train"] == 1:
+        warnings.warn(
+            f"there is no {NOVELTY}, with which maps mark what is unknown: one training image "
+            "without a val split has no other to be held against",
+            stacklevel=2,
+        )
+        return
     found = fit_novelty(
         *(extract_features(run.model, records, split, _MOST, views).values for split in splits)
     )

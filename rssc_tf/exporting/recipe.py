@@ -14,8 +14,8 @@ values = np.moveaxis(page.asarray(), page.axes.find("S"), -1)  # as stored, the 
 values = values.reshape(*values.shape[:2], -1)  # rows x columns x bands
 {bands}if bands:
     values = values[..., np.array(bands) - 1]
-missing = ~np.isfinite(values).all(axis=-1){nodata}
 rgb = values.astype(float)
+missing = ~(np.abs(rgb) < 1e30).all(axis=-1){nodata}  # NaN, and floats that programs fill with
 {scaled}rgb = rgb.repeat(3 // rgb.shape[-1], axis=-1)
 """
 

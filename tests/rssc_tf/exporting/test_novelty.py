@@ -1,13 +1,17 @@
 """What an export keeps to tell what is unknown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from rssc_tf.exporting.novelty import fit_novelty, read_novelty
+from rssc_tf.exporting.novelty import fit_novelty, read_novelty, write_novelty
 from rssc_tf.records import Records
+from rssc_tf.runs import load_run
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.records.card import read_card
 
 CENTRES = np.random.default_rng(0).normal(size=(4, 16))
 
@@ -51,9 +55,31 @@ def test_a_handful_of_images_is_enough(around):
         assert np.isfinite(found.threshold)
 
 
+def test_one_training_image_is_enough_with_others_to_hold_against_it(around, tmp_path):
+    found = fit_novelty(around(CENTRES[:1], 1), around(CENTRES[:1], 50))
+    assert found.k == 1
+    assert not found.is_unknown(around(CENTRES[:1], 5)).all()
+    assert found.is_unknown(-CENTRES[:1]).all()
+    np.savez(
+        tmp_path / "novelty.npz", features=found.features, k=found.k, threshold=found.threshold
+    )
+    assert read_novelty(tmp_path).k == 1
+
+
+def test_one_training_image_by_itself_tells_nothing(trained, records, tmp_path):
+    run, card = load_run(trained), read_card(records)
+    one = replace(
+        card.splits["train"], shards=(replace(card.splits["train"].shards[0], examples=1),)
+    )
+    alone = Records(records, replace(card, splits={"train": one}))
+    assert alone.splits == {"train": 1}
+    with pytest.warns(UserWarning, match=r"there is no novelty\.npz, .*one training image"):
+        write_novelty(run, alone, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_an_export_keeps_the_features_of_its_training_images(exported, trained, records):
     from rssc_tf.probing.features import extract_features
-    from rssc_tf.runs import load_run
 
     run = load_run(trained)
     found = read_novelty(exported)
@@ -66,7 +92,6 @@ def test_an_export_keeps_the_features_of_its_training_images(exported, trained, 
 
 def test_a_sample_of_the_features_is_their_beginning(trained, records):
     from rssc_tf.probing.features import extract_features
-    from rssc_tf.runs import load_run
 
     run = load_run(trained)
     whole, some = (

@@ -160,7 +160,7 @@ def test_the_code_in_a_card_gives_the_pixels_of_the_training_images(
     values = (rng.integers(0, 256, (50, 60, *shape)) * (1 if kind == "uint8" else 12)).astype(kind)
     if kind == "float32":
         values = values / 5000
-        values[2] = np.nan
+        values[2], values[:20, :30] = np.nan, -3.4e38  # the fill that no tag declares
     elif rule.nodata is not None or shape == (4,):
         values[:9] = 0
     monkeypatch.chdir(tmp_path)
