@@ -1,6 +1,7 @@
 """The command line: one file a command. TensorFlow is imported by the commands that need it."""
 
 import functools
+import io
 import re
 import sys
 import warnings
@@ -109,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 and 143 after Ctrl-C and SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe on Windows has an old code page, and names of files and classes any letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             # A warning is one line too, and names no line of our source.

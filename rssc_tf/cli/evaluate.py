@@ -41,7 +41,7 @@ def command(
         ),
     ] = None,
     images: Annotated[
-        str | None,
+        list[str] | None,
         Option(metavar="ID,...", help="Explain these images instead of the hardest."),
     ] = None,
 ) -> None:
@@ -74,5 +74,5 @@ def command(
         print(f"{name:21} {value:.4f}" if isinstance(value, float) else f"{name:21} {value}")
     print(f"files: {run}/{stem}metrics.json, ...")
     if explain or images:
-        ids = [name.strip() for name in images.split(",")] if images else []
-        print(f"explanations: {draw_explanations(*where, count=explain or 0, ids=ids)}")
+        folder = draw_explanations(*where, count=explain or 0, ids=images or ())
+        print(f"explanations: {folder}")

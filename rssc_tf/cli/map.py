@@ -12,7 +12,9 @@ from tfrecords_tools.common.names import printable
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 NAME = "map"
-Bands = bands_flag("By default what the file calls red, green and blue.")
+Bands = bands_flag(
+    "By default those of the training images, else what the file calls red, green and blue."
+)
 Range = range_flag(
     "By default 8 bits stay as they are, and others have the range of the training images, else "
     "p2,p98 of each band."

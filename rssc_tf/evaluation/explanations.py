@@ -48,7 +48,7 @@ def explain(
         folder: run folder.
         stem: as `evaluate_run` was called with.
         count: how many images, those with the highest loss first; all, where there are fewer.
-        ids: explain these images instead.
+        ids: explain these images instead; a text that is no id is several with commas between.
 
     Returns:
         The folder with the pictures.
@@ -118,8 +118,11 @@ def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
 
 
 def _named(table: pd.DataFrame, ids: Sequence[str], records: Path, split: str) -> pd.DataFrame:
+    known = set(table["id"])
+    parts = [[text] if text in known else map(str.strip, text.split(",")) for text in ids]
+    ids = [id_ for part in parts for id_ in part]
     for id_ in ids:
-        if id_ not in set(table["id"]):
+        if id_ not in known:
             raise DataError(
                 f"{records} has no image {id_!r} in its {split} split: ids are like "
                 f"{table['id'][0]!r}"

@@ -1,6 +1,8 @@
 """`rssc-tf predict`: what it refuses before it works, and what it writes."""
 
+import io
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import rssc_tf.predict
+from rssc_tf.cli import main
 from rssc_tf.exporting.beside import card_beside
 from rssc_tf.exporting.versions import find_version
 from tests.rssc_tf.exporting.test_trust import FILES, answers
@@ -41,6 +44,20 @@ def test_a_folder_for_a_table_is_told_before_the_work(exported, scenes, cli, tmp
         code, _, err = cli("predict", exported, scenes, "--out", tmp_path / "out", *flags)
         assert (code, err.count("\n")) == (1, 1)
         assert "out is a folder, and a file is to be written" in err
+
+
+def test_a_letter_that_the_output_lacks_is_written_in_others(
+    exported, scenes, tmp_path, monkeypatch
+):
+    """A pipe on Windows is of an old code page."""
+    images = shutil.copytree(scenes / "river", tmp_path / "森林")
+    out = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["predict", str(exported), str(images)]) == 0
+    out.flush()
+    lines = out.buffer.getvalue().splitlines()
+    assert len(lines) == 10
+    assert b"\\u68ee\\u6797" in lines[0] and b"river 00.jpg: " in lines[0]
 
 
 @pytest.mark.parametrize("place", ["1", ".", "link", "link/1", "current"])

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from tfrecords_tools.common.compat import gdal_error
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.regular_files import special_kind
-from tfrecords_tools.imaging.bands import COLOURS, Bands, Choice, choose, is_alpha
+from tfrecords_tools.imaging.bands import COLOURS, Bands, Choice, by_name, choose, is_alpha
 from tfrecords_tools.imaging.images import UNSURE, Picture, as_picture, describe_scaling
 from tfrecords_tools.imaging.rule import PLAIN, Limits, Ranges, Rule
 from tfrecords_tools.imaging.scaling import (
@@ -52,8 +52,9 @@ class Scene:
     Args:
         dataset: open rasterio dataset.
         bands: 1 or 3 bands, numbers from 1 or names, for grey or for red, green and blue. By
-            default those of `rule`, else what the file calls so (`imaging.bands.choose`), else,
-            with a warning, the first three, else the first.
+            default those of `rule` (with a warning where the file calls others so), else what
+            the file calls so (`imaging.bands.choose`), else, with a warning, the first three, else
+            the first.
         limits: the values that become 0 and 255: numbers, or percentiles of each band. By default
             8-bit values stay as they are, and all others are taken from the range of `rule`.
         nodata: a value that is no measurement, beside what the file declares.
@@ -93,7 +94,7 @@ class Scene:
         self.crs, self.transform = dataset.crs, dataset.transform
         self.georeferenced = self.crs is not None or not self.transform.is_identity
         self._rule = rule = rule.override(bands, limits, nodata)
-        choice, self.count = _choose_bands(dataset, rule, strict)
+        choice, self.count = _choose_bands(dataset, rule, strict, chosen=bool(bands))
         self.bands, self._doubt, self._nodata = choice.bands, choice.doubt, rule.nodata
         self._check()
         self._palette = _palette(dataset) if self.bands == (1,) else None
@@ -329,9 +330,14 @@ def reading(path: str) -> Iterator[None]:
         raise DataError(f"{path} cannot be read as a raster: {reason}") from error
 
 
-def _choose_bands(dataset, rule: Rule, strict: bool) -> tuple[Choice, int]:
-    """Numbers from 1, with a doubt where the file does not say which of many bands are which; and
-    how many bands there are (`Rule.count_of`)."""
+def _choose_bands(dataset, rule: Rule, strict: bool, chosen: bool) -> tuple[Choice, int]:
+    """Numbers from 1, with a doubt where the file does not say which of many bands are which, or
+    says otherwise than a rule that was made of other files; and how many bands there are
+    (`Rule.count_of`).
+
+    Args:
+        chosen: whether the bands of the rule were chosen for this file.
+    """
     alpha = _alpha(dataset)
     names = [name or "" for name in dataset.descriptions]
     colours = [one.name if one.name in COLOURS else "" for one in dataset.colorinterp]
@@ -347,6 +353,12 @@ def _choose_bands(dataset, rule: Rule, strict: bool) -> tuple[Choice, int]:
     if choice.doubt and strict and count > UNSURE:
         raise DataError(f"{dataset.name}: {choice.doubt}")
     doubt = f"{choice.doubt}; the first three bands are taken" if choice.doubt else ""
+    if wanted and not (chosen or strict) and (named := by_name(names)) not in ((), choice.bands):
+        taken, others = (",".join(map(str, one)) for one in (choice.bands, named))
+        doubt = (
+            f"bands {taken} are taken, as of the training images, and it calls {others} red, green "
+            f"and blue: choose with `bands`, such as `bands={others!r}`"
+        )
     return Choice(choice.bands, doubt), count
 
 

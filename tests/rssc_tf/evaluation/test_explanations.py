@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from rssc_tf.demo.scenes import draw
-from rssc_tf.evaluation import plots
+from rssc_tf.evaluation import explanations, plots
 from rssc_tf.evaluation.grad_cam import class_evidence, grad_cam
 from rssc_tf.models.backbones import BACKBONES, get_backbone, prepare
 from rssc_tf.models.classifier import build_classifier
@@ -183,6 +183,20 @@ def test_named_images_are_explained_and_replace_the_others(run, cli):
     assert len(err.strip().splitlines()) == 1
     assert len(list((run / "val-explanations").iterdir())) == 3
     assert cli("evaluate", run, "--explain", 0)[0] == 2
+
+
+def test_an_id_may_have_commas(run, records, cli, monkeypatch):
+    """Exports of GIS call tiles `tile 1,2`."""
+    table = pd.read_parquet(run / "predictions.parquet")
+    first, second, *_ = table["id"]
+    table.loc[0, "id"] = "tile 1,2.jpg"
+    chosen = explanations._named(table, ["tile 1,2.jpg"], records, "test")
+    assert list(chosen["id"]) == ["tile 1,2.jpg"]
+    chosen = explanations._named(table, ["tile 1,2.jpg", f"{second}, {second}"], records, "test")
+    assert list(chosen["id"]) == ["tile 1,2.jpg", second]
+    assert cli("evaluate", run, "--images", second, first)[0] == 0
+    index = pd.read_csv(run / "explanations" / "index.csv")
+    assert list(index["id"]) == [second, first]
 
 
 def test_pictures_say_that_the_maps_are_of_one_view(run, cli, monkeypatch):

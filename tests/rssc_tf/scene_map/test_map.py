@@ -28,6 +28,7 @@ from tests.rssc_tf.scene_map.conftest import UTM, paint, write_raster
 from tests.rssc_tf.scene_map.test_blend import whole
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra
+from tfrecords_tools.imaging.rule import Rule
 from tfrecords_tools.records.card import Split, read_card
 
 LAYOUT = ["rrggb", "rrggb", "bbbgr"]
@@ -168,6 +169,33 @@ def test_deep_bands_are_chosen_and_scaled(colours, cli, tmp_path):
     assert "bands 3,2,1 0..3060, 0..3060, 0..3060" in said
     with rasterio.open(tmp_path / "map.tif") as dataset:
         assert dataset.tags()["range"] == "0,3060; 0,3060; 0,3060"
+
+
+def test_bands_of_the_training_images_are_doubted_where_the_scene_says_otherwise(
+    colours, cli, tmp_path
+):
+    export = shutil.copytree(colours, tmp_path / "export")
+    card = replace(read_card(colours), pixels=Rule(bands=(3, 2, 1), count=4))
+    (export / "dataset.json").write_text(card.to_json())
+    pixels = np.concatenate([paint(LAYOUT, BLOCK), np.full((1, 192, 320), 9, np.uint8)])
+    scene, out = tmp_path / "scene.tif", tmp_path / "map.tif"
+    words = ("map", export, scene, "--out", out, "--overwrite")
+    said = (
+        "bands 3,2,1 are taken, as of the training images, and it calls 1,2,3 red, green and blue"
+    )
+    for names, flags, bands, doubted in (
+        (("red", "green", "blue", "nir"), (), "3,2,1", True),
+        (("red", "green", "blue", "nir"), ("--bands", "3,2,1"), "3,2,1", False),
+        (("blue", "green", "red", "nir"), (), "3,2,1", False),
+    ):
+        write_raster(scene, pixels, photometric="minisblack")
+        with rasterio.open(scene, "r+") as dataset:
+            dataset.descriptions = names
+        code, out_, err = cli(*words, *flags)
+        assert code == 0, err
+        assert f"bands {bands} as stored" in out_
+        assert (said in err) == doubted
+        assert ("choose with --bands, such as --bands 1,2,3" in err) == doubted
 
 
 @pytest.mark.parametrize("name", ["scene.png", "scene.jpg"])
