@@ -39,15 +39,15 @@ def compare(
     """
     card = run.card
     split = max(card.splits, key=SPLITS.index)
-    images, labels = first_images(records, split, most)
-    ours, theirs = [], []
-    with progress_bar("comparing", len(images)) as advance:
-        for start in range(0, len(images), _BATCH // views):
-            batch = images[start : start + _BATCH // views]
-            ours.append(run.predict(tf.data.Dataset.from_tensors(batch), views=views))
-            theirs.append(classify(batch))
-            advance(len(batch))
-    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
+    examples = min(most, card.splits[split].examples)
+    ours, theirs, labels = [], [], []
+    with progress_bar("comparing", examples) as advance:
+        for images, truth in first_images(records, split, most, _BATCH // views):
+            ours.append(run.predict(tf.data.Dataset.from_tensors(images), views=views))
+            theirs.append(classify(images.numpy()))
+            labels.append(truth.numpy())
+            advance(len(images))
+    ours, theirs, labels = map(np.concatenate, (ours, theirs, labels))
     same = run.task.agree(run.task.decide(ours), run.task.decide(theirs))
     difference = np.abs(ours.astype(np.float64) - theirs)
     metric = run.task.headline
@@ -56,7 +56,7 @@ def compare(
     )
     return {
         "split": split,
-        "examples": len(images),
+        "examples": examples,
         "of": card.splits[split].examples,
         "agreement": float(same.mean()),
         "max_difference": float(difference.max()),

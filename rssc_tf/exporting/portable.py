@@ -114,7 +114,7 @@ def export_portable(
     with new_folder(out, overwrite, MARKS) as folder:
         own, samples, found = _records(run, quantize, records), None, None
         if quantize == "int8":
-            samples, _ = first_images(own, "train", REPRESENTATIVE)
+            samples = first_images(own, "train", REPRESENTATIVE).map(lambda images, _: images)
         path = folder / f"model.{kind}"
         portable = Portable(run, views)
         classify = _convert(portable, format_, path, samples)

@@ -1,14 +1,16 @@
 """What an export takes from the records that its run was trained on, where they still are."""
 
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pipelines.records import read
 from rssc_tf.records import Records
 from rssc_tf.runs import Run
 from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.shards import check_shards
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def own_records(run: Run, elsewhere: str | Path | None = None) -> Records:
@@ -36,13 +38,19 @@ def image_files(records: Records, count: int) -> list[bytes]:
     return [example["image"].numpy() for example in examples]
 
 
-def first_images(records: Records, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def first_images(
+    records: Records, split: str, count: int, batch_size: int = 1
+) -> "tf.data.Dataset":
     """What the model is shown of the first images of a split, and their labels.
 
+    Args:
+        records: the records.
+        split: name of the split.
+        count: how many images, at most.
+        batch_size: how many are decoded at a time.
+
     Returns:
-        uint8 `(n, crop, crop, 3)`, with n at most `count`; and int `(n,)` or, for multi-label,
-        0 and 1 `(n, classes)`.
+        Batches of uint8 `(n, crop, crop, 3)`, and int `(n,)` or, for multi-label, 0 and 1
+        `(n, classes)`.
     """
-    batches = records.split(split, 1).take(count).as_numpy_iterator()
-    images, labels = zip(*batches, strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    return records.split(split, 1).take(count).unbatch().batch(batch_size)

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +29,14 @@ def runtime() -> str:
     return f"onnxruntime {onnxruntime.__version__}"
 
 
-def convert(portable, samples: np.ndarray | None) -> bytes:
+def convert(portable, samples: Iterable | None) -> bytes:
     """A file whose model has input `images` uint8 `(n, side, side, 3)` and output `probabilities`
     float32 `(n, classes)`.
 
     Args:
         portable: a `portable.Portable`.
-        samples: uint8 `(n, side, side, 3)` for int8: weights and activations are quantised where
-            ONNX's QDQ nodes say so. `None` for float32.
+        samples: tensors uint8 `(1, side, side, 3)` for int8: weights and activations are quantised
+            where ONNX's QDQ nodes say so. `None` for float32.
     """
     import onnx
     import tf2onnx
@@ -68,13 +68,13 @@ def _erfc(graph, node, name: str, _) -> None:
     graph.replace_inputs(node, [one.output[0], erf.output[0]])
 
 
-def _quantize(data: bytes, samples: np.ndarray) -> bytes:
+def _quantize(data: bytes, samples: Iterable) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Samples(CalibrationDataReader):
         def __init__(self):
-            self._left = ({"images": image[None]} for image in samples)
+            self._left = ({"images": one.numpy()} for one in samples)
 
         def get_next(self):
             return next(self._left, None)

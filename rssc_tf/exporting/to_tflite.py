@@ -4,7 +4,7 @@ Converter and runtime are TensorFlow's own.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +22,21 @@ def runtime() -> str:
     return f"the interpreter of TensorFlow {tf.__version__}"
 
 
-def convert(portable, samples: np.ndarray | None) -> bytes:
+def convert(portable, samples: Iterable | None) -> bytes:
     """A file whose model has input `images` uint8 `(1, side, side, 3)` and output `probabilities`
     float32 `(1, classes)`.
 
     Args:
         portable: a `portable.Portable`.
-        samples: uint8 `(n, side, side, 3)` for int8: every operation between the first cast and
-            the last is then done on integers, softmax included, so that probabilities are
-            multiples of 1/256. `None` for float32.
+        samples: tensors uint8 `(1, side, side, 3)` for int8, gone through more than once: every
+            operation between the first cast and the last is then done on integers, softmax
+            included, so that probabilities are multiples of 1/256. `None` for float32.
     """
     function = portable.function(1).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], portable)
     if samples is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[None]] for image in samples)
+        converter.representative_dataset = lambda: ([one.numpy()] for one in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
 

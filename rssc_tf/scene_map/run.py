@@ -68,7 +68,8 @@ def map_scene(
     views: int | None = None,
     trust: bool = False,
 ) -> SceneMap:
-    """Maps the classes of a scene of any size. Memory grows with its width, not with its height.
+    """Maps the classes of a scene of any size. Memory grows with its width, not with its height;
+    but `polygons` take a few bytes a cell of the map.
 
     Writes `MAP.tif` (see `write.map_files`), `MAP.qml` (its style in QGIS) and `MAP.png`.
 

@@ -3,18 +3,22 @@
 import io
 import shutil
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 
 import rssc_tf.predict
 from rssc_tf.cli import main
 from rssc_tf.exporting.beside import card_beside
 from rssc_tf.exporting.versions import find_version
 from tests.rssc_tf.exporting.test_trust import FILES, answers
-from tfrecords_tools.imaging.rule import Rule
+from tfrecords_tools.common.errors import SettingError
+from tfrecords_tools.imaging import measure
+from tfrecords_tools.imaging.rule import PLAIN, Rule, parse_range
 from tfrecords_tools.records.card import CARD_NAME, read_card
 
 
@@ -124,3 +128,70 @@ def test_a_saved_model_of_others_is_one_line(kind, exported, scenes, cli, tmp_pa
         assert (code, out, len(lines)) == (1, "", 1), err
         assert f"{folder} cannot be used" in lines[0]
         assert said in lines[0]
+
+
+def test_a_table_of_bad_and_good_files_has_a_row_each(exported, scenes, tmp_path):
+    images = shutil.copytree(scenes / "river", tmp_path / "images")
+    for number in range(40):  # more than a batch
+        (images / f"bad {number:02d}.jpg").write_text("no image")
+    files = sorted(images.iterdir())
+    table = rssc_tf.predict.predict_files(exported, files)
+    named = ["path", "valid", "error", "predicted"]
+    assert list(table) == [*named, *(f"p_{name}" for name in read_card(exported).classes)]
+    assert list(table["path"]) == list(map(str, files))
+    assert list(table["valid"]) == ["river" in path.name for path in files]
+    assert all("not an image" in error for error in table["error"][~table["valid"]])
+    assert set(table["predicted"][~table["valid"]]) == {""}
+    probabilities = table.filter(like="p_")
+    assert set(probabilities.dtypes) == {np.dtype(np.float64)}
+    assert probabilities[~table["valid"]].isna().all(axis=None)
+    good = probabilities[table["valid"]].to_numpy()
+    np.testing.assert_allclose(good.sum(axis=1), 1, atol=1e-5)
+    best = [read_card(exported).classes[place] for place in good.argmax(axis=1)]
+    assert list(table["predicted"][table["valid"]]) == best
+
+
+def test_a_row_takes_bytes_and_no_objects(exported, scenes, monkeypatch):
+    """A million rows of 45 classes are half a gigabyte; as a dict each they were seven."""
+    answer = {
+        "valid": np.ones(32, bool),
+        "predicted": np.full(32, b"c7", object),
+        "class_names": np.full((32, 45), b"c7", object),
+        "probabilities": np.full((32, 45), 0.5, np.float32),
+    }
+
+    class Model:
+        signatures = {"serving_default": None}
+
+    monkeypatch.setattr(rssc_tf.predict, "load_saved_model", lambda *_: Model)
+    monkeypatch.setattr(rssc_tf.predict, "find_files", list)
+    monkeypatch.setattr(rssc_tf.predict, "check_beside", lambda *_: None)
+    monkeypatch.setattr(
+        rssc_tf.predict,
+        "_predict_batch",
+        lambda serve, files, rule: ([""] * 32, {k: v.copy() for k, v in answer.items()}),
+    )
+    files = [scenes / "river" / "river 00.jpg"] * 3200
+    tracemalloc.start()
+    try:
+        table = rssc_tf.predict.predict_files(exported, files)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 3200
+    assert peak / 3200 < 2000
+
+
+def test_files_are_looked_at_until_a_flag_has_its_use(scenes, tmp_path, monkeypatch):
+    deep = tmp_path / "deep.tif"
+    tifffile.imwrite(deep, np.zeros((8, 8), np.uint16))
+    photos = sorted((scenes / "river").iterdir())
+    looked = []
+    read = measure.read_files
+    monkeypatch.setattr(measure, "read_files", lambda path: looked.append(path) or read(path))
+    rule = PLAIN.override(limits=parse_range("0,99"), nodata=0)
+    measure.refuse_idle([photos[0], deep, *photos], rule)
+    assert looked == [photos[0], deep]
+    with pytest.raises(SettingError, match="`range"):
+        measure.refuse_idle(photos, rule)
+    measure.refuse_idle([], rule)

@@ -38,7 +38,7 @@ def _mean_probability(run, images: np.ndarray) -> np.ndarray:
 
 
 def _test_images(run):
-    return first_images(Records(run.records()), "test", 100)
+    return next(first_images(Records(run.records()), "test", 100, 100).as_numpy_iterator())
 
 
 def _main(*words) -> int:
@@ -98,7 +98,8 @@ def test_the_temperature_is_fitted_on_what_is_shown(evaluated):
     if not run.calibration(1):
         assert run.calibration(8) is None
         return
-    images, labels = first_images(Records(run.records()), "val", 100)
+    batches = first_images(Records(run.records()), "val", 100, 100)
+    ((images, labels),) = batches.as_numpy_iterator()
     mean = _mean_probability(run, images)
     logits = np.log(mean) if run.task.exclusive else np.log(mean) - np.log1p(-mean)
     from rssc_tf.evaluation.calibration import fit_temperature

@@ -144,10 +144,19 @@ def _with_ranges(rule: Rule, values: dict[str, np.ndarray]) -> Rule:
 
 
 def refuse_idle(paths: Sequence[str], rule: Rule) -> None:
-    """Raises `SettingError` where a rule asks for what no file has a use for."""
-    if rule != PLAIN:
-        looked = _look(paths, rule)
-        _refuse_idle(rule, looked.deep, looked.counts)
+    """Raises `SettingError` where a rule asks for what no file has a use for.
+
+    Files are read until each part of the rule has one, which is the first as a rule.
+    """
+    deep, counts, idle = [], set(), None
+    for path in paths if rule != PLAIN else ():
+        looked = _look([path], rule)
+        deep += looked.deep
+        counts |= looked.counts
+        if not (idle := _idle(rule, deep, counts)):
+            return
+    if idle:
+        raise idle
 
 
 def _spread(paths: Sequence[str]) -> list[str]:
@@ -252,16 +261,22 @@ def _is_misled(path: str) -> bool:
 
 
 def _refuse_idle(rule: Rule, deep: list[str], counts: set[int]) -> None:
+    if idle := _idle(rule, deep, counts):
+        raise idle
+
+
+def _idle(rule: Rule, deep: list[str], counts: set[int]) -> SettingError | None:
     if rule.bands and rule.count is None and not counts:
         shown = ",".join(map(str, rule.bands))
-        raise SettingError("bands", "is for TIFF, and none of these images is one", shown)
+        return SettingError("bands", "is for TIFF, and none of these images is one", shown)
     if rule.range != PLAIN.range and not deep:
         shown = ",".join(map(str, rule.range))
-        raise SettingError(
+        return SettingError(
             "range", "is for more than 8 bits, which none of these images has", shown
         )
     if rule.nodata is not None and not deep and not counts:
-        raise SettingError("nodata", "is for TIFF and for more than 8 bits", rule.nodata)
+        return SettingError("nodata", "is for TIFF and for more than 8 bits", rule.nodata)
+    return None
 
 
 def _sample_chunk(paths: list[str], rule: Rule) -> list[Sample | None]:

@@ -87,7 +87,7 @@ def test_it_agrees_with_the_run_as_far_as_it_says(kind, quantize, portable, trai
     assert read_card(folder) == read_card(records)
     table = pd.read_parquet(trained / "predictions.parquet")
     expected = table.filter(like="p_").to_numpy()
-    images, labels = first_images(Records(records), "test", 100)
+    ((images, labels),) = first_images(Records(records), "test", 100, 100).as_numpy_iterator()
     found = _classify(folder, kind, images)
     difference = np.abs(found - expected)
     assert difference.max() < (1e-5 if quantize == "none" else 0.05)

@@ -23,7 +23,9 @@ def test_the_first_images_and_no_more(run, records):
     files = image_files(own, 5)
     assert files == image_files(own, 99)[:5]
     assert len(image_files(own, 99)) == run.card.splits["train"].examples
-    images, labels = first_images(own, "test", 7)
+    batches = list(first_images(own, "test", 7, 3).as_numpy_iterator())  # not all at once
+    assert [len(labels) for _, labels in batches] == [3, 3, 1]
+    images, labels = map(np.concatenate, zip(*batches, strict=True))
     expected, classes, _ = next(iter(evaluation_batches(records, run.card, "test", 7)))
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, classes)

@@ -187,7 +187,8 @@ def test_explain_is_the_grad_cam_of_the_evaluation(loaded, trained, records):
 
     run = load_run(trained)
     own = Records(records)
-    files, (images, _) = image_files(own, 5), first_images(own, "train", 5)
+    ((images, _),) = first_images(own, "train", 5, 5).as_numpy_iterator()
+    files = image_files(own, 5)
     classes = np.array([0, 3, 1, 2, 0], np.int32)
     batch = [*files[:2], b"no image", *files[2:], files[0], files[0]]
     asked = [*classes[:2], 0, *classes[2:], 4, -1]  # the last two are no classes
