@@ -258,7 +258,9 @@ def _key(
     if source:
         defined["source"] = source.sha256
     if get_regime(settings[0].strategy).teacher:
-        defined["teacher"] = find_source(settings[0].teacher).content()
+        teacher = find_source(settings[0].teacher)
+        # A run teaches at its own precision, all else in float32.
+        defined["teacher"] = teacher.content(None if teacher.run else "float32")
     return key_of(defined)
 
 
@@ -310,4 +312,4 @@ def _content(config: Settings) -> str | None:
     # Of a library, which before names was taken without being named; or of no use from scratch.
     if source.row and (source.row.provider == "library" or pretraining == "random"):
         return preset_content(config.backbone)
-    return source.content()
+    return source.content(config.precision)

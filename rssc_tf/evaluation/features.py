@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 VIEWS_AT_ONCE = 64  # in a batch
 _MOST_BYTES = 1 << 34  # of the features of a split: a million images have a few GB
+# Raised when the same definition gives other features: those of a run's model without its settings
+# were once of the precision that it was saved in.
+_PROCEDURE = 2
 
 
 class Features(NamedTuple):
@@ -161,6 +164,7 @@ def feature_file(definition: dict, card: Card, split: str) -> Path:
     if split not in card.splits:
         raise DataError(f"{card.name} has no split {split!r}: it has {', '.join(card.splits)}")
     content = {**definition, **define_split(card, split), "version": __version__}
+    content["procedure"] = _PROCEDURE
     name = f"{card.name}-{split}-{file_name(definition['backbone'])}-{key_of(content)}.npz"
     return cache_folder() / "features" / name
 

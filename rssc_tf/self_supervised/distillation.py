@@ -22,6 +22,7 @@ from rssc_tf.self_supervised.projector import project
 from rssc_tf.self_supervised.spectrum import are_equal
 from rssc_tf.self_supervised.views import random_views
 from rssc_tf.weights.importer import DoesNotSay
+from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.errors import DataError, SettingError
 
 _MEASURED = 1024  # images, by which the teacher's channels are brought to one scale
@@ -35,16 +36,19 @@ class Teacher:
         encoder: has its own size and normalisation.
         records: of the round.
         exclude: ids of images that the round does not see.
+        saved_precision: as of `Source`.
     """
 
     encoder: Encoder
     records: Records
     exclude: Sequence[str]
+    saved_precision: str | None = None
 
     @property
     def definition(self) -> dict:
         """Equal for equal features; see `Encoder`."""
-        return self.encoder.definition
+        saved = {"saved_precision": self.saved_precision} if self.saved_precision else {}
+        return self.encoder.definition | saved
 
     def lesson(self, student: keras.Model, seed: int, replicas: int) -> Lesson:
         """The mean squared error of the teacher's channels, each in units of its deviation over the
@@ -120,4 +124,6 @@ def open_teacher(
             f"the teacher {weights} does not say what it is: make a weights file of it that "
             "does, with rssc-tf weights import"
         ) from error
-    return Teacher(encoder, records, exclude)
+    source = find_source(weights)
+    saved = None if source.run else source.saved_precision(encoder.definition["precision"])
+    return Teacher(encoder, records, exclude, saved)

@@ -42,6 +42,8 @@ _SAID = {
     "side": lambda said: said is None or (type(said) is int and 0 < said <= 10**4),
 }
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
+# The dtype policy of a layer in a configuration; some layers are float32 under any.
+_POLICY = re.compile(r'"class_name": "DTypePolicy", "config": \{"name": "(\w+)"')
 # How Hugging Face's libraries name the files of a checkpoint in several pieces.
 _PIECE = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
 
@@ -170,6 +172,24 @@ def keras_layers(path: Path) -> dict[str, dict]:
         return {layer.get("name"): layer for layer in config["config"]["layers"]}
     except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def backbone_of_classifier(path: Path) -> dict | None:
+    """The configuration of the backbone in a `.keras` file that is a classifier of this project;
+    `None` for any other model."""
+    layers = keras_layers(path)
+    named = layers.get("normalization", {}).get("registered_name") == "rssc_tf>Normalization"
+    return layers.get("backbone") if named else None
+
+
+def saved_precision(path: Path) -> str | None:
+    """The dtype policy under which the backbone of a run's model was built; `None` for other
+    files, whose arrays have none."""
+    config = backbone_of_classifier(path) if check_file(path) == "keras" else None
+    if config is None:
+        return None
+    names = _POLICY.findall(json.dumps(config, sort_keys=True))
+    return next((name for name in names if name != "float32"), "float32")
 
 
 def check_keras(path: Path) -> None:

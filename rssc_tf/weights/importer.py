@@ -15,11 +15,12 @@ from rssc_tf.models.normalization import MODES, Normalization
 from rssc_tf.models.vit_names import vit_name
 from rssc_tf.weights import layouts
 from rssc_tf.weights.files import (
+    backbone_of_classifier,
     check_file,
     check_keras,
     content_of,
-    keras_layers,
     read_metadata,
+    saved_precision,
 )
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.keras_file import load_keras, open_keras
@@ -48,6 +49,8 @@ class Imported(NamedTuple):
             the layer is no named mode (a run on a KerasHub preset).
         dropped: names of the tensors of the file that were not used.
         sha256: str. Of the file itself; `None` where a library has none.
+        saved_precision: of a run whose network has been built anew, because another precision than
+            its own is asked for; else `None`.
     """
 
     model: keras.Model
@@ -55,6 +58,7 @@ class Imported(NamedTuple):
     metadata: dict
     dropped: list[str]
     sha256: str | None
+    saved_precision: str | None = None
 
 
 def import_file(
@@ -91,7 +95,7 @@ def import_file(
         raise DataError(f"{path}: is no PyTorch checkpoint, leave out `prefix`")
     sha256 = content_of(path)
     entry = known or by_sha256(sha256)
-    if kind == "keras" and _is_ours(path):
+    if kind == "keras" and backbone_of_classifier(path):
         return _from_classifier(path, name, normalization, sha256)
     read = (
         _from_tensors(path, kind, name, entry, prefix)
@@ -224,18 +228,14 @@ def _from_keras(path: Path, kind: str, name: str | None, entry: Weights | None) 
     return _Read(model, metadata, dropped, backbone.normalization, backbone.origin)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a `.keras` file is a classifier of this project."""
-    layers = keras_layers(path)
-    normalization = layers.get("normalization", {})
-    named = normalization.get("registered_name") == "rssc_tf>Normalization"
-    return "backbone" in layers and named
-
-
 def _from_classifier(
     path: Path, name: str | None, normalization: str | None, sha256: str
 ) -> Imported:
-    """The backbone of a run's model, with the normalisation layer that it was trained with."""
+    """The backbone of a run's model, with the normalisation layer that it was trained with.
+
+    Its values are the run's, its precision is the policy that holds now: layers that Keras reads
+    back keep the one that they were saved with.
+    """
     check_keras(path)
     try:
         classifier = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -246,7 +246,7 @@ def _from_classifier(
     name = name or said
     if name is None:
         raise DoesNotSay(f"{path}: has no config.yaml beside it: name its `backbone`")
-    padding, side = None, model.inputs[0].shape[1]
+    padding, side, plain = None, model.inputs[0].shape[1], None
     if name.startswith("hub:"):  # To be compared, it would have to be fetched.
         same = said in (None, name)
     else:
@@ -258,6 +258,12 @@ def _from_classifier(
     if not same:
         own = f", `backbone='{said}'`" if said else ""
         raise DataError(f"{path}: its backbone is not {name}: give the run's own{own}")
+    dropped = [v.path for v in classifier.weights if not any(v is w for w in model.weights)]
+    saved = saved_precision(path)
+    if saved == keras.config.dtype_policy().name:
+        saved = None
+    else:
+        model = _built_anew(model, plain, padding)
     model.trainable = True
     if normalization:
         layer = Normalization.from_mode(normalization)
@@ -272,8 +278,24 @@ def _from_classifier(
         "image_size": classifier.get_layer("resize").size,
         "sha256": sha256,
     }
-    head = [v.path for v in classifier.weights if not any(v is w for w in model.weights)]
-    return Imported(model, layer, metadata, head, sha256)
+    return Imported(model, layer, metadata, dropped, sha256, saved)
+
+
+def _built_anew(model: keras.Model, plain: keras.Model | None, padding: str | None) -> keras.Model:
+    """A run's backbone under the policy that holds now.
+
+    Args:
+        model: as it was read.
+        plain: the same architecture; `None` of a preset, which its configuration builds.
+        padding: as of `build`.
+    """
+    if plain is None:
+        config = model.get_config()
+        new = type(model).from_config({n: value for n, value in config.items() if n != "dtype"})
+    else:
+        new = symmetric_padding(plain) if padding == "symmetric" else plain
+    new.set_weights(model.get_weights())
+    return new
 
 
 def mode_of(layer: Normalization) -> str | None:

@@ -36,7 +36,8 @@ class Initial(NamedTuple):
         backbone: keras.Model, `(batch, h, w, 3)` normalised floats to a feature map.
         normalization: the layer that makes its input from pixels in 0..255.
         provenance: JSON-ready dict: `pretraining`, `origin`, `sha256` (`None` unless a file),
-            `normalization`, and `preset` where it is of a folder.
+            `normalization`, `preset` where it is of a folder, and `saved_precision` of a run that
+            had another one.
     """
 
     backbone: keras.Model
@@ -89,6 +90,8 @@ def initialise(
         "sha256": imported.sha256,
         **_preset(name),
     }
+    if imported.saved_precision:  # versions before 0.2 trained in that, whatever was asked for
+        provenance["saved_precision"] = imported.saved_precision
     return _finish(imported.model, imported.normalization, provenance)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 
 from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
-from rssc_tf.weights.files import check_file, content_of, read_metadata
+from rssc_tf.weights.files import check_file, content_of, read_metadata, saved_precision
 from rssc_tf.weights.packaged import package_file
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.table import TABLE, by_name, by_sha256, is_name
@@ -92,14 +92,27 @@ class Source:
             "`weights`"
         )
 
-    def content(self) -> str:
-        """What the weights are, for a key: a hash where there is one, else the name."""
+    def content(self, precision: str | None = None) -> str:
+        """What the weights are, for a key: a hash where there is one, else the name.
+
+        Args:
+            precision: of what is made of them, where the key is of that: see `saved_precision`.
+        """
         if self.row:
             return self.row.sha256 or self.row.name
         file = self.file()
         if not file.is_file():
             raise DataError(f"weights {file} does not exist")
-        return content_of(file)
+        saved = self.saved_precision(precision) if precision else None
+        return f"{content_of(file)} of {saved}" if saved else content_of(file)
+
+    def saved_precision(self, precision: str) -> str | None:
+        """Of a run's model that was saved under another precision than this, that one; else `None`.
+
+        What versions before 0.2 made of such a model is of its own precision, and not to be taken
+        for what was asked for."""
+        saved = saved_precision(self.file()) if self.row is None else None
+        return None if saved == precision else saved
 
 
 def find_source(weights: str | Path) -> Source:

@@ -18,6 +18,7 @@ from rssc_tf.models.backbones import get_backbone
 from rssc_tf.models.classifier import build_classifier, call_backbone
 from rssc_tf.models.input_size import at_side, fitting_side
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.runs import load_model
 from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.initial import initialise, open_weights
@@ -296,6 +297,20 @@ def test_a_run_at_another_size_gives_its_weights(name, preset, tmp_path):
     wanted = call_backbone(classifier.get_layer("backbone"), images)
     for model in (imported.model, open_weights(ours, backbone).model):
         np.testing.assert_allclose(call_backbone(model, images), wanted, atol=1e-6)
+
+
+def test_a_run_of_a_preset_takes_the_precision_that_is_asked_for(preset, tmp_path):
+    backbone, layer = f"hub:{preset('vit')}", Normalization.from_mode("unit")
+    with dtype_policy("mixed_bfloat16"):
+        classifier = build_classifier(get_backbone(backbone).build(False), layer, 3, 32)
+    classifier.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text(f"backbone: {backbone}\n")
+    images = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    model = open_weights(tmp_path).model
+    plain = at_side(get_backbone(backbone).build(False), 32)
+    plain.set_weights(classifier.get_layer("backbone").get_weights())
+    assert call_backbone(model, images).dtype == "float32"
+    np.testing.assert_array_equal(call_backbone(model, images), call_backbone(plain, images))
 
 
 def test_a_preset_that_cannot_be_loaded_is_one_line(preset, tmp_path):

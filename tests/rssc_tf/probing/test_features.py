@@ -15,6 +15,9 @@ from pipelines.stream import evaluation_batches
 from rssc_tf import cache as cache_module
 from rssc_tf.cache import find, keep, key_of, seal
 from rssc_tf.models.backbones import BACKBONES
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.probing import encoder
 from rssc_tf.probing.encoder import open_encoder
 from rssc_tf.probing.features import (
@@ -27,7 +30,7 @@ from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.files import save_weights
-from tests.tiny import SMALL
+from tests.tiny import SMALL, _build
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import sole_writer
@@ -379,3 +382,21 @@ def test_a_run_in_bfloat16_keeps_its_precision(records, card, cli, tmp_path):
     assert encoder.definition["precision"] == "mixed_bfloat16"
     found = extract_features(encoder.model, Records(records, card), "val")
     assert found.values.dtype == np.float32
+
+
+def test_a_runs_file_alone_has_the_precision_that_is_asked_for(records, card, cli, tmp_path):
+    with dtype_policy("mixed_bfloat16"):
+        model = build_classifier(_build(False), Normalization.from_mode("unit"), 4, 32)
+    model.save(tmp_path / "copy.keras")
+    ours = tmp_path / "ours.weights.h5"
+    words = ("weights", "import", tmp_path / "copy.keras", "--backbone", "tiny", "--out", ours)
+    assert cli(*words)[0] == 0
+    encoders = [
+        open_encoder(file, Records(records, card), **OWN)
+        for file in (tmp_path / "copy.keras", ours)
+    ]
+    assert encoders[0].definition == encoders[1].definition
+    found = [extract_features(one.model, Records(records, card), "val") for one in encoders]
+    _assert_same(*found)
+    coarse = extract_features(model, Records(records, card), "val")
+    assert not np.array_equal(found[0].values, coarse.values)

@@ -17,6 +17,9 @@ from sklearn.metrics import f1_score
 import tests.tiny
 from pipelines import cache
 from rssc_tf.cli import main
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.runs import load_model, load_run, read_settings
 from rssc_tf.training.checkpoint import Progress
 from rssc_tf.training.loop import _collect
@@ -174,6 +177,20 @@ def test_mixed_precision(precision, records, cli, tmp_path):
     assert model.get_layer("logits").compute_dtype == "float32"
     policies = {layer.dtype_policy.name for layer in model.get_layer("backbone").layers[1:]}
     assert policies == {precision}
+
+
+def test_weights_of_a_run_are_trained_at_the_precision_that_is_asked_for(records, cli, tmp_path):
+    with dtype_policy("mixed_bfloat16"):
+        model = build_classifier(tests.tiny._build(False), Normalization.from_mode("unit"), 4, 32)
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text("backbone: tiny\n")
+    words = ("train", "--strategy", "imagenet", "--weights", tmp_path, "--target", records)
+    code, _, err = cli(*words, *SMALL, "--epochs", 1, "--out", tmp_path / "run")
+    assert code == 0, err
+    backbone = load_model(tmp_path / "run").get_layer("backbone")
+    assert {layer.dtype_policy.name for layer in backbone.layers[1:]} == {"float32"}
+    (initial,) = json.loads((tmp_path / "run" / "stages.json").read_text())
+    assert initial["saved_precision"] == "mixed_bfloat16"
 
 
 def test_evaluate_writes_other_splits_beside(trained, cli):

@@ -12,10 +12,12 @@ import pytest
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.weights.files import save_weights
 from rssc_tf.weights.importer import import_file
+from rssc_tf.weights.initial import initialise
 from rssc_tf.weights.padding import symmetric_padding
-from rssc_tf.weights.source import backbone_of
+from rssc_tf.weights.source import backbone_of, find_source
 from tests.lanes import slow
 from tfrecords_tools.common.errors import RsscError
 
@@ -232,6 +234,39 @@ def test_a_run(tmp_path, backbone, pooled, frozen):
         assert sorted(result.dropped) == ["logits/bias", "logits/kernel"]
     with pytest.raises(RsscError, match="its backbone is not mobilenet_v2"):
         imported(tmp_path, "mobilenet_v2")
+
+
+@pytest.mark.parametrize(
+    ("saved", "asked"),
+    [
+        ("mixed_bfloat16", "float32"),
+        ("mixed_float16", "mixed_bfloat16"),
+        ("float32", "mixed_float16"),
+        ("float32", "float32"),
+        ("mixed_bfloat16", "mixed_bfloat16"),
+    ],
+)
+def test_a_run_takes_the_precision_that_is_asked_for(tmp_path, tiny, pooled, saved, asked):
+    with dtype_policy(saved):
+        own = symmetric_padding(get_backbone(tiny).build(False))
+        model = build_classifier(own, Normalization.from_mode("unit"), classes=3, image_size=64)
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text(f"backbone: {tiny}\n")
+    with dtype_policy(asked):
+        result = imported(tmp_path)
+        initial = initialise(tiny, "in-domain", str(tmp_path))
+        wanted = symmetric_padding(get_backbone(tiny).build(False))
+    wanted.set_weights(own.get_weights())
+    assert {layer.dtype_policy.name for layer in result.model.layers[1:]} == {asked}
+    assert_equal(result.model, own)
+    np.testing.assert_array_equal(pooled(result.model), pooled(wanted))
+    assert sorted(result.dropped) == ["logits/bias", "logits/kernel"]
+    # What an older version made of it, at the precision of the run, is under another key.
+    noted = {} if saved == asked else {"saved_precision": saved}
+    known = ("pretraining", "sha256", "normalization")
+    assert initial.definition == {name: initial.provenance[name] for name in known} | noted
+    of = f" of {saved}" if noted else ""
+    assert find_source(tmp_path).content(asked) == find_source(tmp_path).content() + of
 
 
 def test_a_folder_that_is_no_run(tmp_path):
