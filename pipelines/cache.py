@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.images import decode_whole
+from pipelines.memory import available_memory
 from pipelines.records import explain_damage, in_epoch_order, shard_paths
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.progress import progress_bar
@@ -147,31 +148,3 @@ def decoded_bytes(card: Card, split: str) -> int:
     pixels = {size: int(size.split("x")[0]) * int(size.split("x")[1]) for size in card.sizes}
     total = sum(3 * pixels[size] * count for size, count in card.sizes.items())
     return round(total * card.splits[split].examples / max(sum(card.sizes.values()), 1))
-
-
-def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of memory that are free: of the machine, or of the container if that has less.
-
-    Args:
-        root: of the file system that holds `proc` and `sys`.
-
-    Returns:
-        `None` where the system does not say it as Linux does.
-    """
-    groups = root / "sys/fs/cgroup"
-    free = []
-    try:
-        for line in (root / "proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free.append(1024 * int(line.split()[1]))
-    except OSError:
-        return None
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free.append(int((groups / limit).read_text()) - int((groups / used).read_text()))
-        except (OSError, ValueError):  # no such group, or its limit is "max"
-            continue
-    return max(0, min(free)) if free else None

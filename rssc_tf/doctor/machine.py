@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipelines.cache import available_memory
+from pipelines.memory import available_memory
 from rssc_tf.cache import cache_folder
 from rssc_tf.doctor.nvidia import cuda_libraries, find_nvidia, tensorflow_says, why_unseen
 from rssc_tf.environment import versions

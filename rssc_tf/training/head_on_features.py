@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.augmentations import NONE, only_symmetries
-from pipelines.cache import available_memory
+from pipelines.memory import available_memory
 from pipelines.stream import training_order
 from rssc_tf.evaluation.features import Features, compute, found_or_kept
 from rssc_tf.evaluation.prediction import Forward

@@ -8,8 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines import cache
-from pipelines.cache import available_memory, decode_split, decoded_bytes, is_wanted
+from pipelines.cache import decode_split, decoded_bytes, is_wanted
 from pipelines.images import decode_whole
+from pipelines.memory import available_memory
 from pipelines.records import read, read_epoch
 from pipelines.stream import evaluation_batches, training_batches
 from tfrecords_tools.common.errors import RsscError
@@ -118,6 +119,34 @@ def test_free_memory_is_the_machines_or_the_containers(tmp_path):
     assert available_memory(tmp_path) == 1000 * 1024
     (group / "memory.max").write_text("10000\n")
     assert available_memory(tmp_path) == 6000
+    (group / "memory.stat").write_text("anon 1000\ninactive_file 3000\n")  # given back on demand
+    assert available_memory(tmp_path) == 9000
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_free_memory_is_that_of_the_process_own_group(tmp_path, version):
+    """As in a job of Slurm, a unit of systemd, a container that has its host's groups."""
+    top, line = tmp_path / "sys/fs/cgroup", "0::/slurm/job_7/step_0\n"
+    names = "memory.max", "memory.current", "inactive_file"
+    if version == 1:
+        top, line = top / "memory", "12:cpu,cpuacct:/x\n5:memory:/slurm/job_7/step_0\n"
+        names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 500000 kB\n")
+    (tmp_path / "proc/self/cgroup").write_text(line)
+    for group, limit, used, cached in (
+        ("slurm/job_7/step_0", "max", 0, 0),
+        ("slurm/job_7", 16_000, 5_000, 3_000),
+        ("slurm", 90_000, 50_000, 0),
+        ("other", 10, 10, 0),
+    ):
+        (top / group).mkdir(parents=True, exist_ok=True)
+        (top / group / names[0]).write_text(f"{limit}\n")
+        (top / group / names[1]).write_text(f"{used}\n")
+        (top / group / "memory.stat").write_text(f"anon 1\n{names[2]} {cached}\n")
+    assert available_memory(tmp_path) == 14_000
+    (top / "slurm" / names[1]).write_text("89000\n")
+    assert available_memory(tmp_path) == 1_000
 
 
 @pytest.mark.parametrize("change", [1, -1])
