@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.crop import crop_side
-from rssc_tf.cache import cache_folder, find, keep, key_of
+from rssc_tf.cache import cache_folder, file_name, find, keep, key_of
 from rssc_tf.environment import versions
 from rssc_tf.evaluation.features import Features, extract_features
 from rssc_tf.models.backbones import preset_content
@@ -128,7 +128,8 @@ def open_encoder(
     facts |= {"precision": precision or "float32", "image_size": image_size, "crop": crop}
     if word:
         facts["backbone"] = backbone or Settings.backbone
-        name, row = f"{weights}-{facts['backbone']}", default_for(facts["backbone"], str(weights))
+        name = f"{weights}-{file_name(facts['backbone'])}"
+        row = default_for(facts["backbone"], str(weights))
         source = row and Source(row.name, row=row)
         # Where a row has a hash, that stands for its file, which need not be there.
         file = source.file() if row and not row.sha256 else None

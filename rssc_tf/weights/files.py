@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from rssc_tf.models.modes import MODES
-from rssc_tf.weights.hdf5 import open_hdf5
+from rssc_tf.weights.hdf5 import open_hdf5, reading
 from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra
@@ -168,10 +168,21 @@ def keras_layers(path: Path) -> dict[str, dict]:
     """The layers of the model in a `.keras` file by name, as its configuration has them."""
     with open_zip(path) as archive:
         config = config_member(archive) if "config.json" in archive.namelist() else None
-    try:
-        return {layer.get("name"): layer for layer in config["config"]["layers"]}
-    except (KeyError, TypeError, AttributeError):
-        return {}
+    return {str(layer.get("name")): layer for layer in layers_of(config)}
+
+
+def layers_of(config: object) -> list[dict]:
+    """The layers in the configuration of a model, whoever wrote it; none where it has none."""
+    inner = config.get("config") if isinstance(config, dict) else None
+    # Until Keras 2.2.3 the configuration of a `Sequential` was the list itself.
+    layers = inner.get("layers") if isinstance(inner, dict) else inner
+    return [one for one in layers if isinstance(one, dict)] if isinstance(layers, list) else []
+
+
+def settings_of(layer: dict) -> dict:
+    """What the configuration of a layer says of it; nothing where that is no object."""
+    inner = layer.get("config")
+    return inner if isinstance(inner, dict) else {}
 
 
 def backbone_of_classifier(path: Path) -> dict | None:
@@ -212,7 +223,9 @@ def check_keras(path: Path) -> None:
 
 
 def weights_path(path: Path) -> Path:
-    """`path` with the suffix that Keras asks for."""
+    """`path` with the suffix that Keras asks for; `DataError` where it is a folder."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder: name a file in `out`, W.weights.h5")
     if path.name.endswith(".weights.h5"):
         return path
     return path.with_name(f"{path.name}.weights.h5")
@@ -248,7 +261,7 @@ def read_metadata(path: Path) -> dict | None:
     Raises:
         DataError: it is damaged, or what it says of itself is of another kind than that.
     """
-    with open_hdf5(path) as file:
+    with open_hdf5(path) as file, reading(path):
         text = file.attrs.get(ATTRIBUTE)
     if text is None:
         return None

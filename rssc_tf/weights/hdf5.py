@@ -6,7 +6,7 @@ that was never written, or inflate to it. Keras's own reader, and ours, would fo
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,15 +35,24 @@ def open_hdf5(path: Path, content: BinaryIO | None = None) -> Iterator[h5py.File
         content: the file's bytes, where it lies in an archive.
 
     Raises:
-        DataError: it is cut short, damaged, or holds what no set of weights needs. Errors that HDF5
-            raises in the block are turned into that line too.
+        DataError: it is cut short, damaged, or holds what no set of weights needs. Who reads from
+            it in the block does so within `reading`.
     """
     if content is None:
         check_regular(path)
-    try:
-        with h5py.File(content or path, "r") as file:
+    with ExitStack() as stack:
+        with reading(path):
+            file = stack.enter_context(h5py.File(content or path, "r"))
             check_hdf5(file)
-            yield file
+        yield file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what HDF5 raises where a file is damaged, and what is refused, into a line on `path`:
+    for blocks that read and do nothing else, whose errors would be told as the file's."""
+    try:
+        yield
     except DataError as error:
         if str(error).startswith(str(path)):
             raise

@@ -16,10 +16,10 @@ import h5py
 import keras
 import numpy as np
 
-from rssc_tf.weights.files import config_member, weights_member
-from rssc_tf.weights.hdf5 import open_hdf5
+from rssc_tf.weights.files import config_member, settings_of, weights_member
+from rssc_tf.weights.hdf5 import open_hdf5, reading
 from tfrecords_tools.common.archives import open_zip
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, reason_of
 from tfrecords_tools.common.json_files import parse_json
 
 # What Keras keeps beside the model's own variables.
@@ -58,17 +58,17 @@ def open_keras(path: Path, kind: str) -> Iterator[KerasFile]:
     Raises:
         DataError: it is truncated or damaged, or holds no array.
     """
-    with ExitStack() as stack:
-        if kind == "keras":
-            archive = stack.enter_context(open_zip(path))
+    content, config, version = None, None, ""
+    if kind == "keras":
+        with open_zip(path) as archive:
             config = config_member(archive) if "config.json" in archive.namelist() else None
-            file = stack.enter_context(open_hdf5(path, weights_member(archive)))
-            version = ""
-        else:
-            file = stack.enter_context(open_hdf5(path))
-            config = _config_of(file)
-            version = str(file.attrs.get("keras_version", ""))
-        arrays = _datasets(file)
+            content = weights_member(archive)
+    with open_hdf5(path, content) as file:
+        with reading(path):
+            if content is None:
+                config = _config_of(file)
+                version = str(file.attrs.get("keras_version", ""))
+            arrays = _datasets(file)
         if not arrays:
             raise DataError(f"{path}: holds no weights")
         config = config if isinstance(config, dict) else None
@@ -131,11 +131,13 @@ def _load_by_place(file: KerasFile, backbone: keras.Model) -> list[str]:
         name.replace("_layer_checkpoint_dependencies", "layers"): item
         for name, item in file.arrays.items()
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
         # Keras alone knows where it looks for each variable: have it write the list.
-        skeleton = Path(folder) / "skeleton.weights.h5"
-        backbone.save_weights(skeleton)
-        with h5py.File(skeleton, "r+") as ours:
+        with _temporarily():
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            skeleton = Path(folder) / "skeleton.weights.h5"
+            backbone.save_weights(skeleton)
+        with _temporarily(), h5py.File(skeleton, "r+") as ours:
             wanted = _datasets(ours)
             prefix = _prefix(arrays, wanted)
             for name, item in wanted.items():
@@ -144,6 +146,18 @@ def _load_by_place(file: KerasFile, backbone: keras.Model) -> list[str]:
         _refuse_convolutions(file.path, arrays, [d for d in dropped if d.startswith(prefix)])
         backbone.load_weights(skeleton)
     return dropped
+
+
+@contextmanager
+def _temporarily() -> Iterator[None]:
+    """Says what is wrong with the folder of temporary files, where that cannot be written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        folder = tempfile.tempdir or "a temporary folder"
+        raise DataError(
+            f"cannot write {folder}: {reason_of(error)} (TMPDIR names another folder)"
+        ) from error
 
 
 def _prefix(arrays: dict, wanted: dict) -> str:
@@ -191,10 +205,8 @@ def _checked(path: Path, arrays: dict[str, h5py.Dataset], name: str, shape) -> n
             f"{path}: {name} has shape {tuple(arrays[name].shape)}, the backbone needs "
             f"{tuple(shape)}"
         )
-    try:
+    with reading(path):
         value = arrays[name][...]
-    except OSError as error:
-        raise DataError(f"{path}: the file is truncated or damaged: fetch it again") from error
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise DataError(f"{path}: {name} holds values that are not finite")
     return value
@@ -213,9 +225,11 @@ def _epsilons(config: object) -> dict[str, float]:
     """BatchNormalization epsilons by layer name, from a model's configuration."""
     found = {}
     if isinstance(config, dict):
-        inner = config.get("config")
-        if str(config.get("class_name", "")).startswith("BatchNormalization") and inner:
-            found[inner.get("name")] = inner.get("epsilon")
+        inner = settings_of(config)
+        epsilon = inner.get("epsilon")
+        ours = str(config.get("class_name")).startswith("BatchNormalization")
+        if ours and isinstance(epsilon, int | float):
+            found[str(inner.get("name"))] = epsilon
         for value in config.values():
             found |= _epsilons(value)
     elif isinstance(config, list):

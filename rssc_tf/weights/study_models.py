@@ -10,11 +10,13 @@ import re
 
 import numpy as np
 
+from rssc_tf.weights.files import layers_of, settings_of
+from rssc_tf.weights.hdf5 import reading
 from rssc_tf.weights.keras_file import KerasFile
 
 # Outputs of its models: MLRSNet's 60 labels and 46 classes, RESISC45, PatternNet, RSI-CB256, AID,
 # UC Merced.
-_OUTPUTS = {60, 46, 45, 38, 35, 30, 21}
+_OUTPUTS = (60, 46, 45, 38, 35, 30, 21)
 
 # Variance of the first convolution per squared weight. White noise would give the variance of the
 # pixels: 0.06 where they were divided by 255, 4000 where not.
@@ -29,10 +31,10 @@ def study_normalization(file: KerasFile) -> str | None:
     """
     if not (file.legacy and file.config and file.version.startswith("2.")):
         return None
-    layers = file.config.get("config", {}).get("layers", [])
+    layers = layers_of(file.config)
     if len(layers) < 2:
         return None
-    first, *_, last = (layer.get("config", {}) for layer in layers)
+    first, *_, last = map(settings_of, layers)
     kinds = [layer.get("class_name") for layer in layers]
     if (
         first.get("batch_input_shape") != [None, 256, 256, 3]
@@ -42,10 +44,10 @@ def study_normalization(file: KerasFile) -> str | None:
     ):
         return None
     names = {re.sub(r":\d+$", "", "/".join(name.split("/")[-2:])): name for name in file.arrays}
-    try:
-        kernel = file.arrays[names["conv1_conv/kernel"]][...].astype(np.float64)
-        variance = file.arrays[names["conv1_bn/moving_variance"]][...].astype(np.float64)
-    except KeyError:
+    wanted = ("conv1_conv/kernel", "conv1_bn/moving_variance")
+    if not all(name in names for name in wanted):
         return None
+    with reading(file.path):
+        kernel, variance = (file.arrays[names[name]][...].astype(np.float64) for name in wanted)
     scale = np.median(variance / np.maximum(np.sum(kernel**2, axis=(0, 1, 2)), 1e-12))
     return "caffe-rgb" if scale > _BETWEEN else "unit"

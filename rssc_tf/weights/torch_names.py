@@ -42,10 +42,11 @@ _BESIDE = {
     "argparse": ["Namespace"],
     "pathlib": ["PosixPath", "WindowsPath"],
     "pathlib._local": ["PosixPath", "WindowsPath"],  # Python 3.13
-    # A NumPy scalar, its type, and how protocol 2 spells its bytes.
-    "numpy.core.multiarray": ["scalar"],
-    "numpy._core.multiarray": ["scalar"],
-    "numpy": ["dtype"],
+    "collections": ["Counter"],  # the milestones of MultiStepLR
+    # A NumPy scalar or array, its type, and how protocol 2 spells its bytes.
+    "numpy.core.multiarray": ["_reconstruct", "scalar"],
+    "numpy._core.multiarray": ["_reconstruct", "scalar"],
+    "numpy": ["dtype", "ndarray"],
     "_codecs": ["encode"],
     "yacs.config": ["CfgNode"],
     # OmegaConf's nodes, and the types that they are declared with.

@@ -229,7 +229,7 @@ def test_a_guess_is_said_each_time_however_quiet_the_first(records, card, cache,
 def test_the_content_of_a_preset_counts_wherever_its_name_comes_from(
     records, card, cache, tmp_path, monkeypatch
 ):
-    preset, seen = tmp_path / "preset", []
+    preset, seen, names = tmp_path / "preset", [], []
     preset.mkdir()
     (preset / "config.json").write_text("{}")
     theirs, ours = tmp_path / "theirs.weights.h5", tmp_path / "ours.weights.h5"
@@ -238,6 +238,7 @@ def test_the_content_of_a_preset_counts_wherever_its_name_comes_from(
 
     def note(name, file, known, *_):
         seen.append(known)
+        names.append(name)
         return SimpleNamespace(definition={})
 
     monkeypatch.setattr(encoder, "_encoder", note)
@@ -249,6 +250,7 @@ def test_the_content_of_a_preset_counts_wherever_its_name_comes_from(
         (preset / "config.json").write_text("[]")
     for before, after in zip(seen[:3], seen[3:], strict=True):
         assert before["preset"] != after["preset"]
+    assert names[0] == names[3] == "imagenet-preset"  # no path, which a default folder would follow
 
 
 def test_views_are_of_features(records, card):

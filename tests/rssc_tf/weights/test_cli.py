@@ -2,6 +2,8 @@
 
 import json
 
+import h5py
+import numpy as np
 import pytest
 
 from rssc_tf.weights.files import read_metadata
@@ -81,6 +83,33 @@ def test_bad_input_writes_nothing(cli, tmp_path, content, message):
     assert (code, len(err.strip().splitlines())) == (1, 1), err
     assert message in err
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"class_name": "Sequential", "config": [{"class_name": "Dense", "config": {}}]},
+        {"class_name": "Model", "config": {"layers": ["dense", {"config": []}, {"config": []}]}},
+        {"class_name": "Model", "config": {"layers": [{}, {"config": {"units": []}}]}},
+    ],
+    ids=["a list of layers", "layers that are none", "a number that is none"],
+)
+def test_the_configurations_of_old_keras(cli, tmp_path, config):
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"] = "2.1.6"
+        file.attrs["model_config"] = json.dumps(config)
+        file["model_weights/dense/dense/kernel:0"] = np.zeros((3, 3), np.float32)
+    code, _, err = cli("weights", "inspect", tmp_path / "old.h5")
+    assert (code, len(err.strip().splitlines())) == (1, 1), err
+    assert "does not say what it holds: name its --backbone" in err
+
+
+def test_a_folder_is_no_weights_file(cli, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", tmp_path):
+        code, _, err = cli("weights", "import", trained, "--out", out)
+        assert (code, "is a folder: name a file in --out, W.weights.h5" in err) == (1, True), err
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_options(cli, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -130,3 +131,6 @@ def test_where_to_write(tmp_path):
     file = files.weights_path(tmp_path / "w")
     assert file.name == "w.weights.h5"
     assert files.weights_path(file) == file
+    for folder in (tmp_path, Path(".")):
+        with pytest.raises(RsscError, match=r"is a folder: name a file in `out`, W\.weights\.h5"):
+            files.weights_path(folder)

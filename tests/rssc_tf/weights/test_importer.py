@@ -80,6 +80,28 @@ def imported(file, *args, **kwargs):
         return import_file(file, *args, **kwargs)
 
 
+def test_an_epsilon_that_is_none(tmp_path, backbone):
+    write_keras2(tmp_path / "w.h5", backbone, epsilon="small")
+    assert_equal(imported(tmp_path / "w.h5", NAME, "tf").model, backbone)
+
+
+def test_a_full_folder_of_temporary_files_is_no_damage(tmp_path, backbone, monkeypatch):
+    backbone.save_weights(tmp_path / "w.weights.h5")
+
+    def save_weights(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save_weights", save_weights)
+    with pytest.raises(RsscError, match=r"^cannot write .*No space left .*TMPDIR names another"):
+        imported(tmp_path / "w.weights.h5", NAME, "tf")
+
+
+def test_a_backbone_that_cannot_be_built_is_not_the_files_fault(tmp_path, backbone):
+    backbone.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(RsscError, match=r"^hub:nothing cannot be built"):
+        imported(tmp_path / "w.weights.h5", "hub:nothing", "tf")
+
+
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "flat"])
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
 def test_a_foreign_classifier_of_keras_3(tmp_path, backbone, nested, suffix):

@@ -10,7 +10,7 @@ import sys
 import time
 import types
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def test_a_file_cannot_change_what_the_next_one_sees(tmp_path):
     assert not hasattr(known, "marka") and not hasattr(known, "mark")
 
 
-def tensor_pickle(offset, shape, strides, count=6) -> bytes:
+def tensor_pickle(offset, shape, strides, count=6, **beside) -> bytes:
     """The pickle of {"w": tensor} as PyTorch would write it, with numbers of our choice."""
 
     class Pickler(pickle._Pickler):
@@ -172,7 +172,7 @@ def tensor_pickle(offset, shape, strides, count=6) -> bytes:
     pid = ("storage", storage, "0", "cpu", count)
     args = (types.SimpleNamespace(pid=pid), offset, shape, strides, False, None)
     tensor = type("tensor", (), {"__reduce__": lambda self: (rebuild, args)})()
-    Pickler(out, protocol=2).dump({"w": tensor})
+    Pickler(out, protocol=2).dump({"w": tensor, **beside})
     return out.getvalue()
 
 
@@ -315,6 +315,20 @@ def test_what_trainings_save_beside_the_model_is_passed_over(tmp_path, monkeypat
     arrays = read_torch(file)
     assert list(arrays) == ["model.w"]
     np.testing.assert_array_equal(arrays["model.w"], [1, 1])
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"gamma": 0.1, "milestones": Counter({30: 1, 60: 1})}, np.random.get_state()],
+    ids=["MultiStepLR", "NumPy's generator"],
+)
+def test_states_of_a_training_are_passed_over(tmp_path, beside):
+    file, data = tmp_path / "w.pth", np.arange(6, dtype=np.float32)
+    pickled = tensor_pickle(0, (6,), (1,), beside=beside)
+    file.write_bytes(archive(pickled, [("0", data.tobytes())]))
+    arrays = read_torch(file)
+    assert list(arrays) == ["w"]
+    np.testing.assert_array_equal(arrays["w"], data)
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
