@@ -25,7 +25,9 @@ BASELINE, ONE = "bare loop", "convert, 1 worker"
 _SPLIT = {"train_fraction": 0.8, "val_fraction": 0.0}
 
 
-def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) -> dict:
+def bench_convert(
+    images: Path, limit_to: int | None, size: int, rounds: int, skip_bad: bool = False
+) -> dict:
     """Times conversion with one worker and with all cores, a bare loop, and verification.
 
     The bare loop decodes, resizes and encodes every image with the same library and writes the
@@ -36,12 +38,15 @@ def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) ->
         limit_to: about how many of the images; `None`: all.
         size: longest stored side, in pixels. Images that are larger are re-encoded.
         rounds: how often each variant is timed.
+        skip_bad: as of `convert`; the bare loop leaves the same images out.
 
     Returns:
         JSON-ready: `variants`; `workers`: all cores against one; `verify_mb_per_second`; and
         `memory`: the largest process of the conversion of a quarter of the images and of all of
         them, in bytes.
     """
+    if not hasattr(os, "wait4"):  # Windows; told before all else is measured
+        raise RsscError("the memory of a bench is measured on Linux or macOS only")
     listing = read_class_folders(images)
     if limit_to:
         limit(listing, limit_to, seed=0)
@@ -52,12 +57,15 @@ def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) ->
 
         def converted(workers: int) -> Card:
             options = {"size": size, "limit_to": limit_to, "workers": workers, "overwrite": True}
-            return convert(images, folder / "records", **_SPLIT, **options)
+            return convert(images, folder / "records", **_SPLIT, **options, skip_bad=skip_bad)
 
         def once(workers: int) -> Iterator[int]:
             converted(workers)
             yield len(paths)
 
+        card = converted(cores)  # what is bad is told before anything is measured
+        left_out = [line.partition(": ")[0] for line in card.made["left_out"]]
+        paths = [path for path in paths if path not in left_out]
         variants = [
             Variant(BASELINE, lambda: _bare_loop(paths, size, folder / "bare")),
             Variant(ONE, lambda: once(1)),
@@ -67,7 +75,6 @@ def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) ->
             variants.append(Variant(name, lambda: once(cores), own_process=False))
         interleave("bench convert", variants, rounds, float("inf"), warm_up=0)
         medians = {variant.name: median(variant.rates) for variant in variants}
-        card = converted(cores)
         megabytes = sum(split.bytes for split in card.splits.values()) / 1e6
         parts = sorted({max(len(listing.classes) * 2, len(paths) // 4), len(paths)})
         return {
@@ -90,7 +97,7 @@ def bench_convert(images: Path, limit_to: int | None, size: int, rounds: int) ->
                 for name, decode in (("hashes", False), ("hashes and pixels", True))
             },
             "memory": [
-                {"images": part, "peak_bytes": _peak(images, folder / "part", part, size)}
+                {"images": part, "peak_bytes": _peak(images, folder / "part", part, size, skip_bad)}
                 for part in parts
             ],
         }
@@ -118,11 +125,12 @@ def _verify_seconds(records: Path, decode: bool) -> float:
     return time.perf_counter() - started
 
 
-def _peak(images: Path, out: Path, count: int, size: int) -> int:
+def _peak(images: Path, out: Path, count: int, size: int, skip_bad: bool) -> int:
     """Bytes that the largest process of a conversion holds, the worker processes included."""
     command = [sys.executable, "-m", "rssc_tf", "convert", str(images), "--out", str(out)]
     command += ["--limit", str(count), "--size", str(size), "--overwrite"]
     command += ["--train-fraction", "0.8", "--val-fraction", "0"]
+    command += ["--skip-bad"] if skip_bad else []
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

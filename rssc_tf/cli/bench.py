@@ -7,6 +7,7 @@ import typer
 from typer import Argument, Option
 
 from rssc_tf.cli.export_flags import Trust
+from tfrecords_tools.common.atomic import refuse_existing
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
 _Rounds = Annotated[int, Option(min=1, help="How often each variant is timed, in turn.")]
 _Seconds = Annotated[float, Option(min=0.01, help="Length of one timing.")]
 _Json = Annotated[Path | None, Option("--json", help="File for the figures of all rounds.")]
+_Overwrite = Annotated[bool, Option("--overwrite", help="Replace the file of --json.")]
 
 
 @app.command("pipeline")
@@ -25,8 +27,10 @@ def bench_pipeline(
     rounds: _Rounds = 7,
     seconds: _Seconds = 1.0,
     json_file: _Json = None,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Our input stream, the study's, decoding alone, torch's DataLoader."""
+    _refuse_existing(json_file, overwrite)
     import_tensorflow()
     from rssc_tf.bench.pipeline import bench_pipeline
 
@@ -50,6 +54,7 @@ def bench_train(
     rounds: _Rounds = 5,
     seconds: _Seconds = 3.0,
     json_file: _Json = None,
+    overwrite: _Overwrite = False,
 ) -> None:
     """The training step, fed by the stream and from memory; the end of an epoch; PyTorch's step."""
     from rssc_tf.settings import PRECISIONS
@@ -61,6 +66,7 @@ def bench_train(
     if label_free and batch_size < 4:
         reason = "at least 4 with --label-free: two views each of two images"
         raise typer.BadParameter(reason, param_hint="--batch-size")
+    _refuse_existing(json_file, overwrite)
     import_tensorflow()
     from rssc_tf.bench.train import bench_train
 
@@ -78,8 +84,10 @@ def bench_views(
     rounds: _Rounds = 5,
     seconds: _Seconds = 3.0,
     json_file: _Json = None,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Eight views of an image against Keras's predict on as many images."""
+    _refuse_existing(json_file, overwrite)
     import_tensorflow()
     from rssc_tf.bench.views import bench_views
 
@@ -91,14 +99,17 @@ def bench_convert(
     images: Annotated[Path, Argument(help="Class folders.")],
     limit: Annotated[int | None, Option(min=1, help="About this many of the images.")] = 500,
     size: Annotated[int, Option(min=8, help="As in convert; smaller re-encodes more.")] = 292,
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave bad images out.")] = False,
     rounds: _Rounds = 3,
     json_file: _Json = None,
+    overwrite: _Overwrite = False,
 ) -> None:
     """Conversion with one worker and with all cores, a bare loop; verification; memory."""
+    _refuse_existing(json_file, overwrite)
     import_tensorflow()
     from rssc_tf.bench.convert import bench_convert
 
-    _show(bench_convert(images, limit, size, rounds), json_file)
+    _show(bench_convert(images, limit, size, rounds, skip_bad), json_file)
 
 
 @app.command("serve")
@@ -113,6 +124,7 @@ def bench_serve(
     batch_size: Annotated[int, Option(min=1, help="Of the server and of direct calls.")] = 32,
     rounds: _Rounds = 3,
     json_file: _Json = None,
+    overwrite: _Overwrite = False,
     trust: Trust = False,
 ) -> None:
     """A server under load against the model called directly; every answer is checked."""
@@ -120,6 +132,7 @@ def bench_serve(
     from tfrecords_tools.common.errors import RsscError
 
     require_serving()
+    _refuse_existing(json_file, overwrite)
     import_tensorflow()
     from rssc_tf.bench.serve import bench_serve
 
@@ -127,6 +140,12 @@ def bench_serve(
     _show(result, json_file)
     if wrong := result["answers"]["wrong"]:
         raise RsscError(f"{wrong} answers were wrong: {'; '.join(result['answers']['examples'])}")
+
+
+def _refuse_existing(json_file: Path | None, overwrite: bool) -> None:
+    """Before minutes are measured that could not be kept."""
+    if json_file:
+        refuse_existing(json_file, overwrite)
 
 
 def _show(result: dict, json_file: Path | None) -> None:

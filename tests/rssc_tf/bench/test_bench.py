@@ -1,6 +1,7 @@
 """Every bench, tiny, through the command line."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +93,37 @@ def test_convert(scenes, cli, tmp_path):
     assert [row["images"] for row in result["memory"]] == [8, 24]
     assert result["workers"]["count"] >= 1 and result["workers"]["ratio_to_one"] > 0
     assert "largest process, 24 images" in text
+
+
+def test_a_damaged_image_is_left_out_where_that_is_asked_for(scenes, cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("rssc_tf.bench.convert._peak", lambda *_: 1)
+    shutil.copytree(scenes, tmp_path / "images")
+    (tmp_path / "images" / "river" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    out = tmp_path / "convert.json"
+    words = ("bench", "convert", tmp_path / "images", "--size", 32, "--rounds", 1, "--json", out)
+    code, _, err = cli(*words)
+    assert code == 1 and "bad.jpg" in err and "--skip-bad" in err, err
+    code, _, err = cli(*words, "--skip-bad")
+    assert code == 0, err
+    assert json.loads(out.read_text())["images"] == len(list(scenes.rglob("*.*")))
+
+
+@pytest.mark.parametrize("bench", ["pipeline", "train", "views", "convert", "serve"])
+def test_figures_are_not_overwritten_unasked(bench, cli, tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text("precious")
+    of = ("--target", tmp_path) if bench in ("train", "views") else (tmp_path,)
+    code, _, err = cli("bench", bench, *of, "--json", kept)
+    assert code == 1 and f"{kept} exists" in err and "--overwrite" in err, err
+    assert kept.read_text() == "precious"
+    code, _, err = cli("bench", bench, *of, "--json", kept, "--overwrite")
+    assert code == 1 and "exists" not in err, err  # of no records, images or export
+
+
+def test_what_windows_cannot_measure_is_told_first(scenes, cli, monkeypatch):
+    monkeypatch.delattr("os.wait4")
+    code, _, err = cli("bench", "convert", scenes)
+    assert (code, "is measured on Linux or macOS only" in err) == (1, True), err
 
 
 def test_an_unknown_precision_is_a_usage_error(records, cli):
