@@ -46,7 +46,8 @@ class DecodedSplit:
             numbers = bounds.flat_map(lambda shard: tf.data.Dataset.range(shard[0], shard[1]))
             if not exclude:
                 return numbers
-            kept = ~tf.reduce_any(self.ids[:, None] == tf.constant(list(exclude)), 1)
+            excluded = {name.encode() for name in exclude}
+            kept = tf.constant([name not in excluded for name in self.ids.numpy()])
             return numbers.filter(lambda number: kept[number])
 
         return in_epoch_order(tf.constant(self.bounds, tf.int64), read, split, seed, epoch)

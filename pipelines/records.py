@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tfrecords_tools.common.errors import DataError
@@ -13,6 +14,7 @@ from tfrecords_tools.records.verify import verify
 
 # Encoded bytes that the shuffle buffer may hold; a larger split is shuffled shard by shard too.
 SHUFFLE_BYTES = 1 << 29
+_HASHES = (1 << 63) - 1  # so many that no two ids share one
 
 
 def shard_paths(records: Path, card: Card, split: str) -> list[str]:
@@ -43,7 +45,8 @@ def read_epoch(
             tf.data.experimental.assert_cardinality(card.splits[split].examples)
         )
         if exclude:
-            dataset = dataset.filter(lambda record: ~_is_one_of(record, exclude))
+            is_excluded = _among(exclude)
+            dataset = dataset.filter(lambda record: ~is_excluded(parse(record)["id"]))
         return dataset
 
     paths = shard_paths(records, card, split)
@@ -78,12 +81,25 @@ def count_kept(records: Path, card: Card, split: str, exclude: Sequence[str]) ->
     examples = card.splits[split].examples
     if not exclude:
         return examples
-    excluded = read(records, card, split).filter(lambda record: _is_one_of(record, exclude))
+    is_excluded = _among(exclude)
+    excluded = read(records, card, split).filter(lambda record: is_excluded(parse(record)["id"]))
     return examples - int(excluded.reduce(0, lambda count, _: count + 1))
 
 
-def _is_one_of(record: tf.Tensor, ids: Sequence[str]) -> tf.Tensor:
-    return tf.reduce_any(parse(record)["id"] == tf.constant(list(ids)))
+def _among(ids: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of an id: whether it is one of these. They are sorted by a hash, so that of ten
+    thousand fourteen are looked at; a lookup table would belong to one graph."""
+    with tf.init_scope():
+        hashes = tf.strings.to_hash_bucket_fast(list(ids), _HASHES).numpy()
+    order = np.argsort(hashes)
+    hashes, names = hashes[order], np.array(ids, object)[order]
+
+    def is_one(name: tf.Tensor) -> tf.Tensor:
+        wanted = tf.strings.to_hash_bucket_fast(name, _HASHES)
+        place = tf.searchsorted(hashes, wanted[None])[0]
+        return tf.constant(names)[tf.minimum(place, len(names) - 1)] == name
+
+    return is_one
 
 
 # What tf.data raises on damaged records: checksums, counts, contents, and files that went away.

@@ -1,6 +1,7 @@
 """Batches: exact, complete, and pure functions of (seed, epoch, position)."""
 
 import hashlib
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from pipelines.augment import draw, random_windows
+from pipelines.cache import DecodedSplit
 from pipelines.crop import crop_side
-from pipelines.records import count_kept, read_epoch
+from pipelines.records import _among, count_kept, read_epoch
 from pipelines.stream import evaluation_batches, training_batches
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.records.card import open_records
@@ -135,6 +137,22 @@ def test_an_image_is_cut_and_turned_as_its_draws_say(records):
         image = image[::-1] if number & 2 else image
         np.testing.assert_array_equal(images[i], image[:, ::-1] if number & 4 else image)
     np.testing.assert_array_equal(labels, example["labels"].values)
+
+
+def test_many_excluded_examples_take_no_longer(records):
+    """The matrix of images and excluded ids took ten seconds here, and a gigabyte."""
+    card, count = open_records(records), 30_000
+    ids = tf.constant([f"{number}.jpg" for number in range(count)])
+    decoded = DecodedSplit(None, None, None, None, ids, [(0, count)])
+    absent = [f"{number}.png" for number in range(count)]
+    begun = time.process_time()
+    kept = decoded.epoch(card.splits["train"], 0, tf.constant(0, tf.int64), [*absent, "7.jpg"])
+    assert set(kept.as_numpy_iterator()) == set(range(count)) - {7}
+    # From the records a step of the search for each doubling.
+    is_one = _among([*absent, "7.jpg"])
+    assert [bool(is_one(tf.constant(f"{number}.jpg"))) for number in range(10)].index(True) == 7
+    assert all(is_one(tf.constant(name)) for name in (absent[0], absent[-1]))
+    assert time.process_time() - begun < 5
 
 
 def test_excluded_examples_are_never_seen(records):
