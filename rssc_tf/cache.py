@@ -17,7 +17,7 @@ from typing import TypeVar
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.locks import sole_writer
-from tfrecords_tools.common.regular_files import open_regular, read_regular, sha256_of
+from tfrecords_tools.common.regular_files import content_of, open_regular, read_regular, sha256_of
 
 Content = TypeVar("Content")
 
@@ -86,9 +86,14 @@ def keep(file: Path, write: Callable[[Path], None]) -> None:
         with sole_writer(file, wait=True):
             replace_sealed(file, write)
     except (OSError, DataError) as error:
-        reason = getattr(error, "strerror", None) or error
-        text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
-        raise CannotKeep(f"{text} (RSSC_TF_CACHE names another folder)") from error
+        raise cannot_keep(file, error) from error
+
+
+def cannot_keep(file: Path, error: Exception) -> CannotKeep:
+    """Why a file of the cache cannot be written, and the mend."""
+    reason = getattr(error, "strerror", None) or error
+    text = str(reason) if str(file) in str(reason) else f"cannot write {file}: {reason}"
+    return CannotKeep(f"{text} (RSSC_TF_CACHE names another folder)")
 
 
 def replace_sealed(file: Path, write: Callable[[Path], None]) -> None:
@@ -124,7 +129,7 @@ def check_seal(file: Path) -> None:
             raise DataError(f"{file}: is empty")
     if _seal(file).is_file():
         expected = read_regular(_seal(file), most=1000).decode("ascii", "replace").partition(" ")[0]
-        if sha256_of(file) != expected:
+        if content_of(file) != expected:
             raise DataError(f"{file}: its sha256 is not the one in {_seal(file).name}")
 
 

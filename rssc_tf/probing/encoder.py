@@ -17,13 +17,13 @@ from pipelines.crop import crop_side
 from rssc_tf.cache import cache_folder, file_name, find, keep, key_of
 from rssc_tf.environment import versions
 from rssc_tf.evaluation.features import Features, extract_features
+from rssc_tf.fields import check_value
 from rssc_tf.models.backbones import preset_content
 from rssc_tf.models.view_count import check_views
 from rssc_tf.records import Records
 from rssc_tf.runs import MODEL, load_run, read_settings
 from rssc_tf.settings import PRECISIONS, Settings, check_seed
 from rssc_tf.version import __version__
-from rssc_tf.weights.files import content_of
 from rssc_tf.weights.licence import say_licence_of
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.size import say_size
@@ -31,6 +31,7 @@ from rssc_tf.weights.source import Source, find_source, said_of
 from rssc_tf.weights.table import default_for
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import content_of
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 if TYPE_CHECKING:
@@ -114,8 +115,7 @@ def open_encoder(
     """
     if precision not in (None, *PRECISIONS):
         raise SettingError("precision", f"is one of {', '.join(PRECISIONS)}", precision)
-    if image_size is not None and image_size < 8:
-        raise SettingError("image_size", "is at least 8", image_size)
+    check_value(Settings, "image_size", image_size)
     check_views(views)
     check_seed(seed)
     word = str(weights) in WORDS

@@ -19,14 +19,16 @@ from urllib.parse import unquote, urlparse
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from rssc_tf.cache import cache_folder, check_seal, replace_sealed, say_damaged
-from rssc_tf.weights.files import check_file, check_hash
+from rssc_tf.cache import cache_folder, cannot_keep, check_seal, replace_sealed, say_damaged
+from rssc_tf.weights.files import MOST_WEIGHTS, check_file, check_hash
 from tfrecords_tools.common.atomic import discard
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.locks import sole_writer
 
 _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
+# Bytes of a file's name: file systems take 255, and beside it lie a lock, a seal, what is written.
+_LONGEST = 180
 
 
 class CannotFetch(DataError):
@@ -53,7 +55,8 @@ def fetch(entry: Downloadable) -> Path:
 
     Raises:
         DataError: it cannot be fetched (the line says how to bring it), is shorter than the
-            server said, is a web page, or has another hash. Then the cache is as it was.
+            server said, is a web page, or has another hash; or the cache cannot be written. Then
+            that is as it was.
     """
     path = cached_path(entry)
     if os.path.lexists(path) and not _fault(entry, path):
@@ -61,7 +64,7 @@ def fetch(entry: Downloadable) -> Path:
 
     def write(aside: Path) -> None:
         try:
-            _download(entry, aside)
+            _download(entry, aside, path)
             # The file that they look at is about to go: they name the address.
             check_file(aside, entry.url)
             check_hash(aside, entry.sha256, entry.url)
@@ -122,6 +125,8 @@ def cached_path(entry: Downloadable) -> Path:
     name = "_".join(reversed(entry.name.split("/")))
     if name == file:
         name = sha256(entry.url.encode()).hexdigest()[:8]
+    if len(file.encode()) > _LONGEST:  # with its end, that says what it is
+        file = file.encode()[-_LONGEST:].decode(errors="ignore")
     return cache_folder() / "weights" / f"{name}-{file}"
 
 
@@ -129,12 +134,12 @@ def _scheme(url: str) -> str:
     return urlparse(url).scheme
 
 
-def _download(entry: Downloadable, aside: Path) -> None:
+def _download(entry: Downloadable, aside: Path, path: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     with (
         urllib.request.urlopen(entry.url, timeout=_TIMEOUT) as response,
-        open(aside, "wb") as file,
+        open(aside, "wb", buffering=0) as file,
         Progress(
             *columns,
             TransferSpeedColumn(),
@@ -150,8 +155,17 @@ def _download(entry: Downloadable, aside: Path) -> None:
         task = progress.add_task(entry.name, total=total)
         done = 0
         while chunk := response.read(_CHUNK):
-            file.write(chunk)
             done += len(chunk)
+            if done > MOST_WEIGHTS:
+                raise DataError(
+                    f"{entry.url}: sends more than {MOST_WEIGHTS >> 30} GiB: no file of weights"
+                )
+            left = memoryview(chunk)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError as error:  # the network's are of another kind, with another mend
+                raise cannot_keep(path, error) from error
             progress.update(task, completed=done)
     if total is not None and done != total:
         raise DataError(

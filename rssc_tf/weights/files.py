@@ -4,7 +4,6 @@ Our format is a Keras `.weights.h5` of the backbone alone, which Keras itself ca
 root attribute `rssc_tf`: JSON with what a later run must know to use the weights rightly.
 """
 
-import functools
 import io
 import json
 import re
@@ -21,7 +20,7 @@ from tfrecords_tools.common.archives import open_zip, read_member
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, MissingExtra
 from tfrecords_tools.common.json_files import parse_json
-from tfrecords_tools.common.regular_files import MOST_JSON, open_regular, sha256_of
+from tfrecords_tools.common.regular_files import MOST_JSON, content_of, open_regular
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +29,7 @@ ATTRIBUTE = "rssc_tf"
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
-_MOST_WEIGHTS = 1 << 36  # of a model's own arrays
+MOST_WEIGHTS = 1 << 36  # of a model's own arrays
 # What our own files may say of themselves: each may be left out. The size has its limits in `size`.
 _SAID = {
     **dict.fromkeys(
@@ -46,22 +45,6 @@ _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
 _POLICY = re.compile(r'"class_name": "DTypePolicy", "config": \{"name": "(\w+)"')
 # How Hugging Face's libraries name the files of a checkpoint in several pieces.
 _PIECE = re.compile(r"-(\d+)-of-(\d+)\.(safetensors|bin)$")
-
-
-def content_of(path: Path) -> str:
-    """The file's SHA-256, read once while it stays as it is: one command asks for it several times,
-    of gigabytes. Errors as of `sha256_of`."""
-    try:
-        found = path.stat()
-    except OSError:
-        return sha256_of(path)  # which says what is wrong
-    stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    return _content_of(path, stamp)
-
-
-@functools.lru_cache(maxsize=64)
-def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
-    return sha256_of(path)
 
 
 def check_hash(path: Path, expected: str | None, name: str | None = None) -> str:
@@ -153,7 +136,7 @@ def _zip_kind(path: Path, name: str) -> str:
 
 def weights_member(archive: zipfile.ZipFile) -> io.BytesIO:
     """The HDF5 file in an archive of `open_zip` that Keras wrote."""
-    return io.BytesIO(read_member(archive, "model.weights.h5", _MOST_WEIGHTS))
+    return io.BytesIO(read_member(archive, "model.weights.h5", MOST_WEIGHTS))
 
 
 def config_member(archive: zipfile.ZipFile) -> Any:

@@ -18,7 +18,6 @@ from rssc_tf.weights.files import (
     backbone_of_classifier,
     check_file,
     check_keras,
-    content_of,
     read_metadata,
     saved_precision,
 )
@@ -33,6 +32,7 @@ from rssc_tf.weights.study_models import study_normalization
 from rssc_tf.weights.table import by_name, by_sha256
 from rssc_tf.weights.torch_file import read_torch
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
+from tfrecords_tools.common.regular_files import content_of
 
 
 class DoesNotSay(DataError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rssc_tf.models.backbones import get_backbone
 from rssc_tf.weights import layouts
-from rssc_tf.weights.files import check_file, content_of
+from rssc_tf.weights.files import check_file
 from rssc_tf.weights.guess import guess
 from rssc_tf.weights.importer import TENSORS, Imported, build, import_file
 from rssc_tf.weights.row import Weights
@@ -16,6 +16,7 @@ from rssc_tf.weights.table import by_sha256
 from rssc_tf.weights.torch_file import is_state
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.names import printable
+from tfrecords_tools.common.regular_files import content_of
 
 _KINDS = {
     "torch": "PyTorch checkpoint",
@@ -87,6 +88,7 @@ def inspect_file(
             named = found.row.backbone if found.row else None
             found.backbone = backbone or named or guess(path, tensors, prefix)
             _compare(path, tensors, found, prefix)
+            del tensors  # the import reads them again: never twice in memory
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             found.imported = import_file(path, backbone, None, prefix, known)

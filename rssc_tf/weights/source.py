@@ -9,11 +9,12 @@ from urllib.parse import unquote, urlparse
 
 from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
-from rssc_tf.weights.files import check_file, content_of, read_metadata, saved_precision
+from rssc_tf.weights.files import check_file, read_metadata, saved_precision
 from rssc_tf.weights.packaged import package_file
 from rssc_tf.weights.row import Weights
 from rssc_tf.weights.table import TABLE, by_name, by_sha256, is_name
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.regular_files import content_of
 
 MODEL, _CONFIG = "model.keras", "config.yaml"  # of a run
 # Of PyTorch's hub: the first digits of a file's sha256 stand at the end of its name. Eight digits
@@ -197,7 +198,9 @@ def _address(url: str) -> Address:
         parts = urlparse(url)
         name = unquote(parts.path).rpartition("/")[2]
         parts.port  # noqa: B018, a ValueError if it is none
-        whole = parts.scheme == "https" and parts.hostname and name.isprintable() and name
+        # A backslash would lead elsewhere on Windows.
+        named = name and name.isprintable() and "\\" not in name
+        whole = parts.scheme == "https" and parts.hostname and named
     except ValueError:
         whole = False
     if not whole or re.search(r"[^!-~]", url):

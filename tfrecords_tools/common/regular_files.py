@@ -4,6 +4,7 @@ A FIFO in a folder of images would be waited for without end; a device, or a spa
 fill the memory.
 """
 
+import functools
 import hashlib
 import os
 import stat
@@ -166,6 +167,22 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def content_of(path: Path) -> str:
+    """The file's SHA-256, read once while it stays as it is: one command asks for it several times,
+    of gigabytes. Errors as of `sha256_of`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return sha256_of(path)  # which says what is wrong
+    stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return _content_of(path, stamp)
+
+
+@functools.lru_cache(maxsize=64)
+def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
+    return sha256_of(path)
 
 
 def _mib(size: int) -> str:

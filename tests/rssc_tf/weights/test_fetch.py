@@ -1,19 +1,25 @@
 """Downloads: checked, cached, and nothing left behind by one that failed."""
 
 import dataclasses
+import errno
 import hashlib
 import http.server
+import io
 import os
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
-from rssc_tf.cache import cache_folder, check_seal, seal
+from rssc_tf import cache as cache_module
+from rssc_tf.cache import CannotKeep, cache_folder, check_seal, seal
 from rssc_tf.weights import fetch as fetch_module
 from rssc_tf.weights.fetch import CannotFetch, cached_path, fetch
+from rssc_tf.weights.source import Address
 from rssc_tf.weights.table import by_name
+from tfrecords_tools.common import regular_files
 from tfrecords_tools.common.errors import RsscError
 from tfrecords_tools.common.locks import sole_writer
 
@@ -194,6 +200,48 @@ def test_a_cache_that_cannot_be_written(server, entry):
     with pytest.raises(CannotFetch, match=r"cannot fetch .*\(cannot write .*`weights`"):
         fetch(entry)
     assert server.answers == 0
+
+
+def test_a_full_cache_is_no_fault_of_the_network(server, entry, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetch_module, "open", lambda *_, **__: Full(*_), raising=False)
+    with pytest.raises(CannotKeep, match="No space left") as caught:
+        fetch(entry)
+    line = f"cannot write {cached_path(entry)}: No space left on device (RSSC_TF_CACHE names"
+    assert str(caught.value).startswith(line)
+    assert not list(cache_folder().rglob("*.*"))
+
+
+def test_a_server_that_never_ends(server, entry, monkeypatch):
+    monkeypatch.setattr(fetch_module, "MOST_WEIGHTS", 1 << 21)
+    with pytest.raises(RsscError, match=r"swav\.pth\.tar: sends more than .*: no file of weights"):
+        fetch(entry)
+    assert not list(cache_folder().rglob("*.*"))
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e4"])
+def test_a_long_name_is_cut(server, entry, letter):
+    address = Address("long", entry.url.replace("swav", quote(letter * 260)), None)
+    path = fetch(address)
+    assert path.name.endswith(f"{letter}.pth.tar") and path.read_bytes() == CONTENT
+    assert fetch(address) == path and server.answers == 1
+
+
+def test_a_file_in_the_cache_is_read_once(server, entry, monkeypatch):
+    path, read, plain = fetch(entry), [], regular_files.sha256_of
+
+    def count(file):
+        read.append(file)
+        return plain(file)
+
+    for module in (regular_files, cache_module):
+        monkeypatch.setattr(module, "sha256_of", count)
+    for _ in range(3):
+        assert fetch(entry) == path
+    assert read == [path]
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):

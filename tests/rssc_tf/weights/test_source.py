@@ -135,6 +135,7 @@ def test_a_date_is_no_hash():
         ("https://example.org:abc/f.pth", r"an address is https://"),
         ("https://example.org/a b.pth", r"an address is https://.* without spaces"),
         ("https://example.org/a%00b.pth", r"an address is https://"),
+        ("https://example.org/..%5c..%5cevil.pth", r"an address is https://"),
         ("rsp/resnet50", r"rsp/resnet50 is fetched by hand .*ViTAE-Transformer/RSP.*`weights`"),
     ],
 )
