@@ -1,22 +1,20 @@
 """What the package does in one call, put together from its parts: a classifier, a trained run."""
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 
 from pipelines.crop import crop_side
+from rssc_tf.fields import check_value
 from rssc_tf.models import classifier
 from rssc_tf.models.backbones import prepare
+from rssc_tf.models.seeded import seeded
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, default_folder, load_run
 from rssc_tf.settings import Settings, check_seed
 from rssc_tf.training.stages import run_regime
 from rssc_tf.weights.initial import initialise, open_weights
 from rssc_tf.weights.size import default_size
-from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import refuse_unlabelled
 
 _OWN = ("imagenet", "ssl")  # weights that a backbone's library, or our table, provides
@@ -66,10 +64,9 @@ def build_classifier(
     """
     records = records if isinstance(records, Records) else Records(records)
     refuse_unlabelled(records.path, records.card)
-    if image_size is not None and image_size < 8:
-        raise SettingError("image_size", "is at least 8", image_size)
+    check_value(Settings, "image_size", image_size)
     check_seed(seed)
-    with _seeded(seed):
+    with seeded(seed):
         if weights is None or weights in _OWN:
             pretraining, file = weights or "random", None
             network, layer, _ = initialise(backbone, pretraining, None, normalization)
@@ -86,17 +83,6 @@ def build_classifier(
             frozen=frozen,
             seed=seed,
         )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Keras draws the seeds of initializers and of Dropout from Python's generator."""
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)
 
 
 def train(settings: Settings, out: str | Path | None = None, *, overwrite: bool = False) -> Run:

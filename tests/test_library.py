@@ -200,6 +200,8 @@ def test_a_seed_decides_the_weights_and_leaves_the_process_alone(records):
         for seed in (1, 1, 2)
     )
     assert random.getstate() == before
+    with pytest.raises(rssc_tf.SettingError, match="`image_size` is at most 10000"):
+        rssc_tf.build_classifier("tiny", records, weights=None, image_size=20000)
     for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
     assert any(np.any(a != b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))

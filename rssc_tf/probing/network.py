@@ -12,6 +12,7 @@ import keras
 from rssc_tf.evaluation.prediction import forward
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.precision import dtype_policy
+from rssc_tf.models.seeded import seeded
 from rssc_tf.models.views import pooled
 from rssc_tf.runs import load_run
 from rssc_tf.weights.digest import weights_sha256
@@ -35,8 +36,7 @@ def build_network(
         word: whether `weights` is one of `encoder.WORDS`; then there is a `backbone`.
         crop: side of the images that it will see, where there is no `image_size`.
     """
-    keras.utils.set_random_seed(seed)
-    with dtype_policy(precision):
+    with seeded(seed), dtype_policy(precision):
         if word:
             of, pretraining = backbone, weights
             model, layer, _ = initialise(of, pretraining, None, normalization)

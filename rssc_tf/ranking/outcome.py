@@ -171,7 +171,7 @@ class Ranking:
                 "method": method,
                 "metric": metric,
                 **_plain(self.score(entry, size, method, metric)),
-                "of_draws": entry.values(size, method, metric)[:, 0].tolist(),
+                "of_draws": list(map(_number, entry.values(size, method, metric)[:, 0].tolist())),
             }
             for size in range(len(self.sets))
             for method in self.methods
@@ -182,8 +182,11 @@ class Ranking:
 
 def _plain(found: Estimate) -> dict:
     """An estimate for JSON, which has no NaN."""
-    values = {name: getattr(found, name) for name in ("value", "sd", "low", "high")}
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
+    return {name: _number(getattr(found, name)) for name in ("value", "sd", "low", "high")}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def level_of(candidates: int) -> float:
@@ -207,7 +210,8 @@ def placed(
     def values(entry: Entry) -> np.ndarray:
         return entry.values(size, method, metric)
 
-    ordered = sorted(entries, key=lambda entry: -values(entry)[:, 0].mean())
+    # Those without a score last: NaN has no place in an order.
+    ordered = sorted(entries, key=lambda one: -np.nan_to_num(values(one)[:, 0].mean(), nan=-np.inf))
     first, images = ordered[0], records.splits[split]
     level = level_of(len(ordered))
     rows = [replace(first, place=1, may_be_best=True)]

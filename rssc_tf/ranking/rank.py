@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipelines.crop import crop_side
 from rssc_tf.cache import CannotKeep
+from rssc_tf.fields import check_value
 from rssc_tf.models.view_count import check_views
 from rssc_tf.probing.choice import PROBES
 from rssc_tf.probing.features import Features, feature_file, kept_features, seconds_of
@@ -22,7 +23,7 @@ from rssc_tf.ranking.outcome import Entry, Ranking, placed
 from rssc_tf.ranking.probes import Job, Split, outcomes_of
 from rssc_tf.ranking.training_sets import TrainingSets, sizes_of, training_sets
 from rssc_tf.records import Records
-from rssc_tf.settings import check_seed
+from rssc_tf.settings import Settings, check_seed
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError, as_flags, reason_of
 from tfrecords_tools.records.card import BadRecords, refuse_unlabelled, refuse_untrained
 
@@ -75,6 +76,7 @@ def rank(
         raise SettingError("draws", "is at least 1", draws)
     check_seed(seed)
     check_views(views)
+    check_value(Settings, "image_size", image_size)
     refuse_unlabelled(records.path, records.card)
     splits = _splits(records)
     refuse_one_class(records)

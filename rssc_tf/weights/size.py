@@ -7,13 +7,13 @@ points more to a linear probe where ImageNet's weights see them at 224.
 import sys
 from pathlib import Path
 
+from rssc_tf.fields import check_value
 from rssc_tf.models.backbones import get_backbone
-from rssc_tf.weights.files import check_file, keras_layers
+from rssc_tf.settings import Settings
+from rssc_tf.weights.files import check_file, keras_layers, settings_of
 from rssc_tf.weights.source import find_source, said_of
 from rssc_tf.weights.table import default_for
-from tfrecords_tools.common.errors import DataError, RsscError, reason_of
-
-_LIMITS = 8, 10**4  # of the setting `image_size`
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, reason_of
 
 
 def default_size(
@@ -66,15 +66,19 @@ def say_size(size: int, crop: int, whose: str = "") -> None:
 
 def _size_of_file(path: Path) -> int | None:
     if check_file(path) == "keras":  # a run's model has a layer that resizes
-        config = keras_layers(path).get("resize", {}).get("config", {})
+        config = settings_of(keras_layers(path).get("resize", {}))
         return _checked(config.get("size"), path)
     return _checked(said_of(path).get("image_size"), path)
 
 
 def _checked(size: object, path: Path) -> int | None:
-    if size is None or (type(size) is int and _LIMITS[0] <= size <= _LIMITS[1]):
-        return size
-    raise DataError(f"{path}: says that it was trained at {size!r} px: import it anew")
+    try:
+        check_value(Settings, "image_size", size)
+    except SettingError:
+        raise DataError(
+            f"{path}: says that it was trained at {size!r} px: import it anew"
+        ) from None
+    return size
 
 
 def _size_of_backbone(name: str) -> int | None:

@@ -1,5 +1,6 @@
 """Features: what they are, when two are the same, and how they are kept."""
 
+import random
 import re
 import threading
 import warnings
@@ -356,6 +357,7 @@ BAD_ENCODERS = {
     "backbone": ("random", {"backbone": "vgg"}, "`backbone` is one of resnet50, "),
     "precision": ("random", {"precision": "half"}, "`precision` is one of float32"),
     "size": ("random", {"backbone": "tiny", "image_size": 0}, "`image_size` is at least 8"),
+    "large": ("random", {"backbone": "tiny", "image_size": 20000}, "`image_size` is at most 10000"),
     "ssl": (
         "ssl",
         {"backbone": "resnet18"},
@@ -375,6 +377,12 @@ def test_bad_weights_are_one_line(case, trained, records, card, cli, tmp_path):
         open_encoder(weights.format(tmp=tmp_path, run=trained), Records(records, card), **settings)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_leaves_the_generators_as_they_were(records, card, cache):
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    assert open_encoder("random", Records(records, card), **OWN, seed=3).model
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
 def test_a_run_in_bfloat16_keeps_its_precision(records, card, cli, tmp_path):

@@ -1,12 +1,13 @@
 """Who may be the best: the set holds the truly best one as often as it says."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from rssc_tf.evaluation.metrics import score
+from rssc_tf.evaluation.metrics import intervals, score
 from rssc_tf.evaluation.statistics import accuracy, bootstrap, estimate
 from rssc_tf.probing.choice import Fitted
 from rssc_tf.probing.features import Features
@@ -65,6 +66,18 @@ def test_what_is_clearly_behind_is_not():
     assert not found.placed[-1].may_be_best
     assert found.placed[-1].behind.low > 0
     assert found.placed[0].behind is None
+
+
+def test_a_score_that_is_undefined_is_last_and_no_number_of_json():
+    cost, entries = Cost(1, 1.0, 1.0), []
+    for name, value in (("a", np.nan), ("b", 0.2), ("c", 0.9)):
+        values = {("linear", metric): np.full(11, value) for metric in intervals(SINGLE_LABEL)}
+        of_size = [Outcome(values, {"linear": 1.0}, 0.0)] * DRAWS
+        entries.append(Entry(Candidate(name, name, name=name), "", {}, cost, 1.0, [of_size]))
+    found = placed(RECORDS, "test", True, ("linear",), SETS, entries, [], {})
+    assert [entry.candidate.text for entry in found.placed] == ["c", "b", "a"]
+    row = json.loads(json.dumps(found._row(found.placed[-1]), allow_nan=False))
+    assert row["scores"][0]["of_draws"] == [None] * DRAWS and row["scores"][0]["value"] is None
 
 
 def test_intervals_stay_where_scores_can_be():

@@ -190,6 +190,10 @@ BAD = {
     "seed": (["--weights", "tiny=random", "--seed", "5000000000"], "--seed is at most 2147483647"),
     "method": (["--weights", "tiny=random", "--method", "svm"], "--method is one of"),
     "views": (["--weights", "tiny=random", "--views", "3"], "--views is 1"),
+    "size": (
+        ["--weights", "tiny=random", "--image-size", "20000"],
+        "--image-size is at most 10000",
+    ),
 }
 
 
