@@ -312,4 +312,4 @@ def _content(config: Settings) -> str | None:
     # Of a library, which before names was taken without being named; or of no use from scratch.
     if source.row and (source.row.provider == "library" or pretraining == "random"):
         return preset_content(config.backbone)
-    return source.content(config.precision)
+    return source.content(None if pretraining == "random" else config.precision)

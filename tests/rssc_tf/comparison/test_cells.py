@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from rssc_tf.cache import key_of
 from rssc_tf.comparison.begun import Begun, begin, note
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.folder import read_study
@@ -13,7 +14,13 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.answers import limits
 from rssc_tf.comparison.training_sets import OVERLAPS, read_overlaps
 from rssc_tf.keys import PROCEDURE, definition
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
+from tests.tiny import _build
 from tfrecords_tools.common.errors import DataError, SettingError
+from tfrecords_tools.common.regular_files import content_of
+from tfrecords_tools.records.card import open_records
 
 
 def keys(records, out, **settings) -> dict[str, str]:
@@ -32,13 +39,31 @@ def key_without_weights(cell, card) -> str:
 def test_a_comparison_with_kerashubs_weights_has_the_keys_of_version_01(
     records, tmp_path, backbone
 ):
-    from tfrecords_tools.records.card import open_records
-
     card = open_records(records)
     settings = {"backbone": backbone, "weights": f"kerashub/{backbone}"}
     grid = Grid((str(records),), ("scratch", "imagenet"), settings=settings)
     for cell in plan(grid, tmp_path, write=False):
         assert cell.key == key_without_weights(cell, card), cell
+
+
+def test_a_run_of_another_precision_has_a_key_of_its_own_where_it_is_used(records, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with dtype_policy("mixed_bfloat16"):
+        model = build_classifier(_build(False), Normalization.from_mode("unit"), 4, 32)
+    model.save(run / "model.keras")
+    (run / "config.yaml").write_text("backbone: tiny\n")
+    facts = {"procedure": PROCEDURE, "records": open_records(records).sha256}
+    facts["weights"] = content_of(run / "model.keras")
+    found = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        settings = {"backbone": "tiny", "weights": str(run), "precision": precision}
+        grid = Grid((str(records),), ("scratch", "imagenet"), settings=settings)
+        for cell in plan(grid, tmp_path / "out", write=False):
+            as_ever = key_of(definition(cell.config) | facts)
+            found[precision, cell.strategy] = cell.key == as_ever
+    assert found.pop(("float32", "imagenet")) is False
+    assert len(found) == 3 and all(found.values())
 
 
 def test_weights_from_elsewhere_have_other_keys(records, tmp_path):
