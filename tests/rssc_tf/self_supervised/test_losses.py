@@ -7,11 +7,16 @@ import pytest
 import tensorflow as tf
 
 from rssc_tf.evaluation.not_finite import Collapsed, NotFinite
+from rssc_tf.models.classifier import build_classifier
+from rssc_tf.models.normalization import Normalization
+from rssc_tf.models.precision import dtype_policy
 from rssc_tf.probing.heads import knn
 from rssc_tf.records import Records
+from rssc_tf.self_supervised.distillation import open_teacher
 from rssc_tf.self_supervised.monitor import Monitor, neighbours
 from rssc_tf.self_supervised.spectrum import deviation, effective_rank
 from rssc_tf.self_supervised.vicreg import vicreg
+from tests.tiny import _build
 from tfrecords_tools.records.card import Shard, Split
 
 
@@ -145,3 +150,15 @@ def test_neighbours_of_each_image_among_the_others():
         others = np.arange(30) != number
         (one,) = knn(values[others], labels[others], values[[number]], 3, [5])
         np.testing.assert_allclose(found[number], one[0])
+
+
+@pytest.mark.parametrize("saved", ["float32", "mixed_bfloat16"])
+def test_a_teacher_that_was_saved_in_another_precision_is_another(saved, records, tmp_path):
+    """An older version taught what that precision made of the images."""
+    with dtype_policy(saved):
+        model = build_classifier(_build(False), Normalization.from_mode("unit"), 4, 32)
+    model.save(tmp_path / "copy.keras")
+    (tmp_path / "config.yaml").write_text("backbone: tiny\n")
+    teacher = open_teacher(str(tmp_path / "copy.keras"), Records(records), (), False)
+    noted = {} if saved == "float32" else {"saved_precision": saved}
+    assert teacher.definition == teacher.encoder.definition | noted

@@ -1,11 +1,12 @@
 """`rssc-tf weights inspect`: what a file is, before anything is written."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rssc_tf.weights import table
+from rssc_tf.weights import inspection, table
 from rssc_tf.weights.copies import refuse_prefix
 from rssc_tf.weights.fetch import cached_path
 from rssc_tf.weights.files import read_metadata
@@ -188,3 +189,26 @@ def test_bad_files_are_one_line(name, content, message, tmp_path, cli):
         assert (code, len(err.strip().splitlines())) == (1, 1), err
         assert message in err
     assert not (tmp_path / "w.weights.h5").exists()
+
+
+def test_tensors_are_not_held_while_an_import_reads_them_again(tmp_path, monkeypatch):
+    class Tensors(dict):
+        pass
+
+    read, seen = [], []
+
+    def reader(path):
+        tensors = Tensors()
+        read.append(weakref.ref(tensors))
+        return tensors
+
+    def import_file(*_):
+        seen.append(read[0]())
+        raise DataError("refused")
+
+    (tmp_path / "w.pth").write_bytes(b"\x80\x02}.")
+    monkeypatch.setattr(inspection, "TENSORS", {"torch": reader})
+    monkeypatch.setattr(inspection, "_compare", lambda *_: None)
+    monkeypatch.setattr(inspection, "import_file", import_file)
+    inspection.inspect_file(tmp_path / "w.pth", "resnet18")
+    assert seen == [None]
