@@ -50,7 +50,6 @@ def bench_convert(
     listing = read_class_folders(images)
     if limit_to:
         limit(listing, limit_to, seed=0)
-    paths = list(listing.table["path"])
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -65,7 +64,7 @@ def bench_convert(
 
         card = converted(cores)  # what is bad is told before anything is measured
         left_out = [line.partition(": ")[0] for line in card.made["left_out"]]
-        paths = [path for path in paths if path not in left_out]
+        paths = list(listing.table["path"][~listing.table["id"].isin(left_out)])
         variants = [
             Variant(BASELINE, lambda: _bare_loop(paths, size, folder / "bare")),
             Variant(ONE, lambda: once(1)),
