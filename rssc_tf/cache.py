@@ -20,6 +20,8 @@ from tfrecords_tools.common.locks import sole_writer
 from tfrecords_tools.common.regular_files import content_of, open_regular, read_regular, sha256_of
 
 Content = TypeVar("Content")
+# Bytes of a name: file systems take 255, and beside a file lie a lock, a seal, what is written.
+_LONGEST = 180
 
 
 class CannotKeep(DataError):
@@ -36,6 +38,13 @@ def key_of(facts: object, digits: int = 16) -> str:
     """The key of what is kept: the same for the same JSON-ready facts, in whatever order a dict has
     them."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def short(name: str) -> str:
+    """A name that a file or folder can have with more around it: in what is too long the end, which
+    says what it is."""
+    whole = os.fsencode(name)
+    return name if len(whole) <= _LONGEST else whole[-_LONGEST:].decode(errors="ignore")
 
 
 def file_name(name: str) -> str:

@@ -8,6 +8,7 @@ these declarations.
 import os
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, dataclass, field, fields
+from numbers import Integral
 from typing import Any
 
 from tfrecords_tools.common.errors import SettingError
@@ -82,7 +83,10 @@ def check_fields(settings: object) -> None:
 
 
 def check_value(settings: type, name: str, value: Any) -> None:
-    """Raises `SettingError` for a value that the field of that name may not have."""
+    """Raises `SettingError` for a value that the field of that name may not have. A whole
+    number of NumPy is one here, where it goes into no file."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        value = int(value)
     _check(next(one for one in fields(settings) if one.name == name), value)
 
 

@@ -7,7 +7,8 @@ import typer
 from typer import Argument, Option
 
 from rssc_tf.cli.export_flags import Trust
-from tfrecords_tools.common.atomic import refuse_existing
+from tfrecords_tools.common.atomic import refuse_existing_file
+from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.tensorflow import import_tensorflow
 
 app = typer.Typer(
@@ -145,7 +146,10 @@ def bench_serve(
 def _refuse_existing(json_file: Path | None, overwrite: bool) -> None:
     """Before minutes are measured that could not be kept."""
     if json_file:
-        refuse_existing(json_file, overwrite)
+        try:
+            refuse_existing_file(json_file, overwrite)
+        except DataError as error:
+            raise DataError(str(error).replace("`out`", "`json`")) from error
 
 
 def _show(result: dict, json_file: Path | None) -> None:

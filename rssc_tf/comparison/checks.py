@@ -73,7 +73,7 @@ def noting(begun: Begun, grid: Grid) -> Begun:
         return begun
     now = {name: grid.settings.get(name) for name in used_by(grid.strategies)}
     contents = {what: held for what, held in _contents(grid).items() if held}
-    contents |= {_of(one): held for one, (_, held) in _sources(grid).items() if _has_own(grid, one)}
+    contents |= {_of(one): held for one, (_, held) in _sources(grid).items()}
     return replace(
         begun,
         settings=now | begun.settings,
@@ -112,12 +112,8 @@ def _sources(grid: Grid) -> dict[str, tuple[str, str]]:
     }
 
 
-def _has_own(grid: Grid, strategy: str) -> bool:
-    return "source" in grid.by_strategy.get(strategy, {})
-
-
 def _of(strategy: str) -> str:
-    """What the source set of a regime that has its own is called among `Begun.contents`."""
+    """What the source set of a regime, shared or its own, is called among `Begun.contents`."""
     return f"source of {strategy}"
 
 
@@ -132,8 +128,9 @@ def _content(name: str, value: str | None, sharing: Iterable[str]) -> str | None
 def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
     """Refuses a grid whose shared settings are others than those that `out` was begun with.
 
-    What a regime or a size has for itself is free. Settings that come to the same are the same: a
-    size of images that is the default, or what the recipe says.
+    What a regime or a size has for itself is free, but for the source set of a regime that is there
+    already. Settings that come to the same are the same: a size of images that is the default, or
+    what the recipe says.
 
     Raises:
         DataError: names the setting, and both values.
@@ -145,9 +142,11 @@ def check_shared(grid: Grid, out: Path, begun: Begun) -> None:
             raise _otherwise(out, f"`{name}` {is_}")
     # The key of a run knows the source that is shared, not one that its regime has for itself.
     for strategy, (source, content) in _sources(grid).items():
-        shared = begun.contents.get("source") if strategy in begun.strategies else None
-        if content != (begun.contents.get(_of(strategy)) or shared or content):
-            raise _otherwise(out, f"`source` of {strategy}: {source} holds something else")
+        if content != begun.contents.get(_of(strategy), content):
+            raise DataError(
+                f"{out} was begun with another source set for {strategy}: {source} holds something "
+                "else. Repeat that, or choose another `out`"
+            )
     noted = begun.settings or {}
     used = [name for name in used_by(grid.strategies) if name in noted]
     changed = [name for name in used if noted[name] != grid.settings.get(name)]

@@ -10,7 +10,7 @@ from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
 from rssc_tf.weights.files import check_keras
-from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.atomic import new_folder, refuse_worked_in
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import is_there
@@ -23,8 +23,12 @@ _COUNTS = ("leaks_found", "leaks_excluded")  # they follow from the records and 
 
 def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
     """Refuses a folder that is finished, foreign, from other settings or records, or whose model is
-    damaged."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    damaged; and to begin one in the folder that is worked in."""
+    if not out.exists():
+        return
+    if overwrite or not (out / CONFIG).is_file():
+        refuse_worked_in(out)
+    if out.is_dir() and not any(out.iterdir()):
         return
     if not (out / CONFIG).is_file():
         raise DataError(f"{out} exists and is no run folder: choose another `out`")

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlparse
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from rssc_tf.cache import cache_folder, cannot_keep, check_seal, replace_sealed, say_damaged
+from rssc_tf.cache import cache_folder, cannot_keep, check_seal, replace_sealed, say_damaged, short
 from rssc_tf.weights.files import MOST_WEIGHTS, check_file, check_hash
 from tfrecords_tools.common.atomic import discard
 from tfrecords_tools.common.errors import DataError
@@ -27,8 +27,6 @@ from tfrecords_tools.common.locks import sole_writer
 
 _CHUNK = 1 << 20
 _TIMEOUT = 20.0  # Seconds without a byte.
-# Bytes of a file's name: file systems take 255, and beside it lie a lock, a seal, what is written.
-_LONGEST = 180
 
 
 class CannotFetch(DataError):
@@ -125,9 +123,7 @@ def cached_path(entry: Downloadable) -> Path:
     name = "_".join(reversed(entry.name.split("/")))
     if name == file:
         name = sha256(entry.url.encode()).hexdigest()[:8]
-    if len(file.encode()) > _LONGEST:  # with its end, that says what it is
-        file = file.encode()[-_LONGEST:].decode(errors="ignore")
-    return cache_folder() / "weights" / f"{name}-{file}"
+    return cache_folder() / "weights" / f"{name}-{short(file)}"
 
 
 def _scheme(url: str) -> str:

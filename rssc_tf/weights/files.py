@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,9 +180,13 @@ def backbone_of_classifier(path: Path) -> dict | None:
 def saved_precision(path: Path) -> str | None:
     """The dtype policy under which the backbone of a run's model was built; `None` for other
     files, whose arrays have none."""
-    config = backbone_of_classifier(path) if check_file(path) == "keras" else None
-    if config is None:
-        return None
+    with suppress(DataError):  # whoever reads its values says what is wrong with a file
+        config = backbone_of_classifier(path) if check_file(path) == "keras" else None
+        return config and _precision_of(config)
+    return None
+
+
+def _precision_of(config: dict) -> str:
     names = _POLICY.findall(json.dumps(config, sort_keys=True))
     return next((name for name in names if name != "float32"), "float32")
 

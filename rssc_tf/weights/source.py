@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlparse
 
+from rssc_tf.cache import short
 from rssc_tf.settings_file import load_config
 from rssc_tf.weights.fetch import fetch
 from rssc_tf.weights.files import check_file, read_metadata, saved_precision
@@ -59,7 +60,7 @@ class Source:
         if self.row:
             return self.row.name.replace("/", "-")
         name = self.address.name if self.address else self.path.resolve().name
-        return name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras")
+        return short(name.removesuffix(".h5").removesuffix(".weights").removesuffix(".keras"))
 
     @property
     def run(self) -> Path | None:

@@ -60,11 +60,7 @@ def refuse_existing(
         if _old(real).is_dir():  # a kill between two renames: what is there is not all there is
             with sole_writer(out):
                 _recover(real)
-        if real.is_dir() and _is_worked_in(real):
-            raise DataError(
-                f"{out} is the folder that the command runs in, or lies above it, and would be "
-                "exchanged for a new one: run it from another folder, or choose another `out`"
-            )
+        refuse_worked_in(real)
         if not real.exists() or (real.is_dir() and not any(real.iterdir())):
             return
         missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
@@ -97,12 +93,18 @@ def refuse_existing_file(out: Path, overwrite: bool = False) -> None:
     refuse_existing(out, overwrite)
 
 
-def _is_worked_in(folder: Path) -> bool:
-    """Whether this process, and the shell that began it, would be left in a folder that is gone."""
+def refuse_worked_in(out: Path) -> None:
+    """Raises `DataError` for a folder that is to be exchanged for a new one, and that this process,
+    and the shell that began it, would be left in."""
     try:
-        return Path(os.path.realpath(os.getcwd())).is_relative_to(folder)
-    except FileNotFoundError:  # it is
-        return False
+        inside = Path(os.path.realpath(os.getcwd())).is_relative_to(os.path.realpath(out))
+    except FileNotFoundError:  # the working folder is gone
+        return
+    if inside and os.path.isdir(out):
+        raise DataError(
+            f"{out} is the folder that the command runs in, or lies above it, and would be "
+            "exchanged for a new one: run it from another folder"
+        )
 
 
 def _has(folder: Path, mark: str) -> bool:

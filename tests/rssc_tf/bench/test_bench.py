@@ -112,12 +112,15 @@ def test_a_damaged_image_is_left_out_where_that_is_asked_for(scenes, cli, tmp_pa
 def test_figures_are_not_overwritten_unasked(bench, cli, tmp_path):
     kept = tmp_path / "kept.json"
     kept.write_text("precious")
+    (tmp_path / "folder").mkdir()
     of = ("--target", tmp_path) if bench in ("train", "views") else (tmp_path,)
     code, _, err = cli("bench", bench, *of, "--json", kept)
-    assert code == 1 and f"{kept} exists" in err and "--overwrite" in err, err
+    assert code == 1 and f"{kept} exists: choose another --json, or pass --overwrite" in err, err
     assert kept.read_text() == "precious"
     code, _, err = cli("bench", bench, *of, "--json", kept, "--overwrite")
     assert code == 1 and "exists" not in err, err  # of no records, images or export
+    code, _, err = cli("bench", bench, *of, "--json", tmp_path / "folder" / "..")
+    assert code == 1 and "is a folder" in err, err
 
 
 def test_what_windows_cannot_measure_is_told_first(scenes, cli, monkeypatch):

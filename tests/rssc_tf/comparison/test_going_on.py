@@ -157,7 +157,8 @@ def test_what_is_added_has_the_source_and_weights_of_the_others(
         flags = ("--source", source, "--source-epochs", 1, "--weights", tmp_path / weights)
         return compare("--strategies", "dap", "--shots", shots, *flags, *more)
 
-    assert dap(1, records, "one.h5")[0] == 0
+    code, _, err = dap(1, records, "one.h5")
+    assert code == 0, err
     code, _, err = dap(2, tmp_path / "moved", "copy.h5")
     assert code == 0, err
     for source, weights, name, value in (
@@ -178,7 +179,7 @@ def test_what_is_added_has_the_source_and_weights_of_the_others(
         code, _, err = dap(4, records, "one.h5", "--strategies", "in-domain", "--config",
                            tmp_path / file)  # fmt: skip
         assert code == 1
-        assert f"(--source of in-domain: {records} holds something else): repeat" in err, err
+        assert f"another source set for in-domain: {records} holds something else" in err, err
     # Weights of another kind are no other weights; those of one kind may not be left out.
     flags = ("--source", records, "--source-epochs", 1)
     code, _, err = compare("--strategies", "ssl", "--weights", tmp_path / "two.h5", "--shots", 1)

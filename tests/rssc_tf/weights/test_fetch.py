@@ -17,7 +17,7 @@ from rssc_tf import cache as cache_module
 from rssc_tf.cache import CannotKeep, cache_folder, check_seal, seal
 from rssc_tf.weights import fetch as fetch_module
 from rssc_tf.weights.fetch import CannotFetch, cached_path, fetch
-from rssc_tf.weights.source import Address
+from rssc_tf.weights.source import Address, find_source
 from rssc_tf.weights.table import by_name
 from tfrecords_tools.common import regular_files
 from tfrecords_tools.common.errors import RsscError
@@ -228,6 +228,8 @@ def test_a_long_name_is_cut(server, entry, letter):
     path = fetch(address)
     assert path.name.endswith(f"{letter}.pth.tar") and path.read_bytes() == CONTENT
     assert fetch(address) == path and server.answers == 1
+    url = f"https://example.org/{quote(letter * 260)}.pth"
+    assert letter * 50 in (label := find_source(url).label) and len(label.encode()) <= 180
 
 
 def test_a_file_in_the_cache_is_read_once(server, entry, monkeypatch):
