@@ -64,6 +64,7 @@ def command(
         raise MissingExtra("rssc-tf map", "geo", error.name) from error
     import_tensorflow()
     from rssc_tf.scene_map.run import map_scene
+    from tfrecords_tools.imaging.rule import describe_ranges
 
     made = map_scene(
         export,
@@ -81,7 +82,7 @@ def command(
         trust=trust,
     )
     scene_, across = made.scene, made.across
-    ranges = ", ".join(f"{low:g}..{high:g}" for low, high in scene_.ranges) or "as stored"
+    ranges = describe_ranges(scene_.ranges) or "as stored"
     print(
         f"scene: {scene_.width} x {scene_.height} pixels, bands "
         f"{','.join(map(str, scene_.bands))} {ranges}; windows of {across.window}"

@@ -1,6 +1,8 @@
 """How an image is made ready for a model that decodes no files: as code for its card, in words."""
 
-from tfrecords_tools.imaging.rule import Rule
+from collections import defaultdict
+
+from tfrecords_tools.imaging.rule import Rule, describe_ranges
 
 # Transparent pixels have hidden colours: the model was shown the mean of the others instead.
 _PHOTOGRAPH = """
@@ -128,10 +130,13 @@ def describe_rule(rule: Rule) -> str:
         said.append(f"bands {','.join(map(str, rule.bands))}{of}")
     if rule.nodata is not None:
         said.append(f"nodata {rule.nodata:g}")
+    shared = defaultdict(list)  # one range for one band and for three is said once
     for kind, ranges in rule.ranges.items():
-        shown = ", ".join(f"{low:g}..{high:g}" for low, high in ranges)
-        said.append(f"{kind} scaled to 8 bits from {shown}")
-    if not rule.ranges and (rule.joint or _in_numbers(rule)):
+        shared[kind.split(" x ")[0], describe_ranges(ranges)].append(kind)
+    for (number, shown), kinds in shared.items():
+        what = kinds[0] if len(kinds) == 1 else f"{number}s"
+        said.append(f"{what} scaled to 8 bits from {shown}")
+    if not rule.ranges and (rule.joint or rule.in_numbers):
         low, high = rule.range
         each = "each image from its own " if rule.joint else "from "
         said.append(f"more than 8 bits scaled to 8, {each}{low}..{high}")
@@ -141,13 +146,9 @@ def describe_rule(rule: Rule) -> str:
 def _is_raster(rule: Rule) -> bool:
     """Whether the training images were more than photographs of 8 bits."""
     several = bool(rule.bands or rule.ranges or rule.joint)
-    return several or rule.nodata is not None or _in_numbers(rule)
+    return several or rule.nodata is not None or rule.in_numbers
 
 
 def _numbered(rule: Rule) -> bool:
     """Whether it says by their numbers which bands to take, whatever a file calls them."""
     return bool(rule.bands) and all(isinstance(band, int) for band in rule.bands)
-
-
-def _in_numbers(rule: Rule) -> bool:
-    return not any(limit.percentile for limit in rule.range)

@@ -25,7 +25,7 @@ from tfrecords_tools.imaging.header import (
     open_pillow,
     read_header,
 )
-from tfrecords_tools.imaging.rule import PLAIN, Rule, kind_of
+from tfrecords_tools.imaging.rule import PLAIN, Rule, describe_ranges, kind_of
 from tfrecords_tools.imaging.scaling import fill_missing, find_valid, resolve, to_uint8
 from tfrecords_tools.imaging.tiff import MAX_BYTES, Tiff, Unreadable
 
@@ -309,8 +309,7 @@ def describe_scaling(rule: Rule, dtype, bands: int) -> str:
     low, high = rule.range
     known = rule.ranges.get(kind_of(dtype, bands))
     if known:
-        shown = ", ".join(f"{low:g}..{high:g}" for low, high in known)
-        return f"{dtype} scaled to 8 bits from the set's range {shown}"
+        return f"{dtype} scaled to 8 bits from the set's range {describe_ranges(known)}"
     if low.percentile or high.percentile:
         return f"{dtype} scaled to 8 bits, each image from its own {low}..{high}"
     return f"{dtype} scaled to 8 bits from {low}..{high}"

@@ -17,7 +17,7 @@ from tfrecords_tools.common.parallel import map_chunks
 from tfrecords_tools.imaging.bands import numbers_of, settled
 from tfrecords_tools.imaging.header import BadImage, read_header
 from tfrecords_tools.imaging.images import decoding, read_files, read_raster
-from tfrecords_tools.imaging.rule import PLAIN, ROBUST, Rule, kind_of
+from tfrecords_tools.imaging.rule import PLAIN, ROBUST, Rule, kind_of, number_of
 from tfrecords_tools.imaging.scaling import find_fill, resolve
 from tfrecords_tools.imaging.tiff import Tiff
 
@@ -48,7 +48,8 @@ def measure(
         paths: the training images.
         rule: what the user said: bands, nodata, limits.
         workers: processes; all cores by default.
-        others: the images that are not for training, of which the same bands are taken.
+        others: the images that are not for training, of which the same bands are taken; a range
+            in numbers is theirs too.
         listed: what the bands are called where as many have no names in the files.
 
     Returns:
@@ -82,7 +83,10 @@ def measure(
                 f"{fill[1]:.0%} of the pixels of {kind} images are {fill[0]:g}, an end of their "
                 f"range: if that means nodata, say `nodata={fill[0]:g}`"
             )
-    return _with_ranges(rule, values), notes
+    numbers = set()
+    if rule.in_numbers:  # of every image: a sample may lack those of one type
+        numbers.update(*map_chunks(_numbers, sorted([*paths, *others]), workers))
+    return _with_ranges(rule, values, numbers), notes
 
 
 def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
@@ -93,12 +97,14 @@ def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
     """
     from tfrecords_tools.imaging.scene import open_scene  # needs the extra [geo]
 
-    samples, deep, counts, notes, misled = [], [], set(), [], []
+    samples, deep, counts, numbers, notes, misled = [], [], set(), set(), [], []
     for path in paths:
         with open_scene(path, rule=rule, strict=True) as scene:
             counts.add(scene.count)
             misled += [scene.misled] * scene.has_alpha
-            deep += [path] * scene.deep
+            if scene.deep:
+                deep.append(path)
+                numbers.add(number_of(scene.dtype))
             try:
                 notes += filter(None, [scene.noticed_fill()])
                 values = scene.sample if scene.deep else None
@@ -111,7 +117,7 @@ def measure_scenes(paths: Sequence[str], rule: Rule) -> tuple[Rule, list[str]]:
     if rule.bands and rule.count is None and len(counts) == 1:
         rule = replace(rule, count=next(iter(counts)))
     rule, said = _with_alpha(rule, misled)
-    return (_with_ranges(rule, _by_kind(samples)) if deep else rule), notes + said
+    return (_with_ranges(rule, _by_kind(samples), numbers) if deep else rule), notes + said
 
 
 def _by_kind(samples: Iterable[Sample | None]) -> dict[str, np.ndarray]:
@@ -123,24 +129,33 @@ def _by_kind(samples: Iterable[Sample | None]) -> dict[str, np.ndarray]:
     return {kind: np.concatenate(parts[kind], axis=1) for kind in sorted(parts)}
 
 
-def _with_ranges(rule: Rule, values: dict[str, np.ndarray]) -> Rule:
+def _with_ranges(rule: Rule, values: dict[str, np.ndarray], numbers: set[str]) -> Rule:
     """The rule with the range of each kind.
 
     A value that the user gave is one of the numbers in these images: it holds for integers or
     for floats, as these are, and what comes later and is of the other type has percentiles.
+
+    Args:
+        values: by which percentiles are taken.
+        numbers: the types that a range in numbers is for (`number_of`).
     """
-    ranges, given = {}, [limit for limit in rule.range if not limit.percentile]
+    if rule.in_numbers:
+        pair = tuple(limit.value for limit in rule.range)
+        kinds = [(number, bands) for number in sorted(numbers) for bands in (1, 3)]
+        ranges = {f"{number} x {bands}": (pair,) * bands for number, bands in kinds}
+        return replace(rule, ranges=ranges, range=ROBUST)
+    ranges = {}
     for kind, part in values.items():
         try:
             ranges[kind], _ = resolve(rule, part.dtype, len(part), lambda v=part: v)
         except ValueError as error:
             raise DataError(f"images of {kind}: {error}") from error
-    if len(given) == len(rule.range):
-        pair = tuple(limit.value for limit in given)
-        for kind in tuple(ranges):
-            number = kind.split(" x ")[0]
-            ranges |= {f"{number} x {bands}": (pair,) * bands for bands in (1, 3)}
+    given = not all(limit.percentile for limit in rule.range)
     return replace(rule, ranges=ranges, range=ROBUST if given and ranges else rule.range)
+
+
+def _numbers(paths: list[str]) -> list[set[str]]:
+    return [_look([path], PLAIN).numbers for path in paths]
 
 
 def refuse_idle(paths: Sequence[str], rule: Rule) -> None:
@@ -178,25 +193,29 @@ class _Looked:
 
     Attributes:
         deep: those of more than 8 bits.
+        numbers: the types of their values (`number_of`).
         counts: how many bands the TIFFs have (`Rule.count_of`).
         alphas: TIFFs with a band that is declared to be alpha, and is not to be taken.
         unnamed: TIFFs whose bands have no names, and how many they have.
     """
 
     deep: list[str]
+    numbers: set[str]
     counts: set[int]
     alphas: list[str]
     unnamed: dict[str, int]
 
 
 def _look(paths: Sequence[str], rule: Rule) -> _Looked:
-    looked = _Looked([], set(), [], {})
+    looked = _Looked([], set(), set(), [], {})
     for path in paths:
+        dtype = np.dtype(np.uint16)  # what is no TIFF has integers
         try:
             data, _ = read_files(Path(path))
             header = read_header(data)
             if header.format == "TIFF":
                 with Tiff(data) as tiff:
+                    dtype = dtype if tiff.dtype is None else tiff.dtype
                     count = rule.count_of(tiff.count, tiff.alpha)
                     looked.counts.add(count)
                     if count < tiff.count:
@@ -207,6 +226,7 @@ def _look(paths: Sequence[str], rule: Rule) -> _Looked:
             continue  # said where it is converted
         if header.deep:
             looked.deep.append(path)
+            looked.numbers.add(number_of(dtype))
     return looked
 
 

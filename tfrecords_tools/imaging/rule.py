@@ -56,10 +56,20 @@ def parse_range(given: Limits) -> tuple[Limit, Limit]:
     return low, high
 
 
+def number_of(dtype) -> str:
+    """`"integer"` or `"float"`."""
+    return "float" if np.issubdtype(dtype, np.floating) else "integer"
+
+
 def kind_of(dtype, bands: int) -> str:
     """Rasters of one kind share a range: `"integer x 3"`, `"float x 1"`."""
-    number = "float" if np.issubdtype(dtype, np.floating) else "integer"
-    return f"{number} x {bands}"
+    return f"{number_of(dtype)} x {bands}"
+
+
+def describe_ranges(ranges: Ranges) -> str:
+    """`"0..3000"` where all bands share it, else one of each band."""
+    shown = [f"{low:g}..{high:g}" for low, high in ranges]
+    return shown[0] if len(set(shown)) == 1 else ", ".join(shown)
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,11 @@ class Rule:
     ranges: Mapping[str, Ranges] = field(default_factory=dict)
     joint: bool = False
     alpha: bool = True
+
+    @property
+    def in_numbers(self) -> bool:
+        """Whether both ends of `range` are values, and not percentiles."""
+        return not any(limit.percentile for limit in self.range)
 
     def override(
         self,

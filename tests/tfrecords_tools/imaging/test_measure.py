@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from rssc_tf.exporting.recipe import describe_rule
 from tfrecords_tools.common import parallel
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.convert import convert
@@ -88,6 +89,33 @@ def test_a_user_may_say_the_range(fields, cli, tmp_path):
         assert 120 < pixels.mean() < 135
     grey = read_image((tmp_path / "grey.tif").read_bytes(), rule).image
     assert set(np.unique(grey)) == {100}
+
+
+def test_a_range_in_numbers_is_that_of_all_images(fields, cli, tmp_path, monkeypatch):
+    """Of the other type than the training images, and where a sample lacks that type, too."""
+    floats = np.random.default_rng(0).uniform(0, 1500, (3, 24, 24)).astype(np.float32)
+    for name in ("dark/6.tif", "bright/7.tif"):
+        write(fields / name, floats)
+    expected = np.moveaxis(np.round(floats.astype(float) / 10), 0, -1)
+    names = sorted(path.relative_to(fields).as_posix() for path in fields.glob("*/*.tif"))
+    lists = {"train": [], "test": []}
+    for name in names:
+        lists["test" if name[-5] in "67" else "train"].append(name)
+    for split, listed in lists.items():
+        (tmp_path / f"{split}.csv").write_text("".join(f"{name}\n" for name in listed))
+    files = ("--split-file", *(tmp_path / f"{split}.csv" for split in lists))
+    words = ("convert", fields, "--encode", "png", "--range", "0,2550", "--workers", 1)
+    monkeypatch.setattr("tfrecords_tools.imaging.measure._IMAGES", 2)
+    for out, division in (("a", files), ("b", ("--train-fraction", 1, "--val-fraction", 0))):
+        code, _, err = cli(*words, *division, "--out", tmp_path / out)
+        assert code == 0, err
+        found, card = images(tmp_path / out), read_card(tmp_path / out)
+        for name in ("dark/6.tif", "bright/7.tif"):
+            np.testing.assert_array_equal(found[name], expected)
+        assert set(card.rule.ranges) == {f"{n} x {b}" for n in ("float", "integer") for b in (1, 3)}
+        assert describe_rule(card.rule) == (
+            "floats scaled to 8 bits from 0..2550; integers scaled to 8 bits from 0..2550"
+        )
 
 
 def test_what_is_missing_is_counted_and_listed(fields, cli, tmp_path):
