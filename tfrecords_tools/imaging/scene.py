@@ -231,6 +231,8 @@ class Scene:
             return self._palette[pixels[0], :3]
         if self.ranges:
             pixels = to_uint8(pixels, self.ranges)
+            if self._white_is_zero and not self.deep:  # the range is one of stored values
+                pixels = 255 - pixels
         else:
             pixels = as_colours(pixels, self._bits, self._white_is_zero)
         rgb = np.moveaxis(pixels, 0, -1)
@@ -332,8 +334,8 @@ def reading(path: str) -> Iterator[None]:
 
 def _choose_bands(dataset, rule: Rule, strict: bool, chosen: bool) -> tuple[Choice, int]:
     """Numbers from 1, with a doubt where the file does not say which of many bands are which, or
-    says otherwise than a rule that was made of other files; and how many bands there are
-    (`Rule.count_of`).
+    says otherwise than three numbers of a rule that was made of other files (names find their
+    bands anywhere, and one band is no colour); and how many bands there are (`Rule.count_of`).
 
     Args:
         chosen: whether the bands of the rule were chosen for this file.
@@ -353,11 +355,12 @@ def _choose_bands(dataset, rule: Rule, strict: bool, chosen: bool) -> tuple[Choi
     if choice.doubt and strict and count > UNSURE:
         raise DataError(f"{dataset.name}: {choice.doubt}")
     doubt = f"{choice.doubt}; the first three bands are taken" if choice.doubt else ""
-    if wanted and not (chosen or strict) and (named := by_name(names)) not in ((), choice.bands):
+    placed = len(wanted) == 3 and all(isinstance(band, int) for band in wanted)
+    if placed and not (chosen or strict) and (named := by_name(names)) not in ((), choice.bands):
         taken, others = (",".join(map(str, one)) for one in (choice.bands, named))
         doubt = (
             f"bands {taken} are taken, as of the training images, and it calls {others} red, green "
-            f"and blue: choose with `bands`, such as `bands={others!r}`"
+            f"and blue: if the model was trained on these, say `bands={others!r}`"
         )
     return Choice(choice.bands, doubt), count
 

@@ -195,7 +195,7 @@ def test_bands_of_the_training_images_are_doubted_where_the_scene_says_otherwise
         assert code == 0, err
         assert f"bands {bands} as stored" in out_
         assert (said in err) == doubted
-        assert ("choose with --bands, such as --bands 1,2,3" in err) == doubted
+        assert ("if the model was trained on these, say --bands 1,2,3" in err) == doubted
 
 
 @pytest.mark.parametrize("name", ["scene.png", "scene.jpg"])

@@ -64,6 +64,17 @@ def test_nodata_is_a_value_that_is_stored(bits, photometric, declared, tmp_path)
         np.testing.assert_array_equal(pixels[there], np.repeat(grey[there][:, None], 3, axis=1))
 
 
+@pytest.mark.parametrize("limits", [(), "0,255", "0,100", "p0,p100"])
+def test_inverted_greys_are_no_negative_by_any_range(limits, tmp_path):
+    path = written(tmp_path, raster(GREYS[None] * 4, photometric="MINISWHITE"))
+    with open_scene(str(path), limits=limits) as scene:
+        seen = scene.read(0, 0, SIDE, SIDE)[0]
+        (_, high), *_ = scene.ranges or [(0, 255)]
+    assert high == {(): 255, "0,255": 255, "0,100": 100, "p0,p100": 252}[limits]  # as stored
+    expected = 255 - np.round(np.minimum(GREYS * 4.0 * (255 / high), 255))
+    np.testing.assert_array_equal(seen, np.repeat(expected[..., None], 3, axis=-1))
+
+
 @pytest.mark.parametrize("declared", [True, False])
 def test_nodata_of_a_palette_is_an_index(declared, tmp_path):
     """Index 0 is red, and 9 black: the colour whose value is 0."""

@@ -291,3 +291,25 @@ def test_a_scene_has_the_range_of_the_training_images(tmp_path):
     assert open_with(other, rule=rule)[0].ranges != scene.ranges
     eight = write_raster(tmp_path / "c.tif", BYTES)
     assert open_with(eight, rule=rule)[0].ranges == ()
+
+
+@pytest.mark.parametrize(
+    ("bands", "doubted"),
+    [
+        ((1, 2, 3), True),
+        (("B04", "B03", "B02"), False),
+        (("B08", "B04", "B03"), False),
+        ((1,), False),
+    ],
+)
+def test_of_a_rule_three_numbers_alone_may_be_misplaced(bands, doubted, tmp_path):
+    """By name they are where the training images had them; one band is no colour."""
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 24, 24)).astype(np.uint8)
+    write_raster(tmp_path / "scene.tif", pixels, photometric="minisblack")
+    with rasterio.open(tmp_path / "scene.tif", "r+") as dataset:
+        dataset.descriptions = ("B02", "B03", "B04", "B08")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with open_scene(str(tmp_path / "scene.tif"), rule=Rule(bands=bands, count=4)) as scene:
+            assert len(scene.bands) == len(bands)
+    assert any("and it calls 3,2,1 red" in str(one.message) for one in said) == doubted
