@@ -26,7 +26,13 @@ from tfrecords_tools.imaging.header import (
     read_header,
 )
 from tfrecords_tools.imaging.rule import PLAIN, Rule, describe_ranges, kind_of
-from tfrecords_tools.imaging.scaling import fill_missing, find_valid, resolve, to_uint8
+from tfrecords_tools.imaging.scaling import (
+    fill_missing,
+    find_valid,
+    resolve,
+    to_uint8,
+    values_where,
+)
 from tfrecords_tools.imaging.tiff import MAX_BYTES, Tiff, Unreadable
 
 __all__ = ["EXTENSIONS", "MAX_PIXELS", "BadImage", "Picture", "Raster", "load_rgb", "read_image"]
@@ -290,7 +296,9 @@ def _finish(raster: Raster, rule: Rule) -> Picture:
         raise BadImage(NO_DATA)
     if raster.bits > 8:
         try:
-            ranges, fill = resolve(rule, pixels.dtype, len(pixels), lambda: pixels[:, valid])
+            ranges, fill = resolve(
+                rule, pixels.dtype, len(pixels), lambda: values_where(valid, pixels)
+            )
         except ValueError as error:
             raise BadImage(str(error)) from error
         doubts.insert(0, describe_scaling(rule, pixels.dtype, len(pixels)))

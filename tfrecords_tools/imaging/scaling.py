@@ -29,12 +29,34 @@ def find_valid(pixels: np.ndarray, nodata: float | None = None) -> np.ndarray:
     valid = np.ones(pixels.shape[1:], bool)
     if np.issubdtype(pixels.dtype, np.floating):
         with np.errstate(invalid="ignore"):
-            valid &= (np.abs(pixels) < _HUGE).all(axis=0)  # false for NaN
+            for band in pixels:
+                valid &= np.abs(band) < _HUGE  # false for NaN
     if nodata is not None and np.isfinite(nodata):
         value = _as_type(nodata, pixels.dtype)
         if value is not None:
-            valid &= ~(pixels == value).all(axis=0)
+            valid &= ~_all_are(value, pixels)
     return valid
+
+
+def values_where(which: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """`pixels[:, which]`, a band at a time: NumPy would list the places, 16 bytes a pixel.
+
+    Args:
+        which: bool, of the shape of a band.
+        pixels: `(bands, ...)`.
+    """
+    values = np.empty((len(pixels), int(which.sum())), pixels.dtype)
+    for band, taken in zip(pixels, values, strict=True):
+        taken[:] = band[which]
+    return values
+
+
+def _all_are(value: float, pixels: np.ndarray) -> np.ndarray:
+    """Where all bands have a value: `(pixels == value).all(axis=0)`, a band at a time."""
+    same = np.ones(pixels.shape[1:], bool)
+    for band in pixels:
+        same &= band == value
+    return same
 
 
 def _as_type(value: float, dtype) -> np.generic | None:
@@ -63,11 +85,14 @@ def find_fill(values: np.ndarray) -> tuple[float, float] | None:
         return None
     for end in (np.min, np.max):
         value = end(values)
-        same = (values == value).all(axis=0)
-        share, rest = float(same.mean()), values[:, ~same]
-        if _FILL_SHARE <= share < 1 and np.ptp(rest) > 0:
+        same = _all_are(value, values)
+        share = float(same.mean())
+        if not _FILL_SHARE <= share < 1:
+            continue
+        rest = values_where(~same, values)
+        if np.ptp(rest) > 0:
             inner = rest[rest != value]
-            following = (rest == end(inner)).all(axis=0).sum() if inner.size else 0
+            following = _all_are(end(inner), rest).sum() if inner.size else 0
             if following * 2 <= same.sum():
                 return float(value), share
     return None
@@ -126,7 +151,7 @@ def resolve(
     values = sample()
     fill = None if rule.joint else find_fill(values)
     if fill:
-        values = values[:, ~(values == fill[0]).all(axis=0)]
+        values = values_where(~_all_are(fill[0], values), values)
     if rule.joint:
         return (_range_of(values.ravel(), low, high),) * bands, None
     return tuple(_range_of(band, low, high) for band in values), fill and fill[0]
@@ -135,17 +160,24 @@ def resolve(
 def _range_of(values: np.ndarray, low: Limit, high: Limit) -> tuple[float, float]:
     if not values.size:
         raise ValueError("it has no valid pixel: all are nodata, transparent or not finite")
-    values = values.astype(np.float64)
-    ends = [
-        float(np.percentile(values, limit.value)) if limit.percentile else limit.value
-        for limit in (low, high)
-    ]
+    values = values.astype(_computed_in(values.dtype))
+    asked = [limit.value for limit in (low, high) if limit.percentile]
+    found = iter(np.percentile(values, asked, overwrite_input=True) if asked else ())
+    ends = [float(next(found)) if limit.percentile else limit.value for limit in (low, high)]
     if low.percentile and high.percentile and ends[0] == ends[1]:
         ends = [float(values.min()), float(values.max())]
         ends[1] = ends[1] if ends[1] > ends[0] else ends[0] + max(1.0, abs(ends[0]) * 1e-6)
     if ends[0] >= ends[1]:
         raise ValueError(f"`range` is empty in it: from {ends[0]:g} to {ends[1]:g}")
     return ends[0], ends[1]
+
+
+def _computed_in(dtype) -> np.dtype:
+    """A type in which percentiles are those of float64, in as little memory as can be."""
+    if dtype.kind == "u" and dtype.itemsize <= 4:
+        return dtype
+    # The difference of two values has to be one of its values, too.
+    return np.dtype(np.int32 if dtype.kind == "i" and dtype.itemsize <= 2 else np.float64)
 
 
 def to_uint8(pixels: np.ndarray, ranges: Ranges) -> np.ndarray:
@@ -180,5 +212,6 @@ def fill_missing(rgb: np.ndarray, valid: np.ndarray) -> np.ndarray:
         rgb: uint8 `(h, w, 3)`.
         valid: bool `(h, w)`, with a true one.
     """
-    mean = np.round(rgb[valid].mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    values = values_where(valid, np.moveaxis(rgb, -1, 0))
+    mean = np.round(values.mean(axis=1, dtype=np.float64)).astype(np.uint8)
     return np.where(valid[..., None], rgb, mean)

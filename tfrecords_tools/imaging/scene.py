@@ -30,6 +30,7 @@ from tfrecords_tools.imaging.scaling import (
     is_opacity,
     resolve,
     to_uint8,
+    values_where,
 )
 
 _SAMPLE = 1024  # longest side of the reduced picture that percentiles are taken from
@@ -202,7 +203,7 @@ class Scene:
         scale = min(1.0, _SAMPLE / max(self.width, self.height))
         shape = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
         pixels, valid = self._read(Window(0, 0, self.width, self.height), shape)
-        return pixels[:, valid]
+        return values_where(valid, pixels)
 
     def _read(self, window: Window, shape: tuple[int, int] | None = None, smooth: bool = False):
         """Raw values `(bands, h, w)` and what is valid `(h, w)`."""

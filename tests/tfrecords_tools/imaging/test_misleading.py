@@ -15,7 +15,7 @@ from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.imaging.images import BadImage, read_image
 from tfrecords_tools.imaging.measure import measure
 from tfrecords_tools.imaging.rule import PLAIN, Rule, parse_range
-from tfrecords_tools.imaging.scaling import find_fill, is_opacity, to_uint8
+from tfrecords_tools.imaging.scaling import find_fill, is_opacity, resolve, to_uint8
 from tfrecords_tools.sources.catalogue import find_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -195,6 +195,40 @@ def test_scaling_takes_no_multiple_of_an_image():
     low, high = np.array(ranges).T[:, :, None, None]
     exact = (np.nan_to_num(pixels.astype(float), posinf=0, neginf=0) - low) * (255 / (high - low))
     np.testing.assert_array_equal(found, np.round(np.clip(exact, 0, 255)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("kind", "most"), [("uint16", 20), ("int16", 20), ("float32", 40)])
+def test_percentiles_take_no_multiple_of_an_image(kind, most):
+    values = np.random.default_rng(0).normal(1000, 300, (600, 700, 3)).astype(kind)
+    data = tiff(values, photometric="rgb")
+    read_image(tiff(values[:9, :9], photometric="rgb"), Rule())  # what it imports
+    tracemalloc.start()
+    try:
+        read_image(data, Rule())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most * 600 * 700
+
+
+@pytest.mark.parametrize(
+    "kind", ["u1", "i1", "u2", ">u2", "i2", "u4", "i4", "i8", "f2", "f4", "f8"]
+)
+def test_percentiles_are_those_of_float64_to_the_bit(kind):
+    rng, kind = np.random.default_rng(0), np.dtype(kind)
+    if kind.kind == "f":
+        values = (rng.normal(size=(3, 301)) * 1000).astype(kind)
+    else:
+        ends = np.iinfo(kind)
+        whole = kind.newbyteorder("=")
+        values = rng.integers(ends.min, ends.max, (3, 301), whole, endpoint=True).astype(kind)
+    before = values.copy()
+    for limits in ("p2,p98", "p0.1,p33.3", "p0,p100"):
+        rule = Rule(range=parse_range(limits))
+        low, high = (limit.value for limit in rule.range)
+        expected = [tuple(np.percentile(band, [low, high])) for band in values.astype(float)]
+        assert resolve(rule, kind, 3, lambda: values)[0] == tuple(expected)
+    np.testing.assert_array_equal(values, before)
 
 
 def test_of_several_pages_the_first_is_read_and_said():
