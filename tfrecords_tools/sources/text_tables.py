@@ -81,28 +81,46 @@ def _parse(text: str, separator: str) -> pd.DataFrame:
 
 
 def _even(text: str, separator: str) -> pd.DataFrame:
-    """A table whose lines end in separators that the first has not, without these.
+    """A table whose lines end in separators that the first has not, without these; or begin with
+    the numbers of rows, for which R's `write.table` has no name, without these.
 
     Raises:
         ValueError: a line has more cells than the first.
     """
-    rows: list[list[str]] = []
+    rows, numbers = [], []
     lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         for row in lines:
-            while row and not row[-1].strip():
-                row.pop()
-            width = len(rows[0]) if rows else len(row)
-            if len(row) > width:
-                raise ValueError(
-                    f"line {lines.line_num} has {len(row)} cells and the first line {width}: cells "
-                    f"with a {separator!r} in them stand in double quotes"
-                )
-            if row:
-                rows.append(row + [""] * (width - len(row)))
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+                numbers.append(lines.line_num)
     except (csv.Error, TypeError) as error:
         raise ValueError(f"line {lines.line_num}: {error}") from error
+    if _are_numbered(rows):
+        rows[1:] = [row[1:] for row in rows[1:]]
+    for row, number in zip(rows, numbers, strict=True):
+        while not row[-1].strip():
+            row.pop()
+        width = len(rows[0])
+        if len(row) > width:
+            raise ValueError(
+                f"line {number} has {len(row)} cells and the first line {width}: cells with a "
+                f"{separator!r} in them stand in double quotes, and every column has a name"
+            )
+        row += [""] * (width - len(row))
     return pd.DataFrame(rows, dtype=str)
+
+
+def _are_numbered(rows: list[list[str]]) -> bool:
+    """Whether all rows but the first have one cell more than it, and begin with numbers of rows."""
+    first, *others = rows
+    numbers = [row[0].strip() for row in others]
+    return (
+        all(len(row) == len(first) + 1 for row in others)
+        and any(row[-1].strip() for row in others)  # else all end in a separator
+        and all(number.isdecimal() for number in numbers)
+        and len(set(numbers)) == len(numbers)
+    )
 
 
 def _decode(file: Path) -> tuple[str, list[str]]:

@@ -185,7 +185,7 @@ def check_splits(listing: Listing) -> None:
         mend = "mend its images, or leave it out with "
         mend += "`labels` without its rows" if listing.label_files else f"`ignore='{absent[0]}'`"
     elif listing.split_by:
-        mend = f"put some into the training split of {', '.join(*listing.split_by.values())}"
+        mend = "put some of its images into the training split"
     else:
         mend = "raise `train_fraction` or add images"
     raise DataError(

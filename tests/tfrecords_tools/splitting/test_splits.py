@@ -182,6 +182,18 @@ def test_a_table_of_groups_as_spreadsheets_write_it(tmp_path):
             read_groups(listing, f"{file}:city")
 
 
+def test_a_table_of_groups_as_r_writes_it(tmp_path):
+    """The header has no name for the numbers of rows."""
+    listing, file = _multi(20), tmp_path / "g.csv"
+    rows = [f'"{k}","{n}","x{n[5]}"' for k, n in enumerate(listing.table["id"], 1)]
+    file.write_text("\n".join(['"image","city"', *rows]))
+    assert read_groups(listing, f"{file}:city") == ["x0"] * 10 + ["x1"] * 10
+    rows[3] = rows[2]  # a number twice is none of a row
+    file.write_text("\n".join(['"image","city"', *rows]))
+    with pytest.raises(RsscError, match=r"line 2 has 3 cells and the first line 2: .* has a name"):
+        read_groups(listing, f"{file}:city")
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sizes", [(8,) * 6, (20, 9, 9), (50, 1, 1, 1)])
 def test_no_split_is_left_without_a_group(sizes, seed):
