@@ -26,7 +26,7 @@ from tfrecords_tools.sources.layout import check_level
 from tfrecords_tools.sources.readers import Listing, read_class_folders, read_unlabelled
 from tfrecords_tools.sources.split_files import apply_split_files
 from tfrecords_tools.sources.tfds_source import TFDS, fetch_class_folders
-from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles
+from tfrecords_tools.sources.tiles import common_folder, find_scenes, list_tiles, name_of_set
 from tfrecords_tools.splitting.division import Division
 from tfrecords_tools.splitting.splits import check_shots, limit
 from tfrecords_tools.splitting.stratify import group_table
@@ -188,7 +188,8 @@ def convert(
     if tile is not None:
         scenes = find_scenes(scenes, tile)
     images = Path(scenes[0]) if len(scenes) == 1 else common_folder(scenes)
-    set_name = name or (images.stem if images.is_file() else images.resolve().name)
+    one_scene = tile is not None and len(scenes) == 1
+    set_name = name or (name_of_set(scenes[0]) if one_scene else images.resolve().name)
     divided_anew = resplit or bool(split_files)
     dataset = find_dataset(name) if name else None
     rule, notes = _catalogue_rule(dataset, bands).override(bands, limits, nodata), []

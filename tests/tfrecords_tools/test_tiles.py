@@ -227,6 +227,27 @@ def test_scenes_may_have_names_of_gdals(cli, tmp_path, monkeypatch):
     assert (code, open_records(tmp_path / "out").name) == (0, names[0]), err
 
 
+def test_no_secret_of_an_address_is_in_records(cli, tmp_path, monkeypatch):
+    local = write_raster(tmp_path / "x.tif", smooth(0, 3, SIDE, 2 * SIDE))
+    real = rasterio.open
+    monkeypatch.setattr(
+        rasterio, "open", lambda path, *a, **k: real(local if "//" in path else path, *a, **k)
+    )
+    signed = "/vsicurl/https://user:SECRET@example.org/x.tif?sig=SECRET/SECRET"
+    out = tmp_path / "out"
+    words = ("--tile", SIDE, "--workers", 1, "--out", out)
+    code, said, err = cli("convert", signed, *words)
+    assert code == 0, err
+    assert open_records(out).name == "x.tif"
+    name = "vsicurl/https://example.org/x.tif"
+    assert sorted(stored(out)) == [f"{name}/r000000-c{column:06d}" for column in (0, SIDE)]
+    assert all(b"SECRET" not in path.read_bytes() for path in out.iterdir())
+    assert "SECRET" not in said
+    code, _, err = cli("convert", signed, f"{signed}2", local, *words, "--overwrite")
+    assert code == 1
+    assert f"2 scenes would be called {name} in the ids" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -5,6 +5,8 @@ and lower edges is left out, as are tiles without a valid pixel.
 """
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +32,7 @@ def find_scenes(scenes: Sequence[Path | str], side: int) -> list[str]:
 
     Raises:
         SettingError: `side` is out of range, or a scene is a folder.
-        DataError: a scene is given twice, or its name is not valid UTF-8.
+        DataError: a scene is given twice, or two would have one name in ids.
         MissingExtra: rasterio is not installed.
     """
     if not SMALLEST <= side <= LARGEST:
@@ -50,6 +52,14 @@ def find_scenes(scenes: Sequence[Path | str], side: int) -> list[str]:
     for path, other in zip(paths, real, strict=True):
         if real.count(other) > 1:
             raise DataError(f"{path} is given more than once: leave out the others")
+    root = common_folder(paths)
+    called = Counter(_name(path, root) for path in paths)
+    for name, count in called.items():
+        if count > 1:
+            raise DataError(
+                f"{count} scenes would be called {name} in the ids of their tiles: convert each by "
+                "itself, or copy them to files first"
+            )
     return paths
 
 
@@ -63,7 +73,17 @@ def _name(scene: str, root: Path) -> str:
     """What a scene is called in ids: its path below `root`, or GDAL's name."""
     if os.path.exists(scene):
         return Path(scene).relative_to(root).as_posix()
-    return scene.lstrip("/")
+    return _without_secrets(scene).lstrip("/")
+
+
+def name_of_set(scene: str) -> str:
+    """What a set of one scene is called."""
+    return Path(scene).stem if os.path.isfile(scene) else Path(_without_secrets(scene)).name
+
+
+def _without_secrets(name: str) -> str:
+    """GDAL's name without what may be a secret in an address: a signature, a password."""
+    return re.sub("://[^/@]*@", "://", name.partition("?")[0])
 
 
 def list_tiles(scenes: Sequence[str], side: int, rule: Rule) -> Listing:
