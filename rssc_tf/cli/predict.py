@@ -31,7 +31,7 @@ def command(
 ) -> None:
     refuse_without_effect(("overwrite", overwrite, out, "goes with `out`"))
     import_tensorflow()
-    from rssc_tf.predict import find_files, predict_files
+    from rssc_tf.predict import find_files, predict_found
     from tfrecords_tools.common.atomic import new_file, refuse_existing_file, refuse_input
     from tfrecords_tools.common.csv_files import write_csv
     from tfrecords_tools.common.errors import as_flags
@@ -41,7 +41,7 @@ def command(
     if out:
         refuse_input(out, files)
         refuse_existing_file(out, overwrite)
-    table = predict_files(
+    table = predict_found(
         export,
         files,
         **scaling(bands, range_, nodata),

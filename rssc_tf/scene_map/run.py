@@ -21,6 +21,7 @@ from rssc_tf.scene_map.write import map_files, write_style
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.locks import writes_to
+from tfrecords_tools.common.names import without_secrets
 from tfrecords_tools.imaging.bands import Bands
 from tfrecords_tools.imaging.rule import Limits
 from tfrecords_tools.imaging.scene import Scene, open_scene
@@ -175,7 +176,7 @@ def _tags(model: Export, scene: Scene, axis: Axis) -> dict[str, str]:
     """How a map was made, for its TIFF tags."""
     return {
         "model": model.folder.resolve().name,
-        "scene": Path(scene.name).name,
+        "scene": Path(without_secrets(scene.name)).name,
         "window": str(axis.window),
         "stride": str(axis.stride),
         "cell": str(axis.cell),

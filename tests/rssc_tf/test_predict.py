@@ -1,6 +1,7 @@
 """`rssc-tf predict`: what it refuses before it works, and what it writes."""
 
 import io
+import os
 import shutil
 import sys
 import tracemalloc
@@ -39,6 +40,25 @@ def test_a_photograph_is_not_replaced_by_the_table(given, exported, scenes, cli,
     out = photo.parent / "classes.csv"
     assert cli("predict", exported, photo.parent, "--out", out)[0] == 0
     assert out.read_text().startswith("path,valid,error,predicted,p_farmland")
+
+
+def test_files_are_looked_for_once(exported, scenes, cli, tmp_path, monkeypatch):
+    """Of a million on a network's disk each look takes minutes."""
+    asked, found = [], []
+    real, find = os.path.realpath, rssc_tf.predict.find_files
+    monkeypatch.setattr(
+        os.path, "realpath", lambda path, **_: asked.append(str(path)) or real(path)
+    )
+    monkeypatch.setattr(rssc_tf.predict, "find_files", lambda paths: found.append(1) or find(paths))
+    words = ("predict", exported, scenes / "river", "--out", tmp_path / "out.csv")
+    images = set(map(str, (scenes / "river").iterdir()))
+    for flags, looks in (((), 0), (("--overwrite",), len(images))):
+        code, _, err = cli(*words, *flags)
+        assert code == 0, err
+        assert found == [1]
+        assert len([path for path in asked if path in images]) == looks
+        asked.clear()
+        found.clear()
 
 
 def test_a_folder_for_a_table_is_told_before_the_work(exported, scenes, cli, tmp_path, monkeypatch):

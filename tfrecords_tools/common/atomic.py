@@ -126,10 +126,13 @@ def _others(folder: Path, contents: Sequence[str]) -> list[str]:
 
 def refuse_input(out: Path, inputs: Iterable[Path | str]) -> None:
     """Raises `DataError` if an input is `out` or lies in it: it would be replaced with it."""
+    if not os.path.exists(out):  # nothing to replace; of a million inputs each would be looked up
+        return
     real = os.path.realpath(out)
     for one in inputs:
-        if Path(os.path.realpath(one)).is_relative_to(real):
-            where = "is" if os.path.realpath(one) == real else "lies in"
+        found = os.path.realpath(one)
+        if Path(found).is_relative_to(real):
+            where = "is" if found == real else "lies in"
             raise DataError(f"{one} {where} {out}, which is to be written: choose another `out`")
 
 

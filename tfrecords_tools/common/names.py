@@ -1,5 +1,6 @@
 """Names of files, classes and labels come from elsewhere: how they are compared and shown."""
 
+import os
 import re
 import unicodedata
 
@@ -23,6 +24,14 @@ def clean(name: str) -> str:
 def folded(name: str) -> str:
     """What two names have in common that a person takes for one: letter case, width, ligatures."""
     return unicodedata.normalize("NFKC", _JOINERS.sub("", clean(name))).casefold()
+
+
+def without_secrets(scene: str) -> str:
+    """A path as it is, or GDAL's name of a scene without what may be a secret in an address: a
+    signature after `?`, a password before `@`."""
+    if os.path.exists(scene):
+        return scene
+    return re.sub("://[^/@]*@", "://", scene.partition("?")[0])
 
 
 def printable(text: object) -> str:

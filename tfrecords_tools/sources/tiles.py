@@ -5,7 +5,6 @@ and lower edges is left out, as are tiles without a valid pixel.
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tfrecords_tools.common.errors import DataError, MissingExtra, SettingError
+from tfrecords_tools.common.names import without_secrets
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.imaging.images import BadImage, Picture
 from tfrecords_tools.imaging.rule import Rule
@@ -73,17 +73,12 @@ def _name(scene: str, root: Path) -> str:
     """What a scene is called in ids: its path below `root`, or GDAL's name."""
     if os.path.exists(scene):
         return Path(scene).relative_to(root).as_posix()
-    return _without_secrets(scene).lstrip("/")
+    return without_secrets(scene).lstrip("/")
 
 
 def name_of_set(scene: str) -> str:
     """What a set of one scene is called."""
-    return Path(scene).stem if os.path.isfile(scene) else Path(_without_secrets(scene)).name
-
-
-def _without_secrets(name: str) -> str:
-    """GDAL's name without what may be a secret in an address: a signature, a password."""
-    return re.sub("://[^/@]*@", "://", name.partition("?")[0])
+    return Path(scene).stem if os.path.isfile(scene) else Path(without_secrets(scene)).name
 
 
 def list_tiles(scenes: Sequence[str], side: int, rule: Rule) -> Listing:

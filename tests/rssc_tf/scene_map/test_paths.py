@@ -1,6 +1,7 @@
-"""A map never takes the place of what it is made from."""
+"""A map never takes the place of what it is made from, and says what that is without secrets."""
 
 import pytest
+import rasterio
 
 from tests.rssc_tf.scene_map.conftest import paint, write_raster
 
@@ -37,3 +38,35 @@ def test_a_folder_is_no_place_for_a_map(colours, cli, tmp_path):
     code, _, err = cli("map", colours, scene, "--out", tmp_path / "map.tif", "--overwrite")
     assert (code, err.count("\n")) == (1, 1)
     assert "map.tif is a folder, and a file is to be written" in err
+
+
+def test_no_secret_of_an_address_is_in_a_map(colours, cli, tmp_path, monkeypatch):
+    scene = write_raster(tmp_path / "src.tif", paint(["rg", "bb"], 32))
+    signed, real = "/vsicurl/https://example.org/x.tif?sig=SECRET", rasterio.open
+
+    def opened(path, *args, **how):
+        dataset = real(scene if path == signed else path, *args, **how)
+        return Named(dataset) if path == signed else dataset
+
+    class Named:
+        """A dataset that is called as it was asked for."""
+
+        name = signed
+
+        def __init__(self, dataset):
+            self._dataset = dataset
+
+        def __getattr__(self, name):
+            return getattr(self._dataset, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *reason):
+            self._dataset.close()
+
+    monkeypatch.setattr(rasterio, "open", opened)
+    code, _, err = cli("map", colours, signed, "--out", tmp_path / "map.tif")
+    assert code == 0, err
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert dataset.tags()["scene"] == "x.tif"

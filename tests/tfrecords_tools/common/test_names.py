@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrecords_tools.common.csv_files import plain_cell, plain_table, safe_cell, write_csv
-from tfrecords_tools.common.names import clean, folded, printable
+from tfrecords_tools.common.names import clean, folded, printable, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,12 @@ def test_a_table_comes_back(tmp_path_factory, texts):
 def test_names_of_rows_are_cells_too(tmp_path):
     write_csv(pd.DataFrame([[1]], index=["=a"], columns=["@b"]), tmp_path / "t.csv", index=True)
     assert (tmp_path / "t.csv").read_text() == ",'@b\n'=a,1\n"
+
+
+def test_secrets_of_addresses_are_no_part_of_names(tmp_path):
+    assert without_secrets("/vsicurl/https://me:key@a.org/x.tif?sig=key/@") == (
+        "/vsicurl/https://a.org/x.tif"
+    )
+    assert without_secrets("NETCDF:a@b.nc:band") == "NETCDF:a@b.nc:band"
+    (tmp_path / "what?.tif").touch()
+    assert without_secrets(str(tmp_path / "what?.tif")) == str(tmp_path / "what?.tif")
