@@ -297,6 +297,7 @@ def test_an_output_that_has_its_input_in_it_is_refused(root, tmp_path):
     table = records / "mine" / "table.csv"
     table.write_text("image,label\n")
     few = records.with_name("records-shots1")
+    shutil.copytree(root, few / "images")
     for out, images, options in (
         (root, root, {}),
         (root.parent, root, {}),

@@ -60,7 +60,7 @@ def refuse_existing(
         if _old(real).is_dir():  # a kill between two renames: what is there is not all there is
             with sole_writer(out):
                 _recover(real)
-        refuse_worked_in(real)
+        refuse_worked_in(out)
         if not real.exists() or (real.is_dir() and not any(real.iterdir())):
             return
         missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
