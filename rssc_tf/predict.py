@@ -60,22 +60,22 @@ def predict_files(
         RsscError: no export there, one with other views or beside the card of another, a
             path that does not exist, or bands, limits or nodata for which no file has a use.
     """
-    return predict_found(export, find_files(images), bands, limits, nodata, views, trust)
+    scaling = {"bands": bands, "limits": limits, "nodata": nodata}
+    return predict_found(export, find_files(images), scaling, views, trust)
 
 
 def predict_found(
-    export: Path,
-    files: Sequence[Path],
-    bands: Bands = (),
-    limits: Limits = (),
-    nodata: float | None = None,
-    views: int | None = None,
-    trust: bool = False,
+    export: Path, files: Sequence[Path], scaling: dict, views: int | None, trust: bool
 ) -> pd.DataFrame:
-    """`predict_files` of what `find_files` gives: a million files need not be looked for twice."""
-    refuse_idle(files, PLAIN.override(bands, limits, nodata))
+    """`predict_files` of what `find_files` gives, so that a million files are looked for once.
+
+    Args:
+        scaling: `bands`, `limits` and `nodata`, those that are given.
+        export, files, views, trust: as of `predict_files`.
+    """
+    refuse_idle(files, PLAIN.override(**scaling))
     model = load_saved_model(Path(export), trust, views)
-    rule = read_rule(export).override(bands, limits, nodata)
+    rule = read_rule(export).override(**scaling)
     serve, batch = model.signatures["serving_default"], _BATCH // views_of(model)
     errors, answers, names = [], [], ()
     with progress_bar("classifying", len(files)) as advance:

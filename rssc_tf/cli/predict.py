@@ -41,13 +41,7 @@ def command(
     if out:
         refuse_input(out, files)
         refuse_existing_file(out, overwrite)
-    table = predict_found(
-        export,
-        files,
-        **scaling(bands, range_, nodata),
-        views=views,
-        trust=trust,
-    )
+    table = predict_found(export, files, scaling(bands, range_, nodata), views, trust)
     if out:
         with new_file(out) as aside:
             write_csv(table, aside)
