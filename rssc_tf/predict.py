@@ -15,7 +15,7 @@ from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
 from rssc_tf.exporting.versions import find_version
 from rssc_tf.models.view_count import check_views, in_words
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, first_line
 from tfrecords_tools.common.lists import as_list
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.common.regular_files import check_regular, check_regular_tree
@@ -168,7 +168,7 @@ def load_saved_model(
             loaded = tf.saved_model.load(str(folder))
         signatures = loaded.signatures
     except Exception as error:  # TensorFlow raises nearly anything on damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error
     _check_signature(signatures.get(signature), folder, signature, gives)
     if views not in (None, own := views_of(loaded)):

@@ -13,7 +13,7 @@ from rssc_tf.keys import completed
 from rssc_tf.models.view_count import check_views, in_words
 from rssc_tf.settings import Settings, unknown_settings
 from rssc_tf.tasks import Task, task_of
-from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError
+from tfrecords_tools.common.errors import DataError, MissingExtra, RsscError, first_line
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card
@@ -308,5 +308,5 @@ def load_model(folder: Path):
     except MissingExtra:
         raise
     except Exception as error:  # Keras, zipfile and h5py raise nearly anything on damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DataError(f"{path} cannot be read ({reason}): train again") from error

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from rssc_tf.bench.measure import Variant
 from rssc_tf.training.assembly import SupervisedTraining
+from tfrecords_tools.common.errors import first_line
 
 _NETWORKS = ("resnet18", "resnet50")  # ours are torchvision's, layer by layer
 _DTYPES = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
@@ -37,7 +38,7 @@ def torch_steps(
         try:
             step = _step(precision, backbone, image_size, training.batch, classes, compiled)
         except Exception as error:  # torch.compile needs compilers that may be absent
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             warnings.warn(f"PyTorch, {name}: {reason}", stacklevel=2)
             continue
         variants.append(

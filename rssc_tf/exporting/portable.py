@@ -21,7 +21,7 @@ from rssc_tf.models.views import seen_in_views
 from rssc_tf.records import Records
 from rssc_tf.runs import Run, load_model
 from tfrecords_tools.common.atomic import new_folder
-from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError, first_line
 from tfrecords_tools.common.locks import writes_to
 from tfrecords_tools.common.tensorflow import hold_stderr
 
@@ -152,7 +152,7 @@ def _convert(portable: Portable, format_, path: Path, samples):
             raise
         except Exception as error:  # they raise nearly anything
             failed = error
-    reason = (str(failed).strip().splitlines() or [type(failed).__name__])[0]
+    reason = first_line(failed)
     raise DataError(
         f"this model cannot be written as {path.name}, {'float' if samples is None else 'int8'} "
         f"({reason}): choose another `format` or `quantize`"

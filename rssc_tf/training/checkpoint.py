@@ -185,7 +185,7 @@ def _damage(path: str) -> str | None:
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except Exception as error:  # a cut file is an IndexError, a flipped bit a DataLossError, ...
-        return (str(error).splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     return None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from tfrecords_tools.common.errors import first_line
 from tfrecords_tools.common.regular_files import MOST_IMAGE, BadFile, is_there, read_regular
 from tfrecords_tools.imaging.bands import Choice, choose
 from tfrecords_tools.imaging.header import (
@@ -169,7 +170,7 @@ class decoding:
             raise BadImage(f"not an image ({', '.join(PILLOW_FORMATS)})") from error
         if isinstance(error, Image.DecompressionBombError):
             raise BadImage(f"refused as a decompression bomb: {error}") from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise BadImage(f"does not decode: {reason[:300]}") from error
 
 

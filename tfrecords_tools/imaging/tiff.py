@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfrecords_tools.common.errors import first_line
 from tfrecords_tools.imaging.bands import COLOURS, is_alpha
 from tfrecords_tools.imaging.header import BadImage, check_size, jpeg_frame
 from tfrecords_tools.imaging.lerc import read_lerc
@@ -90,7 +91,7 @@ class Tiff:
         except BadImage:
             raise
         except Exception as error:  # it raises nearly anything on damaged files
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise BadImage(f"does not decode as TIFF: {reason[:200]}") from error
         check_size(self.width, self.height)
         if self.count < 1:
@@ -181,7 +182,7 @@ class Tiff:
                 return read_lerc(page, self._data)
             return page.asarray(maxworkers=1)
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise Unreadable(reason[:200]) from error
 
     def _check_blocks(self, page) -> None:
