@@ -350,10 +350,11 @@ def _train_stage(
     title = f"{config.strategy} on {records.name}"
     progress = train(training, folder, cluster, title, rate)
     if cluster.chief:
-        with new_file(folder / MODEL) as aside:
-            training.product.save(aside)
         if pictures:
             _draw_history(folder, progress, title)
+        # The model comes last: where it is, the stage is over, and its picture whole.
+        with new_file(folder / MODEL) as aside:
+            training.product.save(aside)
     cluster.barrier()
     cluster.see(folder / MODEL)
     return training

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rssc_tf.evaluation import plots
 from rssc_tf.runs import load_run, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.training import assembly, loop, run_folder, stages, validation
@@ -230,6 +231,19 @@ def test_the_views_of_a_run_that_goes_on_may_change(stop, records, cli, tmp_path
     assert code == 0, err
     run = load_run(out)
     assert (run.views, run.metrics["views"], run.calibration(8).temperature > 0) == (8, 8, True)
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_run_that_ended_while_its_history_was_drawn(trained, records, cli, tmp_path):
+    out = tmp_path / "run"
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(patch, plots, "plot_history", 1, TERM)
+        assert cli(*words)[0] == 143
+    assert not (out / "history.png").exists()
+    assert cli(*words)[0] == 0
+    assert (out / "history.png").is_file()
+    assert compare_runs(out, trained) == []
 
 
 @pytest.fixture(scope="module")
