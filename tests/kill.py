@@ -49,9 +49,12 @@ def kill_and_compare(
                 break
             continue
         yield Fall(job.name, moment.name, fell, "; ".join(job.check_after_kill(folder)) or "whole")
-    if job.name != "train" or not (folder / "run" / "metrics.json").exists():
+    if job.name == "train" and (folder / "run" / "metrics.json").exists():
+        for lock in folder.rglob("*.lock"):  # a kill after the end: the next command's to take over
+            lock.unlink()
+    else:
         if job.name == "export" and (folder / "export").exists():
-            shutil.rmtree(folder / "export")  # a kill after the end: nothing is overwritten
+            shutil.rmtree(folder / "export")  # likewise: nothing is overwritten
         job.finish(folder)
     found = job.differences(folder, reference)
     yield Fall(job.name, "", "finished", "; ".join(found) or "identical")
