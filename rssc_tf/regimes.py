@@ -59,9 +59,9 @@ class Regime:
 
     Attributes:
         name: what `strategy` takes.
-        pretraining: `"random"`, `"imagenet"` (supervised), `"ssl"` (self-supervised), or what else
-            a weights file was pre-trained on, such as `"in-domain"`; such weights come from
-            `weights`.
+        pretraining: `"random"`, `"imagenet"` (supervised), `"ssl"` (self-supervised) or
+            `"in-domain"` (overhead images, however trained); or what else a weights file says that
+            it was pre-trained on. The last two come from `weights` alone.
         source_round: whether the whole network is trained on the source set before the target.
             Where it learns from labels, that round is a run of the regime with the same
             `pretraining` and no source round.
@@ -96,8 +96,10 @@ class Regime:
         return self.source_round and OBJECTIVES[self.objective].teacher
 
 
-# How the ImageNet weights of a `pretraining` came to be, in words.
+# How the general weights of a `pretraining` came to be, in words.
 SUPERVISION = {"imagenet": "supervised", "ssl": "self-supervised"}
+# What the weights of a `pretraining` are, in words.
+KINDS = {"imagenet": "supervised ImageNet", "ssl": "self-supervised", "in-domain": "overhead"}
 
 # Colours that the colour-blind can tell apart too (after Okabe & Ito).
 REGIMES = {
@@ -122,8 +124,8 @@ REGIMES = {
             "ssl",
             "ssl",
             False,
-            "self-supervised ImageNet, then target",
-            worth="self-supervised ImageNet pre-training is worth {} over scratch",
+            "self-supervised weights (SwAV's of ImageNet, DINO's and others'), then target",
+            worth="self-supervised pre-training is worth {} over scratch",
             colors=("#9b3f8f", "#d38bc8"),
         ),
         Regime(
@@ -146,9 +148,17 @@ REGIMES = {
             "dap-ssl",
             "ssl",
             True,
-            "self-supervised ImageNet, source, then target",
-            worth="self-supervised ImageNet weights adapted on {source} are worth {} over scratch",
+            "self-supervised weights, source, then target",
+            worth="self-supervised weights adapted on {source} are worth {} over scratch",
             colors=("#8a6d00", "#e3c32b"),
+        ),
+        Regime(
+            "overhead",
+            "in-domain",
+            False,
+            "weights of other overhead images, given by name, then target",
+            worth="the weights of other overhead images are worth {} over scratch",
+            colors=("#a4002a", "#ff8f9f"),
         ),
         Regime(
             "in-domain-ssl",
@@ -210,6 +220,7 @@ ADDED = (
     ),
     Claim("dap-ssl", "ssl", "adapting self-supervised weights on {source} adds {}"),
     Claim("ssl", "imagenet", "self-supervised instead of supervised ImageNet weights add {}"),
+    Claim("overhead", "imagenet", "weights of other overhead images instead of ImageNet's add {}"),
     Claim("in-domain", "imagenet", "pre-training on {source} instead of ImageNet adds {}"),
     Claim("dap", "in-domain", "starting from ImageNet weights before {source} adds {}"),
     Claim(

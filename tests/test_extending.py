@@ -56,9 +56,8 @@ def test_a_backbone_is_a_row():
 
 
 def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
-    """Weights pre-trained on remote sensing images, as `weights import --pretraining in-domain`
-    makes them: a kind of initial weights that no built-in regime starts from. The row brings its
-    sentence and its colours."""
+    """A round on the source after weights of overhead images, as `weights import --pretraining
+    in-domain` makes them. The row brings its sentence and its colours."""
     words = {"worth": "aerial weights are worth {} over scratch", "colors": ("#123456", "#abcdef")}
     for name, source_round, more in (("aerial", False, words), ("aerial-dap", True, {})):
         row = Regime(name, "in-domain", source_round, "weights of another aerial set", **more)
@@ -69,7 +68,7 @@ def test_a_regime_is_a_row(cli, trained, records, tmp_path, monkeypatch):
     arguments = ["--target", records, *SMALL]
 
     code, _, error = cli("train", "--strategy", "aerial", *arguments, "--out", tmp_path / "run")
-    assert code == 1 and "no in-domain weights are known for tiny" in error
+    assert code == 1 and "no overhead weights are known for tiny" in error
 
     arguments += ["--source", records, "--source-epochs", 1]
     arguments += ["--weights", weights, "--epochs", 1, "--seeds", 1, "--out", out]

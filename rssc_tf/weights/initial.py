@@ -17,7 +17,7 @@ from rssc_tf.models.backbones import (
     preset_folder,
 )
 from rssc_tf.models.normalization import MODES, Normalization
-from rssc_tf.regimes import REGIMES, SUPERVISION
+from rssc_tf.regimes import KINDS, REGIMES
 from rssc_tf.weights.fetch import CannotFetch
 from rssc_tf.weights.importer import Imported, build, import_file, mode_of
 from rssc_tf.weights.licence import say_licence
@@ -146,10 +146,12 @@ def _of_row(row: Weights, name: str | None, normalization: str | None) -> Import
 
 
 def _warn_of_kind(said: str | None, wanted: str, weights: str) -> None:
-    if said in SUPERVISION and said != wanted:
+    if said in KINDS and said != wanted:
+        plain = next(one.name for one in REGIMES.values() if one.pretraining == said)
         warnings.warn(
-            f"{weights} holds {SUPERVISION[said]} weights; the regime is for "
-            f"{SUPERVISION.get(wanted, wanted)} ones",
+            f"{weights} holds {KINDS[said]} weights; the regime is for "
+            f"{KINDS.get(wanted, wanted)} ones, and reports will speak of these: "
+            f"`strategy='{plain}'` speaks truly of them",
             stacklevel=3,
         )
 
@@ -158,9 +160,14 @@ def _refuse_kind(name: str, pretraining: str) -> None:
     """A regime for which the table has no weights of this backbone, where that is certain."""
     own = not get_backbone(name).origin.startswith(HERE)
     if pretraining != "imagenet" or not own:  # a library's own weights are supervised
-        rows = [row.backbone for row in TABLE if row.pretraining == pretraining]
-        known = ", ".join(dict.fromkeys(rows))
-        kind = SUPERVISION.get(pretraining, pretraining)
+        kind = KINDS.get(pretraining, pretraining)
+        rows = [row for row in TABLE if row.pretraining == pretraining]
+        if names := [row.name for row in rows if row.backbone == name]:
+            raise DataError(
+                f"which {kind} weights {name} begins with is yours to say: `weights` takes "
+                + ", ".join(names)
+            )
+        known = ", ".join(dict.fromkeys(row.backbone for row in rows))
         raise DataError(
             f"no {kind} weights are known for {name}: give some "
             f"with `weights`{f', or take one of {known}' if known else ''}"

@@ -170,20 +170,22 @@ def test_a_regime_is_what_weights_say_of_themselves(tmp_path):
     save_weights(own, BACKBONES["tiny"].build(False), {**metadata, "pretraining": None})
     aerial = tmp_path / "aerial.weights.h5"
     save_weights(aerial, BACKBONES["tiny"].build(False), {**metadata, "pretraining": "in-domain"})
-    given = (alone, old, str(own), str(aerial), adapted, str(file), "b=random")
+    thermal = tmp_path / "thermal.weights.h5"
+    save_weights(thermal, BACKBONES["tiny"].build(False), {**metadata, "pretraining": "thermal"})
+    given = (alone, old, str(own), str(thermal), adapted, str(file), str(aerial), "b=random")
     sizes = {adapted: 32}
     found = going_on(_ranking(*given, sizes=sizes))
     assert [line.split(" --shots")[0].split("records' ")[1] for line in found.lines] == [
         f"--strategies imagenet --backbone tiny --weights {adapted} --image-size 32",
         f"--strategies ssl --backbone tiny --weights {file}",
-        "--strategies scratch --backbone b",
+        f"--strategies overhead --backbone tiny --weights {aerial}",
     ]
     one, two, three, four, five = found.remarks
     assert "`" not in " ".join(found.remarks)
     assert one.startswith("alone began with random weights, so that no line has it")
     assert two.startswith("old does not say what it was trained on")
     assert three.startswith("own does not say") and f"--weights {own}" in three
-    assert four.startswith("aerial has in-domain weights, so that no line has it")
+    assert four.startswith("thermal has thermal weights, so that no line has it")
     assert five.startswith("adapted stands for imagenet: a run that began with such weights")
 
 

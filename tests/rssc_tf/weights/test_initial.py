@@ -113,6 +113,18 @@ def test_swav_is_the_default_of_ssl(monkeypatch, tmp_path, torch_models):
     assert initial.normalization.scale == Normalization.from_mode("torch").scale
 
 
+def test_weights_of_overhead_images_are_chosen_by_name():
+    with pytest.raises(RsscError, match=r"which overhead weights resnet50 .* gassl/resnet50, "):
+        initialise("resnet50", "in-domain")
+
+
+def test_weights_of_another_kind_are_told(tiny, tmp_path):
+    file = tmp_path / "tiny.weights.h5"
+    save_weights(file, tiny.build(False), {"backbone": "tiny", "pretraining": "in-domain"})
+    with pytest.warns(UserWarning, match=r"holds overhead weights; .*`strategy='overhead'`"):
+        initialise("tiny", "imagenet", file)
+
+
 def test_no_self_supervised_weights_are_known():
     with pytest.raises(RsscError, match=r"no self-supervised weights are known for resnet18.*hub"):
         initialise("resnet18", "ssl")
