@@ -14,11 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from rssc_tf.tasks import task_of_labels
 
+PROCEDURE = 2  # goes up where the same features get other probabilities, for kept ones
 C_GRID = tuple(float(f"{10**exponent:.2g}") for exponent in np.arange(-4, 1.5, 0.5))
 K_GRID = (200, 100, 50, 20, 10, 5, 2, 1)
 STUDY_EPOCHS, _STUDY_BATCH = 100, 100
 _TEMPERATURE = 0.07
 _MAX_ITERATIONS = 1000
+_LEAST_SPREAD = 0.3  # of a channel, in medians of the channels'
 
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray, int, Sequence], Iterator[np.ndarray]]
 
@@ -30,7 +32,9 @@ def linear(
 
     Single-label: multinomial. Multi-label: one regression a label; a label that no training image
     has (or every one) gets the constant (positives + 1) / (images + 2). Mean and deviation are
-    those of `values`.
+    those of `values`, the deviation at least 0.3 of the median channel's: a channel that a few
+    training images hardly wake is divided by next to nothing, and decides alone about every image
+    that wakes it (13 points of top-1 with one image a class, 1 with five, on drawn scenes).
 
     Args:
         values: float32 `(n, d)`, features to fit.
@@ -42,9 +46,8 @@ def linear(
     Yields:
         float64 `(m, classes)` for every C.
     """
-    values, query = values.astype(np.float64), query.astype(np.float64)
-    scaler = StandardScaler(copy=False).fit(values)
-    values, query = scaler.transform(values), scaler.transform(query)
+    scaler = _scaler(values)
+    values, query = (scaler.transform(each.astype(np.float64)) for each in (values, query))
     if not task_of_labels(labels).exclusive:
         yield from _one_vs_rest(values, labels, query, grid)
         return
@@ -52,6 +55,15 @@ def linear(
         probabilities = np.zeros((len(query), classes))
         probabilities[:, np.unique(labels)] = found
         yield probabilities
+
+
+def _scaler(values: np.ndarray) -> StandardScaler:
+    """Standardises; see `linear`."""
+    scaler = StandardScaler().fit(values.astype(np.float64))
+    spread = np.sqrt(scaler.var_)
+    if np.any(spread > 0):
+        scaler.scale_ = np.maximum(spread, _LEAST_SPREAD * np.median(spread[spread > 0]))
+    return scaler
 
 
 def _multinomial(values, labels, query, grid) -> Iterator[np.ndarray]:
@@ -95,7 +107,7 @@ def linear_layer(
         float32 `(d, classes)` and `(classes,)`: kernel and bias. What no training image has, and in
         several labels what every one has, gets no kernel, and the bias of the constant of `linear`.
     """
-    scaler = StandardScaler().fit(values.astype(np.float64))
+    scaler = _scaler(values)
     values = scaler.transform(values.astype(np.float64))
     exclusive = task_of_labels(labels).exclusive
     kernel, bias = np.zeros((values.shape[1], classes)), np.zeros(classes)

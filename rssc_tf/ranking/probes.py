@@ -18,6 +18,7 @@ from rssc_tf.evaluation.features import Features, read_features
 from rssc_tf.evaluation.metrics import intervals
 from rssc_tf.evaluation.statistics import bootstrap
 from rssc_tf.probing.choice import PROBES, Data, Fitted, fix, folds_of, select
+from rssc_tf.probing.heads import PROCEDURE
 from rssc_tf.tasks import task_of_labels
 from rssc_tf.version import __version__
 from tfrecords_tools.common.archives import read_npz
@@ -68,7 +69,7 @@ class Job:
     def file(self) -> Path:
         """Where its result is kept: named by all that it depends on."""
         files = [split.file.name for split in (self.train, self.val, self.test) if split]
-        facts = [files, self.rows, self.classes, self.methods, self.seed, __version__]
+        facts = [files, self.rows, self.classes, self.methods, self.seed, __version__, PROCEDURE]
         return cache_folder() / "probes" / f"{key_of(facts, 24)}.npz"
 
 

@@ -1,12 +1,21 @@
 """Classifiers of a probe: against scikit-learn's own, formulas written out, and edge cases."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rssc_tf.probing.heads import C_GRID, K_GRID, STUDY_EPOCHS, knn, linear, study_head
+from rssc_tf.probing.heads import (
+    C_GRID,
+    K_GRID,
+    STUDY_EPOCHS,
+    knn,
+    linear,
+    linear_layer,
+    study_head,
+)
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +23,8 @@ def blobs():
     """Three overlapping classes: values, labels and queries, with one constant feature."""
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 30)
-    values = rng.normal(labels[:, None], 1.5, (90, 6)) * [1, 10, 0.1, 1, 1, 0] + 3
-    query = rng.normal(1, 2, (25, 6)) * [1, 10, 0.1, 1, 1, 0] + 3
+    values = rng.normal(labels[:, None], 1.5, (90, 6)) * [1, 2, 0.5, 1, 1, 0] + 3
+    query = rng.normal(1, 2, (25, 6)) * [1, 2, 0.5, 1, 1, 0] + 3
     return values.astype(np.float32), labels, query.astype(np.float32)
 
 
@@ -42,12 +51,25 @@ def test_linear_is_scikit_learns_on_standardised_features(blobs):
     assert path[0].max() < 0.5 < path[-1].max()
 
 
-def test_linear_does_not_feel_the_scale_of_a_feature(blobs):
+@pytest.mark.parametrize("scale", [1e-6, 1e4])
+def test_linear_does_not_feel_the_scale_of_the_features(blobs, scale):
     values, labels, query = blobs
-    scale = np.array([1e-6, 1, 1e4, 1, 1, 1], np.float32)
     one = next(linear(values, labels, query, 3, [0.1]))
-    two = next(linear(values * scale, labels, query * scale, 3, [0.1]))
+    two = next(linear(values * np.float32(scale), labels, query * np.float32(scale), 3, [0.1]))
     np.testing.assert_allclose(one, two, atol=1e-3)
+
+
+def test_a_channel_that_training_images_hardly_wake_does_not_decide(blobs):
+    """Alive in the queries, and of no use: without a least deviation it is multiplied by 1e6."""
+    values, labels, query = blobs
+    asleep, awake = (np.random.default_rng(1).normal(size=len(each)) for each in (values, query))
+    wider = np.column_stack([values, asleep * 1e-6]), np.column_stack([query, awake])
+    (one,) = linear(values, labels, query, 3, [0.1])
+    (two,) = linear(wider[0], labels, wider[1], 3, [0.1])
+    np.testing.assert_allclose(one, two, atol=1e-3)
+    kernel, bias = linear_layer(wider[0], labels, 3, 0.1)
+    found = keras.ops.softmax(wider[1].astype(np.float32) @ kernel + bias)
+    np.testing.assert_allclose(one, found, atol=1e-3)
 
 
 def test_a_class_without_images_has_probability_0(blobs):
@@ -102,8 +124,6 @@ def test_a_training_image_is_its_own_neighbour(blobs, scale):
 
 @pytest.mark.parametrize("several", [False, True])
 def test_the_studys_head_is_what_keras_fits(blobs, several):
-    import keras
-
     values, labels, query = blobs
     values, query = values / 10, query / 10
     labels, classes = (_several(labels), 4) if several else (labels, 3)
