@@ -95,7 +95,8 @@ def train(settings: Settings, out: str | Path | None = None, *, overwrite: bool 
         overwrite: replaces what is there, unless that is this very run, unfinished.
 
     Returns:
-        The finished run; its `metrics` are those of the test split.
+        The finished run; its `metrics` are those of the test split (where the records have none,
+        of the validation split; without both, of the training images).
 
     Raises:
         SettingError, DataError: bad settings, records or weights; nothing is written then. Or a

@@ -69,7 +69,8 @@ def command(
     config: Annotated[
         Path | None,
         Option(
-            help="YAML with these settings (flags win), by_strategy, by_fraction, by_shots.",
+            help="YAML with these settings (flags win), and by_strategy, by_fraction, by_shots, "
+            "which win over flags.",
             rich_help_panel=RUN,
         ),
     ] = None,

@@ -15,7 +15,7 @@ ClassLevel = Annotated[
     Option(metavar="N", help="Level of the class folders, from 1, or last: the innermost."),
 ]
 Ignore = Annotated[
-    list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt); several.")
+    list[str] | None, Option(help="Folder or file names to leave out (masks, *_gt.png); several.")
 ]
 
 
