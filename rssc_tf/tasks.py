@@ -106,13 +106,20 @@ class Task(ABC):
         """Labels or decisions as 0 and 1 `(n, classes)`."""
 
     @abstractmethod
+    def shares(self, labels: np.ndarray, classes: int, doubt: float) -> np.ndarray:
+        """Labels as the shares of a soft target, float64 `(n, classes)`: what is so has
+        `1 - doubt`; `doubt` is divided among the other classes, or is what an absent label has."""
+
+    @abstractmethod
     def log_loss(self, logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
-        """Mean of `losses` of `logits / temperature`, in nats, in float64 and never clipped."""
+        """Mean of `losses` of `logits / temperature`, in nats, in float64 and never clipped.
+        Labels may be `shares`."""
 
     @abstractmethod
     def example_losses(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The log loss of every example in nats, float64 `(n,)`. A probability counts as at least
-        1e-12."""
+        """The log loss of every example in nats, float64 `(n,)`, where there are no logits for
+        `log_loss`. A probability counts as at least 1e-12, and one that a label is absent as at
+        least what is lost where the other rounds to 1: 3e-8 in float32."""
 
     @abstractmethod
     def stated_and_right(
@@ -178,9 +185,14 @@ class _SingleLabel(Task):
     def indicators(self, labels: np.ndarray, classes: int) -> np.ndarray:
         return np.asarray(labels)[:, None] == np.arange(classes)
 
+    def shares(self, labels: np.ndarray, classes: int, doubt: float) -> np.ndarray:
+        return np.where(self.indicators(labels, classes), 1 - doubt, doubt / max(classes - 1, 1))
+
     def log_loss(self, logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
         scaled = np.asarray(logits, np.float64) / temperature
-        return float((logsumexp(scaled, axis=1) - _of_labels(scaled, labels)).mean())
+        soft = np.ndim(labels) == 2
+        meant = (scaled * labels).sum(axis=1) if soft else _of_labels(scaled, labels)
+        return float((logsumexp(scaled, axis=1) - meant).mean())
 
     def example_losses(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         probabilities = np.asarray(probabilities, np.float64)
@@ -242,14 +254,19 @@ class _MultiLabel(Task):
     def indicators(self, labels: np.ndarray, classes: int) -> np.ndarray:
         return np.asarray(labels) != 0
 
+    def shares(self, labels: np.ndarray, classes: int, doubt: float) -> np.ndarray:
+        return np.where(self.indicators(labels, classes), 1 - doubt, doubt)
+
     def log_loss(self, logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
         scaled = np.asarray(logits, np.float64) / temperature
         return float((np.logaddexp(0, scaled) - scaled * labels).mean())
 
     def example_losses(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        # float64, because 1 - 1e-12 is 1 in float32.
+        # What is stored as 1 was up to half a step below it; the subtraction is in float64.
+        lost = np.finfo(np.result_type(probabilities, np.float16)).epsneg / 2
         probabilities = np.asarray(probabilities, np.float64)
-        right = np.where(np.asarray(labels) == 1, probabilities, 1 - probabilities)
+        absent = np.maximum(1 - probabilities, lost)
+        right = np.where(np.asarray(labels) == 1, probabilities, absent)
         return -np.log(np.maximum(right, _TINY)).mean(axis=1)
 
     def stated_and_right(

@@ -264,6 +264,10 @@ def test_bad_arguments_are_caught_by_kind(records, trained):
         ),
         lambda: rssc_tf.evaluate(model, opened.split("test"), temperature=0),
         lambda: rssc_tf.evaluate(model, opened.split("test").take(0)),
+        lambda: rssc_tf.evaluate(
+            model, opened.split("test").map(lambda images, labels: (images, labels + 2))
+        ),
+        lambda: rssc_tf.evaluate(model, opened.train(augment="mixup")),
     ):
         with pytest.raises(rssc_tf.SettingError) as caught:
             call()

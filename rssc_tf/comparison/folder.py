@@ -9,7 +9,7 @@ import pandas as pd
 from rssc_tf.comparison.outcomes import Group, Outcome, Target
 from rssc_tf.comparison.results import DONE, read_results
 from rssc_tf.comparison.training_sets import read_overlaps
-from rssc_tf.evaluation.files import AS_TRAINED, CALIBRATED
+from rssc_tf.evaluation.files import CALIBRATED, probabilities_of
 from rssc_tf.optimization.recipes import RECIPES
 from rssc_tf.settings import HEADS
 from rssc_tf.tasks import task_of
@@ -110,13 +110,10 @@ def _arrays(
     """Ids, labels, probabilities and these as trained of a table of predictions."""
     task = task_of(card)
     columns = [f"{CALIBRATED}{name}" for name in card.classes]
-    others = [f"{AS_TRAINED}{name}" for name in card.classes]
     absent = [name for name in ("id", task.column, *columns) if name not in predictions]
     if absent:
         raise _Unusable(f"{folder}/predictions.parquet has no column {absent[0]!r}")
-    probabilities = as_trained = predictions[columns].to_numpy(np.float32)
-    if set(others) <= set(predictions):  # of labels that were calibrated, by this version
-        as_trained = predictions[others].to_numpy(np.float32)
+    probabilities, as_trained = probabilities_of(predictions, card.classes)
     finite = np.isfinite(probabilities).all() and np.isfinite(as_trained).all()
     if not len(predictions) or not finite:
         raise _Unusable(f"{folder}/predictions.parquet is empty, or holds NaN")

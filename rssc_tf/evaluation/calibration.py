@@ -31,7 +31,9 @@ class Calibration:
     Attributes:
         temperature: the logits are divided by it.
         examples: number of validation examples.
-        log_loss_before, log_loss_after: on them, in nats, without and with the temperature.
+        log_loss_before, log_loss_after: on them, in nats, without and with the temperature. The
+            second may be the greater: of few examples, all of them right, a fit that is not sure
+            of as much.
         thresholds: label to the probability from which it is given; `None` where none were tuned.
     """
 
@@ -43,20 +45,25 @@ class Calibration:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The scalar T that minimises the log loss of `logits / T`.
+    """The scalar T that minimises the log loss of `logits / T` on softened labels.
 
-    Guo et al., "On Calibration of Modern Neural Networks", 2017. The loss is convex in 1/T, so
-    the minimum is the only one. T stays within 0.05..20: where every example is right the loss
-    falls all the way to T = 0, and where the logits say nothing to infinity.
+    Guo et al., "On Calibration of Modern Neural Networks", 2017, with the targets of Platt,
+    "Probabilistic Outputs for Support Vector Machines", 1999: of m decisions (an image's class,
+    each label of an image) what is so counts (m + 1) / (m + 2), the probability that as many right
+    ones speak for, and what is not the rest. On the labels themselves the loss of a split where
+    every example is right falls all the way to T = 0, by luck where it is small; many labels are
+    hardly softened. The loss is convex in 1/T, so the minimum is the only one. T stays within
+    0.05..20: where the logits say nothing it would be infinite.
 
     Args:
         logits: float `(n, classes)`, finite.
         labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`.
     """
     task = task_of_labels(labels)
+    softened = task.shares(labels, logits.shape[1], 1 / (np.size(labels) + 2))
 
     def loss(log_temperature: float) -> float:
-        return task.log_loss(logits, labels, np.exp(log_temperature))
+        return task.log_loss(logits, softened, np.exp(log_temperature))
 
     found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-8})
     # The search stops short of its bounds; and where nothing beats 1, it stays 1.

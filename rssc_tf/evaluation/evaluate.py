@@ -49,8 +49,8 @@ def evaluate(
         Name to value of every row of `rssc_tf.METRICS` for the task; NaN where it is undefined.
 
     Raises:
-        SettingError: no batch in `dataset`, labels `(batch, 1)`, a temperature of 0 or below, or
-            other views than 1 and 8.
+        SettingError: no image in `dataset`, labels that the model's outputs do not have (of images
+            without labels they are -1), a temperature of 0 or below, or other views than 1 and 8.
         NotFinite: a logit is not finite.
     """
     if not temperature > 0:
@@ -64,13 +64,26 @@ def evaluate(
         seen = apply.in_views(views, task_of_labels(truth).exclusive)
         logits.append(seen(images).numpy())
         labels.append(truth.numpy())
-    if not logits:
-        raise SettingError("dataset", "has one batch or more", 0)
+    if not sum(map(len, labels)):
+        raise SettingError("dataset", "has one image or more", 0)
     logits, labels = np.concatenate(logits), np.concatenate(labels)
+    _check_labels(labels, logits.shape[1])
     if not np.isfinite(logits).all():
         raise NotFinite("the model gives a logit that is not finite: it has diverged in training")
-    task = task_of_labels(labels)
-    return score(task.probabilities(logits, temperature).numpy(), labels)
+    probabilities = task_of_labels(labels).probabilities(logits, temperature).numpy()
+    return score(probabilities, labels, logits=logits.astype(np.float64) / temperature)
+
+
+def _check_labels(labels: np.ndarray, outputs: int) -> None:
+    if task_of_labels(labels).exclusive:
+        what = f"has labels of 0 to {outputs - 1}, the model's outputs (-1: images without labels)"
+        odd = labels[(labels < 0) | (labels >= outputs)]
+    elif labels.shape[1] != outputs:
+        raise SettingError("dataset", f"has {outputs} labels, the model's outputs", labels.shape[1])
+    else:
+        what, odd = "has labels (batch, classes) of 0 and 1", labels[(labels != 0) & (labels != 1)]
+    if odd.size:
+        raise SettingError("dataset", what, odd[0].item())
 
 
 def evaluate_run(
@@ -159,12 +172,12 @@ def evaluate_run(
         "examples": len(found.ids),
         "views": views,
         "headline": task_of(card).headline,
-        **score(found.probabilities, found.labels),
+        **score(found.probabilities, found.labels, logits=found.logits),
     }
     probabilities = found.probabilities
     if calibration:
         probabilities = _calibrated(found, card, calibration)
-        metrics |= _calibrated_scores(metrics, probabilities, found.labels, card, calibration)
+        metrics |= _calibrated_scores(metrics, found, probabilities, card, calibration)
     write_tables(found, probabilities, card, folder, stem, views)
     if pictures:
         draw(found, probabilities, card, folder, stem, metrics)
@@ -242,14 +255,15 @@ def _calibrated(found: Predictions, card: Card, calibration: Calibration) -> np.
 
 def _calibrated_scores(
     metrics: dict,
+    found: Predictions,
     probabilities: np.ndarray,
-    labels: np.ndarray,
     card: Card,
     calibration: Calibration,
 ) -> dict:
     """What a calibration changes in the metrics. Decisions at 0.5 and rankings are not among it: a
     temperature leaves the order of the probabilities as it is."""
-    scores = score(probabilities, labels, lambda row: row.confidence)
+    logits, labels = found.logits.astype(np.float64) / calibration.temperature, found.labels
+    scores = score(probabilities, labels, lambda row: row.confidence, logits=logits)
     scores["temperature"] = calibration.temperature
     scores |= {
         f"{name}_uncalibrated": metrics[name] for name in scores if METRICS[name].uncalibrated

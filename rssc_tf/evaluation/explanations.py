@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.records import explain_damage
+from rssc_tf.evaluation.files import probabilities_of
 from rssc_tf.evaluation.grad_cam import grad_cam
 from rssc_tf.models.view_count import in_words
 from rssc_tf.records import Records
@@ -88,17 +89,17 @@ def explain(
 
 def _cases(predictions: pd.DataFrame, card: Card) -> pd.DataFrame:
     """One row an image: id, loss, the classes to explain, their probabilities, all its labels."""
-    probabilities = predictions[[f"p_{name}" for name in card.classes]].to_numpy()
-    predicted = probabilities.argmax(axis=1)
+    probabilities, as_trained = probabilities_of(predictions, card.classes)
+    predicted = as_trained.argmax(axis=1)
     task = task_of(card)
     truth = task.from_column(predictions[task.column], len(card.classes))
     labels = [list(row.nonzero()[0]) for row in task.indicators(truth, len(card.classes))]
     if task.exclusive:
         true = truth
     else:
-        true = np.where(truth, probabilities, np.inf).argmin(axis=1)
+        true = np.where(truth, as_trained, np.inf).argmin(axis=1)
         # A false alarm says more than a label that is right.
-        alarms = np.where(truth, 0, probabilities)
+        alarms = np.where(truth, 0, as_trained)
         wrong = alarms.max(axis=1) >= THRESHOLD
         predicted = np.where(wrong, alarms.argmax(axis=1), predicted)
         # An image without labels: what it was taken for is all there is to explain.

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,15 @@ def write_tables(
     for name, frame, index in (("per_class", scores, False), ("confusion", counts, True)):
         with new_file(folder / f"{stem}{name}.csv") as aside:
             write_csv(frame, aside, index=index)
+
+
+def probabilities_of(table: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of a `predictions.parquet`, float32 `(n, classes)`: the probabilities that are stated, and
+    those as trained, which tell order and decisions; where the table has no such, the same."""
+    stated = table[[f"{CALIBRATED}{name}" for name in classes]].to_numpy(np.float32)
+    others = [f"{AS_TRAINED}{name}" for name in classes]
+    as_trained = table[others].to_numpy(np.float32) if set(others) <= set(table) else stated
+    return stated, as_trained
 
 
 def draw(

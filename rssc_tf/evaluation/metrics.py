@@ -6,7 +6,7 @@ are scikit-learn's where it has them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ class Metric:
         tasks: for which it is computed.
         compute: `(probabilities, labels, task) -> float`, NaN where it is undefined and `None`
             where it says nothing; or `None` for what is not computed from predictions.
+        of_logits: the same of `(logits, labels, task)`, which is taken where there are logits;
+            `None` where the rounding of probabilities does no harm.
         unit: `SHARE` (0..1, shown in percent), `NATS` or `PLAIN`.
         higher_is_better: the direction.
         interval: the same under weights of the images, a `statistics.Metric`, for an interval.
@@ -45,6 +47,9 @@ class Metric:
     written: str
     tasks: tuple[Task, ...]
     compute: Callable[[np.ndarray, np.ndarray, Task], float | None] | None = None
+    of_logits: Callable[[np.ndarray, np.ndarray, Task], float] | None = field(
+        default=None, kw_only=True
+    )
     unit: str = SHARE
     higher_is_better: bool = True
     interval: statistics.Metric | None = None
@@ -161,6 +166,8 @@ METRICS: dict[str, Metric] = {
             BOTH,
             lambda p, labels, task: task.example_losses(p, labels).mean(),
             NATS,
+            # A float32 probability is 1 from a logit of 17 on.
+            of_logits=lambda z, labels, task: task.log_loss(z, labels),
             higher_is_better=False,
             confidence=True,
             uncalibrated=True,
@@ -218,7 +225,11 @@ def display_name(name: str) -> str:
 
 
 def score(
-    probabilities: np.ndarray, labels: np.ndarray, only: Callable[[Metric], bool] | None = None
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    only: Callable[[Metric], bool] | None = None,
+    *,
+    logits: np.ndarray | None = None,
 ) -> dict[str, float]:
     """The metrics of a classifier on a split.
 
@@ -226,6 +237,8 @@ def score(
         probabilities: float `(n, classes)`: rows sum to 1 (single-label), or each in 0..1.
         labels: int `(n,)` class indices, or 0 and 1 `(n, classes)`.
         only: which rows; by default all of the task.
+        logits: float `(n, classes)`, whose probabilities these are; `None` where a classifier has
+            none.
 
     Returns:
         Name to value, NaN where it is undefined.
@@ -233,6 +246,8 @@ def score(
     task, labels = task_of_labels(labels), np.asarray(labels).astype(int)
     found = {
         row.name: row.compute(probabilities, labels, task)
+        if logits is None or row.of_logits is None
+        else row.of_logits(logits, labels, task)
         for row in metrics_of(task)
         if only is None or only(row)
     }

@@ -57,16 +57,18 @@ class Validation:
         for images, labels in self.batches():
             if stopping():
                 return None
-            logits = self._training.forward(images, self._full)
-            found.append((task.probabilities(logits), labels))
+            found.append((self._training.forward(images, self._full), labels))
         if not found:
             return {}
-        probabilities, labels = (
+        logits, labels = (
             np.concatenate([value.numpy() for value in column])
             for column in zip(*found, strict=True)
         )
         read = (task.headline, "log_loss")
-        scores = score(probabilities, labels, only=lambda metric: metric.name in read)
+        probabilities = task.probabilities(logits).numpy()
+        scores = score(
+            probabilities, labels, only=lambda metric: metric.name in read, logits=logits
+        )
         return {f"val_{name}": value for name, value in scores.items()}
 
     def rank(self, row: dict) -> tuple[float, float]:

@@ -55,6 +55,12 @@ def test_the_records_and_their_datasets(unlabelled):
     assert next(iter(alone)).shape == (8, 42, 42, 3)
 
 
+def test_there_are_no_scores_without_labels(unlabelled, trained):
+    model = rssc_tf.load_run(trained).model
+    with pytest.raises(SettingError, match=r"has labels of 0 to 3, .* Received: -1$"):
+        rssc_tf.evaluate(model, rssc_tf.Records(unlabelled).split("val"))
+
+
 def test_the_stream_is_a_pure_function_with_a_cache_and_from_any_position(unlabelled):
     records = rssc_tf.Records(unlabelled)
     where = (records.path, records.card, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 
 from rssc_tf.evaluation.calibration import (
     BOUNDS,
@@ -18,7 +18,7 @@ from rssc_tf.evaluation.calibration import (
 )
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.evaluation.thresholds import tune_thresholds
-from rssc_tf.tasks import MULTI_LABEL, task_of_labels
+from rssc_tf.tasks import MULTI_LABEL, SINGLE_LABEL, task_of_labels
 from tfrecords_tools.common.errors import RsscError
 
 
@@ -46,32 +46,64 @@ def test_no_temperature_on_a_fine_grid_is_better(multi, seed):
     logits, labels = rng.normal(0, 3, (40, 4)), rng.integers(0, 4, 40)
     if multi:
         labels = rng.integers(0, 2, (40, 4))
-    found = calibrate(logits, labels)
-    grid = np.geomspace(*BOUNDS, 2000)
-    losses = [task_of_labels(labels).log_loss(logits, labels, t) for t in grid]
-    assert found.log_loss_after <= min(losses)
-    assert found.log_loss_after <= found.log_loss_before
+    found, task = calibrate(logits, labels), task_of_labels(labels)
+    # Platt's targets: of m decisions, what is so is taken for (m + 1) / (m + 2).
+    doubt = 1 / (labels.size + 2)
+    truth = labels == 1 if multi else np.eye(4)[labels] == 1
+    soft = np.where(truth, 1 - doubt, doubt if multi else doubt / 3)
+
+    def loss(t: float) -> float:
+        scaled = logits / t
+        if multi:
+            return -(soft * log_expit(scaled) + (1 - soft) * log_expit(-scaled)).mean()
+        return -(soft * log_softmax(scaled, axis=1)).sum(axis=1).mean()
+
+    assert loss(found.temperature) <= min(map(loss, np.geomspace(*BOUNDS, 2000)))
+    assert found.log_loss_before == task.log_loss(logits, labels)
+    assert found.log_loss_after == task.log_loss(logits, labels, found.temperature)
     assert found.examples == 40
 
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_the_loss_is_that_of_the_metrics(multi):
     logits, labels = _truthful(np.random.default_rng(1), 50, 4, multi)
-    scaled = logits / 1.7
-    metrics = score(expit(scaled) if multi else softmax(scaled, axis=1), labels)
-    loss = task_of_labels(labels).log_loss(logits, labels, 1.7)
-    assert loss == pytest.approx(metrics["log_loss"])
+    for spread in (1, 40):  # as float32, and as logits whose probabilities are 1 in it
+        scaled = (spread * logits / 1.7).astype("float32")
+        probabilities = expit(scaled) if multi else softmax(scaled, axis=1)
+        loss = task_of_labels(labels).log_loss(spread * logits, labels, 1.7)
+        found = score(probabilities, labels, logits=scaled)["log_loss"]
+        assert loss == pytest.approx(found, rel=1e-6)
     # Far beyond what float32's sigmoid resolves, where a log of a probability is infinite.
     assert MULTI_LABEL.log_loss(np.array([[900.0]]), np.array([[0]])) == 900
 
 
 @pytest.mark.parametrize("multi", [False, True])
-def test_degenerate_validation_splits_end_at_the_bounds(multi):
+def test_of_degenerate_validation_splits(multi):
     logits = np.array([[0.6, -0.6], [-0.3, 0.3]])
     right, wrong = (np.eye(2, dtype=int), 1 - np.eye(2, dtype=int)) if multi else ([0, 1], [1, 0])
-    assert fit_temperature(logits, np.array(right)) == BOUNDS[0]
     assert fit_temperature(logits, np.array(wrong)) == BOUNDS[1]
     assert fit_temperature(np.zeros((2, 2)), np.array(right)) == 1.0
+
+
+@pytest.mark.parametrize("n", [1, 7, 60])
+def test_where_all_are_right_the_probability_is_what_so_many_speak_for(n):
+    labels = np.arange(n) % 3
+    truth = np.eye(3)[labels]
+    found = fit_temperature(4 * truth, labels)
+    assert softmax(4 / found * truth, axis=1)[0, 0] == pytest.approx((n + 1) / (n + 2))
+    found = fit_temperature(4 * truth - 2, truth.astype(int))
+    assert expit(2 / found) == pytest.approx((3 * n + 1) / (3 * n + 2))
+
+
+def test_a_small_split_hardly_spoils_good_probabilities():
+    losses = []
+    for seed in range(20):
+        logits, labels = _truthful(np.random.default_rng(seed), 1020, 5, False)
+        logits = 2 * logits  # of 20, by luck all may be right
+        found = fit_temperature(logits[:20], labels[:20])
+        losses.append([SINGLE_LABEL.log_loss(logits, labels, t) for t in (found, 2.0)])
+    fitted, ideal = np.mean(losses, axis=0)
+    assert fitted < 1.05 * ideal
 
 
 @given(st.integers(0, 10_000), st.integers(1, 25), st.sampled_from([0.1, 0.01, 1e-6]))

@@ -19,6 +19,7 @@ from rssc_tf.evaluation.plots import plot_confusion, plot_label_scores
 from rssc_tf.evaluation.thresholds import tune_thresholds
 from rssc_tf.records import Records
 from rssc_tf.runs import load_model
+from rssc_tf.tasks import MULTI_LABEL, SINGLE_LABEL
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import SettingError
 from tfrecords_tools.records.card import read_card
@@ -73,7 +74,9 @@ def test_a_run_is_calibrated_on_its_validation_split(trained, records):
     assert temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
     assert temperature != 1
     assert metrics["temperature"] == temperature
-    assert calibration["log_loss_after"] <= calibration["log_loss_before"]
+    for name, t in (("log_loss_before", 1), ("log_loss_after", temperature)):
+        loss = SINGLE_LABEL.log_loss(logits, labels, t)
+        assert calibration[name] == pytest.approx(loss, rel=1e-4)
 
     logits, labels = _logits(trained, records, "test")
     probabilities = softmax(logits / temperature, axis=1)
@@ -220,6 +223,26 @@ def test_without_a_validation_split_there_is_no_temperature(scenes, cli, tmp_pat
     assert (run / "calibration.png").is_file()
 
 
+def test_the_log_loss_is_exact_where_probabilities_round_to_one(multi, multi_records, cli):
+    model = load_model(multi)
+    head = model.get_layer("logits")
+    head.set_weights([1000 * weights for weights in head.get_weights()])
+    model.save(multi / "model.keras")
+    logits, labels = _logits(multi, multi_records, "val")
+    assert ((expit(logits) == 1) & (labels == 0)).any()
+    (multi / "calibration.json").unlink()
+    assert cli("evaluate", multi, "--split", "val")[0] == 0
+    found, calibration = _json(multi, "val-metrics.json"), _json(multi, "calibration.json")
+    for t, theirs, ours in (
+        (1, "log_loss_before", "log_loss_uncalibrated"),
+        (calibration["temperature"], "log_loss_after", "log_loss"),
+    ):
+        exact = MULTI_LABEL.log_loss(logits, labels, t)
+        assert found[ours] == calibration[theirs] == pytest.approx(exact, rel=1e-5)
+    batches = Records(multi_records).split("val")
+    assert evaluate(model, batches)["log_loss"] == pytest.approx(found["log_loss_uncalibrated"])
+
+
 def test_thresholds_are_tuned_on_validation_and_stay(multi, multi_records, cli):
     before, card = _json(multi), read_card(multi_records)
     assert not any(name.startswith("tuned_") for name in before)
@@ -293,7 +316,8 @@ def test_an_undefined_metric_is_null_in_the_file(run, records, monkeypatch):
     from rssc_tf.evaluation import evaluate as module
 
     score = module.score
-    monkeypatch.setattr(module, "score", lambda *values: score(*values) | {"kappa": np.nan})
+    undefined = {"kappa": np.nan}
+    monkeypatch.setattr(module, "score", lambda *of, **more: score(*of, **more) | undefined)
     found = module.evaluate_run(load_model(run), Records(records), "test", run)
     assert np.isnan(found["kappa"])
     text = (run / "metrics.json").read_text()
@@ -312,5 +336,5 @@ def test_a_dollar_in_the_name_of_a_class_begins_no_formula(tmp_path):
 
 def test_a_dataset_without_batches_is_refused(trained, records):
     nothing = Records(records).split("test").take(0)
-    with pytest.raises(SettingError, match="`dataset` has one batch or more"):
+    with pytest.raises(SettingError, match="`dataset` has one image or more"):
         evaluate(load_model(trained), nothing)

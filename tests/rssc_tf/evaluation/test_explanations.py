@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from rssc_tf.demo.scenes import draw
@@ -218,6 +219,27 @@ def test_the_heat_in_a_run_is_that_of_its_stored_model(run, records):
     np.testing.assert_allclose(found * cam[0].size, cam, atol=1e-5 * cam.max())
 
 
+def test_what_is_told_by_order_is_told_as_trained(multi_records):
+    """A temperature of 0.3 brings what the sigmoid has at 0.9975 and at 0.9999 to 1.0 both."""
+    card = read_card(multi_records)
+    first, second, third, *others = card.classes
+    logits = dict.fromkeys(others, -1.0) | {first: 6.0, second: 9.0, third: 5.5}
+    labels = [[], [0, 1, 2]]
+    table = pd.DataFrame({"id": ["a", "b"], "labels": labels})
+    for name in card.classes:
+        table[f"p_{name}"] = expit(np.full(2, logits[name] / 0.3, "float32"))
+        table[f"uncalibrated_{name}"] = expit(np.full(2, logits[name], "float32"))
+    assert (table[[f"p_{name}" for name in (first, second, third)]] == 1).all(axis=None)
+    cases = explanations._cases(table, card)
+    assert list(cases["predicted"]) == [1, 1]  # the surest false alarm, the surest of all
+    assert list(cases["true"]) == [1, 2]  # the label that is missed most
+    # What rounds to 1 costs no more than it says at least: 17.3, and not -log(1e-12).
+    lost = np.log(2) * 25
+    least = expit(-1 / 0.3)
+    rest = -np.log1p(-least) * len(others)
+    np.testing.assert_allclose(cases["loss"], [(3 * lost + rest) / len(logits), rest / len(logits)])
+
+
 @pytest.mark.slow
 def test_multi_label_explanations_name_what_is_wrong_and_what_is_missed(
     multi_records, cli, tmp_path
@@ -234,7 +256,8 @@ def test_multi_label_explanations_name_what_is_wrong_and_what_is_missed(
     classes = list(read_card(multi_records).classes)
     for row in index.to_dict("records"):
         truth = [classes[number] for number in table.loc[row["id"], "labels"]]
-        p = {name: table.loc[row["id"], f"p_{name}"] for name in classes}
+        # Of a temperature below 1 several may be 1.0.
+        p = {name: table.loc[row["id"], f"uncalibrated_{name}"] for name in classes}
         assert row["labels"] == ", ".join(truth)
         assert row["true"] == (min(truth, key=p.get) if truth else "")
         alarms = [name for name in classes if name not in truth and p[name] >= 0.5]
