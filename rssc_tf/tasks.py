@@ -287,6 +287,12 @@ MULTI_LABEL: Task = _MultiLabel()
 TASKS = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL)}
 
 
+def comparable(score: float | None) -> float:
+    """A headline as a number that has its place in an order: 0 where it is undefined (NaN, in JSON
+    `None`), as F1 is where no image has a label and none was given one."""
+    return 0.0 if score is None else float(np.nan_to_num(score))
+
+
 def task_of(card) -> Task:
     """The task of a card (`tfrecords_tools.records.card.Card`), or of a task's name."""
     name = card if isinstance(card, str) else card.task

@@ -95,9 +95,9 @@ def forecast(points: Sequence[Point], images: int | None = None) -> Forecast | N
         images: number of training images to predict for; by default twice the most.
 
     Returns:
-        The forecast, or `None` where there are too few sizes.
+        The forecast, or `None` where there are too few sizes at which the score is defined.
     """
-    points = _merged(points)
+    points = _merged([point for point in points if np.isfinite(point.scores[0])])
     if len(points) < FEWEST:
         return None
     images = images or FACTOR * points[-1].images

@@ -21,7 +21,7 @@ from rssc_tf.evaluation.statistics import (
 )
 from rssc_tf.regimes import REFERENCES, in_order
 from rssc_tf.runs import CONFIG, STAGES
-from rssc_tf.tasks import Task, task_of_labels
+from rssc_tf.tasks import Task, comparable, task_of_labels
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.yaml_files import read_yaml
@@ -294,14 +294,14 @@ class Group:
 
 def _means_of(places: list[tuple[Group, str]]) -> np.ndarray:
     """The mean score of each of several groups' strategies: over the seeds that all have, where
-    there are some; else over its own."""
+    there are some; else over its own; 0 where it is undefined."""
     several = [group.runs[strategy] for group, strategy in places]
     seeds = set.intersection(*map(set, several))
     task = places[0][0].task
     row, means = intervals(task)[task.headline], []
     for (group, _), own in zip(places, several, strict=True):
         runs = [own[seed] for seed in sorted(seeds or own)]
-        means.append(group.mean([run.scores(row)[0] for run in runs], runs))
+        means.append(comparable(group.mean([run.scores(row)[0] for run in runs], runs)))
     return np.array(means)
 
 

@@ -25,6 +25,7 @@ from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.fields import declared, names_where, parse_text
 from rssc_tf.runs import read_metrics
 from rssc_tf.settings import Settings
+from rssc_tf.tasks import comparable
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.json_files import read_json
@@ -231,11 +232,12 @@ def _validated(settings: Settings, folder: Path, base: Settings, seen: Path) -> 
         try:
             metrics = run_regime(settings, folder, source_round=base, trial=True, seen=seen)
         except NotFinite:
-            metrics = {"headline": "", "": None, "log_loss": None}
+            metrics = {"log_loss": None}
     seconds = round(time.monotonic() - started, 1)
-    found = {"score": metrics[metrics["headline"]], "log_loss": metrics["log_loss"]}
-    if None in found.values() or not all(map(math.isfinite, found.values())):
-        found = {"score": None, "log_loss": None}
+    found = {"score": None, "log_loss": None}
+    if metrics["log_loss"] is not None and math.isfinite(metrics["log_loss"]):
+        score = comparable(metrics[metrics["headline"]])
+        found = {"score": score, "log_loss": metrics["log_loss"]}
     # With the time no two are alike, see `retrying`.
     return found | {"seconds": seconds, "finished": datetime.now(UTC).isoformat()}
 

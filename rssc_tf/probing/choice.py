@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from rssc_tf.evaluation.metrics import score
 from rssc_tf.probing.features import Features
 from rssc_tf.probing.heads import C_GRID, K_GRID, Classifier, knn, linear
-from rssc_tf.tasks import task_of_labels
+from rssc_tf.tasks import comparable, task_of_labels
 from tfrecords_tools.splitting.stratify import iterative_folds
 
 FOLDS = 5
@@ -126,12 +126,9 @@ def select(method: Method, data: Data, advance: Callable[[], None] = lambda: Non
             for whole, part in zip(validated, fit(~held, train.values[held]), strict=True):
                 whole[held] = part
     name = task_of_labels(labels).headline
-    # F1 is undefined where nothing is positive and nothing was found.
-    scores = [np.nan_to_num(score(one, labels, _only(name))[name]) for one in validated]
+    scores = [comparable(score(one, labels, _only(name))[name]) for one in validated]
     best = int(np.argmax(scores))  # the first of equals, the strongest regularisation
-    validation = [
-        {setting: one, name: float(value)} for one, value in zip(grid, scores, strict=True)
-    ]
+    validation = [{setting: one, name: value} for one, value in zip(grid, scores, strict=True)]
     if val is not None:
         probabilities = found[best][len(labels) :]
     else:

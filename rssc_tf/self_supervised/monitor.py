@@ -12,6 +12,7 @@ from rssc_tf.evaluation.prediction import Forward
 from rssc_tf.probing.heads import knn
 from rssc_tf.records import Records
 from rssc_tf.self_supervised.spectrum import deviation, effective_rank
+from rssc_tf.tasks import comparable
 from tfrecords_tools.records.card import Card
 
 WATCHED = 1024  # images of the source, and of the validation split, at most
@@ -162,7 +163,7 @@ class Monitor:
 
     def rank(self, row: dict) -> tuple[float]:
         """Of a row of the history: its probe."""
-        return (row[self.headline],)
+        return (comparable(row[self.headline]),)
 
     def in_words(self, row: dict) -> str:
         """What a row says, for people."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rssc_tf.evaluation.metrics import display_name, score
+from rssc_tf.tasks import comparable
 from rssc_tf.training.distribution import on_this_device
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Validation:
 
     def rank(self, row: dict) -> tuple[float, float]:
         """Of a row of the history. A small split has ties; the surer model wins."""
-        return row[self.headline], -row["val_log_loss"]
+        return comparable(row[self.headline]), -row["val_log_loss"]
 
     def in_words(self, row: dict) -> str:
         """The headline of a row, where it has one."""

@@ -7,7 +7,7 @@ from rssc_tf.comparison.outcomes import Group, Target
 from rssc_tf.comparison.report.table import Table
 from rssc_tf.comparison.report.tables import name as regime
 from rssc_tf.comparison.report.wording import interval, points, score
-from rssc_tf.evaluation.metrics import intervals
+from rssc_tf.evaluation.metrics import display_name, intervals
 from rssc_tf.regimes import in_order
 
 
@@ -36,6 +36,9 @@ def outlook(target: Target) -> str:
     """The forecast of the best regime, and how good it was where that can be said."""
     group = target.main
     found = forecasts(target, group.way).get(group.best)
+    if math.isnan(group.score(group.best).value):
+        name = display_name(group.metric)
+        return f"Nothing can be said: {name} is undefined on these test images."
     if not found:
         groups = target.of_way(group.way)
         sizes = len({one.train_images for one in groups if group.best in one.runs})

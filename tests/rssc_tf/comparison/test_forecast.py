@@ -49,6 +49,13 @@ def test_too_few_sizes():
     assert set(FUNCTIONS) - set(few.functions) == {"power law to a limit", "exponential"}
 
 
+def test_a_size_without_a_score_is_none():
+    points = curve(lambda n: 0.5 + 0.05 * np.log(n))
+    undefined = Point(1400, np.full(201, np.nan))
+    assert forecast([*points, undefined]) == forecast(points)
+    assert forecast([*points[:2], undefined]) is None
+
+
 def test_equal_sizes_are_one():
     points = curve(lambda n: 0.5 + 0.05 * np.log(n))
     assert forecast([*points[:2], points[1]]) is None

@@ -230,6 +230,18 @@ def test_nothing_but_failed_runs(draw_comparison):
     assert text.count("is gone") == 2
 
 
+def test_no_image_has_a_label(draw_comparison, cli):
+    """And none was given one: micro-F1 is undefined, of all sizes."""
+    card = draw_card("empty", multi=True)
+    nothing = np.array([f"{n}.jpg" for n in range(200)]), np.zeros((200, 4), int)
+    skills, sizes = {"scratch": 30.0, "imagenet": 40.0}, (0.1, 0.2, 0.4)
+    out = draw_comparison(skills, seeds=2, fractions=sizes, card=card, examples=nothing)
+    code, _, errors = cli("report", out)
+    assert code == 0, errors
+    page, _ = page_of(out)
+    assert "Nothing can be said: micro-F1 is undefined on these test images." in page.text
+
+
 def test_report_command(draw_comparison, cli, tmp_path):
     out = draw_comparison({"scratch": 1, "imagenet": 3})
     code, said, _ = cli("report", out)

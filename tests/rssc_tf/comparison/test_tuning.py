@@ -1,6 +1,7 @@
 """`compare --tune`: chosen on the validation split, the same way for every regime."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rssc_tf.comparison import estimate
+from rssc_tf.comparison import estimate, tuning
 from rssc_tf.comparison.begun import Begun, note
 from rssc_tf.comparison.cells import plan
 from rssc_tf.comparison.estimate import Cost
@@ -178,6 +179,22 @@ def test_candidates_that_diverge(records, cli, tmp_path):
     assert code == 1, errors
     row = pd.read_csv(tmp_path / "all/results.csv").iloc[0]
     assert row["status"] == "failed" and "every candidate diverges" in row["error"]
+
+
+def test_a_candidate_without_a_score_is_none_that_diverged(tmp_path, monkeypatch):
+    """F1 of a validation split without labels is undefined; its log loss is not."""
+    from rssc_tf.training import stages
+
+    found = {"headline": "micro_f1", "micro_f1": math.nan, "log_loss": 0.7}
+    monkeypatch.setattr(stages, "run_regime", lambda *_, **__: found)
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted/metrics.json").write_text(json.dumps(found | {"micro_f1": None}))
+    for folder in ("made", "noted"):
+        trial = tuning._validated(None, tmp_path / folder, None, tmp_path)
+        assert (trial["score"], trial["log_loss"]) == (0, 0.7)
+    found["log_loss"] = math.nan
+    trial = tuning._validated(None, tmp_path / "made", None, tmp_path)
+    assert (trial["score"], trial["log_loss"]) == (None, None)
 
 
 def test_a_source_round_that_fails_is_trained_once_for_all_seeds(words, cli, tmp_path, monkeypatch):
