@@ -76,12 +76,18 @@ def level(ranking: Ranking) -> str:
 
 
 def draws_in_words(ranking: Ranking) -> str:
-    """How many draws the scores are means of; sizes of which there is but one are named."""
-    counts = {str(one.size): len(one.draws) for one in ranking.sets}
-    most = max(counts.values())
-    alone = [size for size, count in counts.items() if count < most]
+    """How many draws the scores are means of; sizes of which there are fewer are named."""
+    sizes: dict[int, list[str]] = {}
+    for one in ranking.sets:
+        sizes.setdefault(len(one.draws), []).append(str(one.size))
+    most = max(sizes)
     words = f"{most} draws" if most > 1 else "one draw"
-    return f"{words} ({', '.join(alone)}: one)" if alone else words
+    fewer = [
+        f"{', '.join(sizes[count])}: {count if count > 1 else 'one'}"
+        for count in sorted(sizes)
+        if count < most
+    ]
+    return f"{words} ({'; '.join(fewer)})" if fewer else words
 
 
 def method_name(method: str) -> str:

@@ -32,8 +32,8 @@ class TrainingSets:
 
     Attributes:
         size: what was asked for.
-        draws: row numbers in the training split, an array a draw. One, where the split has no
-            more images than that.
+        draws: row numbers in the training split, an array a draw. Those of the very same images
+            are one, so that a small split has fewer than were asked for.
         can_fold: whether a draw has images to choose a setting by; not with one a class.
     """
 
@@ -99,16 +99,18 @@ def training_sets(
         train: ids and labels of the training split.
         card: of the target.
         sizes: of `sizes_of`.
-        draws: how many of each, at least 1.
+        draws: how many of each, at least 1; of the very same images one is kept.
         seed: int >= 0.
     """
     found = []
     for size in sizes:
-        drawn = [_draw(train, card, size, number, seed) for number in range(draws)]
-        if all(set(rows) == set(drawn[0]) for rows in drawn):
-            drawn = drawn[:1]
+        alike: dict[frozenset, np.ndarray] = {}
+        for number in range(draws):
+            rows = _draw(train, card, size, number, seed)
+            alike.setdefault(frozenset(rows.tolist()), rows)
+        drawn = tuple(alike.values())
         can_fold = all(most_folds(train.labels[rows]) > 1 for rows in drawn)
-        found.append(TrainingSets(size, tuple(drawn), can_fold))
+        found.append(TrainingSets(size, drawn, can_fold))
     return sorted(found, key=lambda one: one.images)
 
 

@@ -1,11 +1,13 @@
 """Sizes and draws of the training images of a ranking."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rssc_tf.probing.features import Features
+from rssc_tf.ranking.text import draws_in_words
 from rssc_tf.ranking.training_sets import Size, TrainingSets, divided, sizes_of, training_sets
 from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.records.card import read_card
@@ -56,6 +58,18 @@ def test_draws_are_nested_and_balanced(card):
             assert set(one) <= set(other)
     for rows in found[2].draws:
         assert sorted(np.bincount(train.labels[rows])) == [2, 2, 3, 3]
+
+
+def test_draws_of_the_very_same_images_are_one(card):
+    """Of two images of a class there are two halves, however many draws are asked for."""
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3], np.int32)
+    train = Features(np.array([f"{n:02d}" for n in range(8)]), labels, np.zeros((8, 1)))
+    few, whole = training_sets(train, card, (Size(shots=1), Size(shots=2)), 5, 0)
+    assert len(few.draws) == 2 and not few.overlap[0, 1]
+    assert len(whole.draws) == 1
+    sets = (few, TrainingSets(Size(shots=3), tuple(np.arange(12).reshape(4, 3))), whole)
+    said = draws_in_words(SimpleNamespace(sets=sets))
+    assert said == "4 draws (2 a class: one; 1 a class: 2)"
 
 
 def test_overlap_is_the_share_in_common():
