@@ -37,7 +37,6 @@ _COMPARISON, _EXPORT, _SCENE = "comparison", "export", "scene.png"
 # Part of the folder's name: a release that draws other scenes does not take up old ones.
 _VERSION = 1
 _SIDE = 96  # pixels of a scene
-_IMAGES_PER_CLASS = {"source": 50, "target": 60}
 _REGION = 2  # tiles a side of a piece of land in the scene for the map
 # The source round wants many images, the target few labels: the situation that the study is about.
 _FRACTIONS = {"source": (0.9, 0.0), "target": (0.2, 0.1)}
@@ -77,7 +76,7 @@ def _make_records(name: str, folder: Path) -> None:
     images = _image_folder(name)
     if not images.is_dir():
         print(f"drawing the {name} scenes in {images}", file=sys.stderr)
-        write_set(name, images, _IMAGES_PER_CLASS[name], _SIDE)
+        write_set(name, images, size=_SIDE)
     train, val = _FRACTIONS[name]
     convert(images, folder, name=f"demo-{name}", train_fraction=train, val_fraction=val, seed=0)
 
@@ -205,11 +204,12 @@ def _predict_some(predict_files, out: Path, run: Path) -> None:
 
 def _draw_scene(file: Path) -> None:
     """A whole scene to map: every class of the target on a piece of land, none seen before."""
-    classes = SETS["target"].classes
-    regions = np.reshape(classes, (-1, 4))
+    target = SETS["target"]
+    regions = np.reshape(target.classes, (-1, 4))
     layout = regions.repeat(_REGION, axis=0).repeat(_REGION, axis=1)
-    pixels = draw_mosaic("target", layout.tolist(), _IMAGES_PER_CLASS["target"], _SIDE)
-    Image.fromarray(pixels).save(file)
+    pixels = draw_mosaic("target", layout.tolist(), target.images_per_class, _SIDE)
+    with new_file(file) as aside:
+        Image.fromarray(pixels).save(aside)
 
 
 def _print_table(found: "Group", wanted: tuple[str, ...], missing: str, settings: dict) -> None:

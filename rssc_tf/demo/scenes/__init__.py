@@ -4,8 +4,6 @@
 fills class folders on disk.
 """
 
-import os
-import shutil
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from PIL import Image
 from rssc_tf.demo.scenes import country, town
 from rssc_tf.demo.scenes.ground import Ground
 from rssc_tf.demo.scenes.sets import SETS, SceneSet
+from tfrecords_tools.common.atomic import new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 
 __all__ = ["SETS", "SceneSet", "draw", "draw_mosaic", "write_set"]
@@ -87,19 +86,12 @@ def write_set(
         raise SettingError("images_per_class", "is at least 1", number)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists and is not an empty folder; name another one")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
+    with new_folder(folder) as aside:
         for class_name in look.classes:
-            (aside / class_name).mkdir(parents=True)
+            (aside / class_name).mkdir()
             for index in range(number):
                 picture = Image.fromarray(draw(set_name, class_name, index, size))
                 picture.save(aside / class_name / f"{class_name}_{index + 1:04d}.jpg", quality=95)
-        if folder.exists():
-            folder.rmdir()
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _scene_set(name: str) -> SceneSet:

@@ -1,5 +1,6 @@
 """`rssc-tf demo`, made small; one that is stopped goes on (what takes minutes is drawn there)."""
 
+import dataclasses
 import signal
 
 import pandas as pd
@@ -94,7 +95,9 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_JOBS", 1)
     monkeypatch.setattr(run, "SEEDS", 1)
     monkeypatch.setattr(run, "_SIDE", 32)
-    monkeypatch.setattr(run, "_IMAGES_PER_CLASS", {"source": 4, "target": 10})
+    for name, number in (("source", 4), ("target", 10)):
+        few = dataclasses.replace(run.SETS[name], images_per_class=number)
+        monkeypatch.setitem(run.SETS, name, few)
     monkeypatch.setattr(run, "_FRACTIONS", {"source": (0.9, 0.0), "target": (0.4, 0.2)})
     monkeypatch.setattr(run, "demo_backbone", lambda: "tiny")
     small = {"image_size": 32, "epochs": 1, "source_epochs": 1}

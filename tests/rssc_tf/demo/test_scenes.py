@@ -98,6 +98,22 @@ def test_write_set_refuses_a_folder_in_use(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
+    """In a container every process has the same number."""
+    program = f"""
+import os, sys
+from PIL import Image
+from rssc_tf.demo.scenes import write_set
+if sys.argv[1] == "kill":
+    Image.Image.save = lambda *_, **__: os._exit(9)
+os.getpid = lambda: 7
+write_set("target", {str(tmp_path / "target")!r}, images_per_class=1, size=24)
+"""
+    for how, code in (("kill", 9), ("whole", 0)):
+        assert subprocess.run([sys.executable, "-c", program, how]).returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_write_set_leaves_nothing_when_it_fails(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
