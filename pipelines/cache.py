@@ -7,9 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipelines.images import decode_whole
-from pipelines.memory import available_memory
+from pipelines.memory import CACHES, available_memory
 from pipelines.records import explain_damage, in_epoch_order, shard_paths
-from tfrecords_tools.common.errors import DataError, RsscError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.progress import progress_bar
 from tfrecords_tools.records.card import Card, Split
 from tfrecords_tools.records.schema import parse_many
@@ -129,8 +129,11 @@ def is_wanted(cache: str, card: Card, *splits: str) -> bool:
         splits: their names.
 
     Raises:
+        SettingError: another word.
         RsscError: `"ram"`, and the free memory does not hold it.
     """
+    if cache not in CACHES:
+        raise SettingError("cache", f"is one of {', '.join(CACHES)}", cache)
     if cache == "none":
         return False
     needed, free = sum(decoded_bytes(card, split) for split in splits), available_memory()

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+CACHES = ("auto", "none", "ram")  # where decoded images are kept, see `cache.is_wanted`
+
 # Of a version of control groups: its hierarchy, and the files with the limit, the usage, and how
 # much of that is cached files, which the kernel gives back when memory is asked for.
 _VERSIONS = (

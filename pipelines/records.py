@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.records.card import Card, Split, refuse_damage
 from tfrecords_tools.records.schema import parse
 from tfrecords_tools.records.verify import verify
@@ -77,7 +77,13 @@ def in_epoch_order(
 
 
 def count_kept(records: Path, card: Card, split: str, exclude: Sequence[str]) -> int:
-    """How many examples of a split remain when the ids in `exclude` are left out."""
+    """How many examples of a split remain when the ids in `exclude` are left out.
+
+    Raises:
+        SettingError: `exclude` is a text, and no list.
+    """
+    if isinstance(exclude, str):
+        raise SettingError("exclude", "is a list of ids", exclude)
     examples = card.splits[split].examples
     if not exclude:
         return examples

@@ -113,7 +113,8 @@ class Records:
             -1; `dataset.map(lambda images, _: images)` has the images alone.
 
         Raises:
-            SettingError: a number out of range, or an unknown augmentation.
+            SettingError: a number out of range, an unknown augmentation or cache, or a text for
+                `exclude`.
             DataError: no such split, or too large for `cache="ram"`.
         """
         import tensorflow as tf
@@ -172,7 +173,7 @@ class Records:
             and labels as in `train`, ids are string `(batch,)`.
 
         Raises:
-            SettingError: a number out of range.
+            SettingError: a number out of range, or an unknown cache.
             DataError: no such split, or too large for `cache="ram"`.
         """
         from pipelines.stream import evaluation_batches

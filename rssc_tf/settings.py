@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pipelines.augmentations import AUGMENTATIONS, STUDY, canonical
+from pipelines.memory import CACHES
 from rssc_tf.fields import (
     EVALUATION,
     NOTHING,
@@ -27,7 +28,6 @@ HEADS = ("finetune", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "none", "mirrored", "multiworker")
 SELECTIONS = ("best", "last")
-CACHES = ("auto", "none", "ram")
 OWN = "target"  # as `source`: the target's own training images
 
 DATA, MODEL, TRAINING, RUN = "Data", "Model", "Training", "Run"
