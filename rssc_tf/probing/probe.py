@@ -41,7 +41,8 @@ class Probe:
         split: the split that the following are of.
         metrics: of `metrics.score`.
         ids, labels: as in `features.Features`.
-        probabilities: float32 `(n, classes)`.
+        probabilities: float `(n, classes)`, as the classifier gives them: float32 would take many
+            for 1.
     """
 
     method: str
@@ -89,9 +90,7 @@ def probe(
     card, folder = records.card, records.path
     refuse_unlabelled(folder, card)
     refuse_untrained(folder, card)
-    tested = next((name for name in ("test", "val") if name in card.splits), None)
-    if tested is None:
-        raise DataError(f"{folder} has neither a test nor a val split: convert with fractions")
+    tested = tested_split(records)
     refuse_one_class(records)
     examples = card.splits["train"].examples
     if k is not None and k > examples:
@@ -120,9 +119,16 @@ def probe(
     probes = []
     for name, (*choice, probabilities) in found.items():
         metrics = score(probabilities, test.labels)
-        probabilities = probabilities.astype(np.float32)
         probes.append(Probe(name, *choice, tested, metrics, test.ids, test.labels, probabilities))
     return probes
+
+
+def tested_split(records: Records) -> str:
+    """The split that probes are tested on; `DataError` where there is but the training split."""
+    if records.evaluated == "train":
+        text = "has neither a test nor a val split: convert with fractions"
+        raise DataError(f"{records.path} {text}")
+    return records.evaluated
 
 
 def refuse_one_class(records: Records) -> None:

@@ -16,7 +16,7 @@ from rssc_tf.fields import check_value
 from rssc_tf.models.view_count import check_views
 from rssc_tf.probing.choice import PROBES
 from rssc_tf.probing.features import Features, feature_file, kept_features, seconds_of
-from rssc_tf.probing.probe import METHODS, refuse_one_class
+from rssc_tf.probing.probe import METHODS, refuse_one_class, tested_split
 from rssc_tf.ranking.candidates import Candidate, read_candidates
 from rssc_tf.ranking.cost import kept_cost
 from rssc_tf.ranking.outcome import Entry, Ranking, placed
@@ -113,13 +113,9 @@ def rank(
 
 def _splits(records: Records) -> tuple[str, ...]:
     """Train, val if it chooses, and the split that is for tests, as `probe` has them."""
-    present = records.card.splits
     refuse_untrained(records.path, records.card)
-    if "test" in present:
-        return tuple(name for name in ("train", "val", "test") if name in present)
-    if "val" in present:
-        return "train", "val"
-    raise DataError(f"{records.path} has neither a test nor a val split: convert with fractions")
+    tested_split(records)  # its error
+    return tuple(name for name in ("train", "val", "test") if name in records.splits)
 
 
 def _prepare(

@@ -208,6 +208,7 @@ def test_as_a_notebook_calls_it(records):
     (found,) = probe(encoder, Records(records, card), method="knn", k=3)
     assert (found.method, found.chosen, found.chosen_by) == ("knn", {"k": 3}, "given")
     assert found.probabilities.shape == (12, 4)
+    assert found.metrics == score(found.probabilities, found.labels)  # to the last digit
     assert found.metrics["top1"] == (found.probabilities.argmax(axis=1) == found.labels).mean()
     # The validation split is no test where there is one; where not, it chooses nothing.
     splits = {name: card.splits[name] for name in ("train", "val")}
