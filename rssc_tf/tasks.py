@@ -225,7 +225,9 @@ class _MultiLabel(Task):
     def metrics(self) -> list:
         from rssc_tf.models.logit_f1 import LogitF1
 
-        return [LogitF1(average="micro", threshold=THRESHOLD, name=self.headline)]
+        # Keras gives a label above its threshold, `decide` from it upwards.
+        below = float(np.nextafter(np.float32(THRESHOLD), np.float32(0)))
+        return [LogitF1(average="micro", threshold=below, name=self.headline)]
 
     def losses(self, labels, logits, label_smoothing: float = 0.0):
         import tensorflow as tf

@@ -195,7 +195,7 @@ class Group:
         runs = list(self.runs[strategy].values())
         row = intervals(self.task)[metric or self.metric]
         values = np.array([run.scores(row) for run in runs])
-        return self._estimate(values, len(runs[0].labels), runs).within(0, 1)
+        return self._estimate(values, len(runs[0].labels), runs).within(*row.limits)
 
     def difference(self, strategy: str, against: str, metric: str | None = None) -> Estimate | None:
         """Mean of `strategy` - `against` over the seeds that both have; `None` if there is none."""
@@ -268,7 +268,8 @@ class Group:
         row, ours = intervals(self.task)[metric or self.metric], [one for one, _ in strategies[0]]
         gains = [[one.scores(row) - two.scores(row) for one, two in pairs] for pairs in strategies]
         values = np.mean(gains, axis=0)
-        return self._estimate(values, len(ours[0].labels), ours).within(-1, 1)
+        found = self._estimate(values, len(ours[0].labels), ours)
+        return found.within(*row.difference_limits)
 
     def _estimate(self, values: np.ndarray, images: int, runs: list[Outcome]) -> Estimate:
         """`statistics.estimate` of values that belong to these runs."""

@@ -16,6 +16,7 @@ from rssc_tf.evaluation.calibration import (
     read_calibration,
     write_calibration,
 )
+from rssc_tf.evaluation.features import VIEWS_AT_ONCE
 from rssc_tf.evaluation.files import draw, write_metrics, write_tables
 from rssc_tf.evaluation.metrics import METRICS, score
 from rssc_tf.evaluation.not_finite import NotFinite
@@ -27,8 +28,6 @@ from tfrecords_tools.common.errors import DataError, SettingError
 from tfrecords_tools.common.regular_files import is_there
 from tfrecords_tools.records.card import CARD_NAME, Card, read_card, refuse_unlabelled
 from tfrecords_tools.records.shards import check_shards
-
-_BATCH = 64  # views
 
 
 def evaluate(
@@ -228,7 +227,7 @@ def _check_tunable(records: Records, own: bool) -> None:
 
 
 def _predict(apply, records: Records, split: str, views: int, rate: str) -> Predictions:
-    batches, task = records.split(split, _BATCH // views, ids=True), records.task
+    batches, task = records.split(split, VIEWS_AT_ONCE // views, ids=True), records.task
     with explain_damage(records.path):
         found = predict(apply, batches, task, f"evaluating {split}", records.splits[split])
     odd = ~np.isfinite(found.logits).all(axis=1)

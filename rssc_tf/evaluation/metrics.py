@@ -59,6 +59,17 @@ class Metric:
     tuned: bool = False
     sentence: str = ""
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What an interval stays within."""
+        return (0.0, 1.0) if self.unit == SHARE else (-np.inf, np.inf)
+
+    @property
+    def difference_limits(self) -> tuple[float, float]:
+        """The same of a difference."""
+        low, high = self.limits
+        return low - high, high - low
+
 
 def _top(k: int):
     def compute(probabilities: np.ndarray, labels: np.ndarray, task: Task) -> float | None:

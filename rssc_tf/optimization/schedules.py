@@ -57,6 +57,3 @@ class CosineSchedule(PaperSchedule):
         rest = ops.minimum(past * self._numbers[4], 1.0)
         rate = self._numbers[0] * self._rise(step) * 0.5
         return rate * (1.0 + ops.cos(3.141592653589793 * rest))
-
-
-SCHEDULES = {"paper": PaperSchedule, "cosine": CosineSchedule}

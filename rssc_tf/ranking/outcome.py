@@ -120,7 +120,8 @@ class Ranking:
         """
         metric = metric or self.metric
         values = entry.values(size, method, metric)
-        return _estimate(values, self.sets[size], self._images).within(0, 1)
+        limits = intervals(self.records.task)[metric].limits
+        return _estimate(values, self.sets[size], self._images).within(*limits)
 
     def chosen_by(self, size: int) -> str:
         """What chose C and k with the training images of a size: `"val"`, `"folds of train"`, or
@@ -213,11 +214,11 @@ def placed(
     # Those without a score last: NaN has no place in an order.
     ordered = sorted(entries, key=lambda one: -np.nan_to_num(values(one)[:, 0].mean(), nan=-np.inf))
     first, images = ordered[0], records.splits[split]
-    level = level_of(len(ordered))
+    level, limits = level_of(len(ordered)), intervals(records.task)[metric].difference_limits
     rows = [replace(first, place=1, may_be_best=True)]
     for place, entry in enumerate(ordered[1:], 2):
         gaps = values(first) - values(entry)
-        behind = _estimate(gaps, sets[size], images, level).within(-1, 1)
+        behind = _estimate(gaps, sets[size], images, level).within(*limits)
         rows.append(replace(entry, place=place, behind=behind, may_be_best=not behind.low > 0))
     return Ranking(records, split, chosen_on_val, methods, sets, (*rows, *failed), how)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+from rssc_tf.evaluation.metrics import score
 from rssc_tf.tasks import MULTI_LABEL, SINGLE_LABEL, TASKS, task_of, task_of_labels
 from tfrecords_tools.common.errors import DataError
 
@@ -52,6 +53,17 @@ def test_a_task_agrees_with_itself(task):
     assert task.brier(sure, labels) == 0
     stated, right = task.stated_and_right(sure, labels)
     np.testing.assert_array_equal(stated == 1, right)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=repr)
+def test_keras_reports_the_headline(task):
+    """Also of logits of exactly 0, which dead features and a bias of 0 give."""
+    logits = np.where(np.arange(4) % 2, LOGITS, 0).astype("float32")
+    labels = np.array([0, 1, 2, 3, 0, 1]) if task.exclusive else np.eye(4, dtype=int)[[0] * 6]
+    (metric,) = task.metrics()
+    metric.update_state(labels.astype("int32" if task.exclusive else "float32"), logits)
+    expected = score(task.probabilities(logits).numpy(), labels)[task.headline]
+    assert float(metric.result()) == pytest.approx(expected) and expected > 0
 
 
 def test_an_unknown_task_is_named():

@@ -57,6 +57,9 @@ def outlook(target: Target) -> str:
         f"{interval(found.score, score)}, the range of {len(found.functions)} functions and of the "
         "chance in the points"
     )
+    runs = [one.runs[group.best] for one in target.of_way(group.way) if group.best in one.runs]
+    if any(len(seeds) == 1 for seeds in runs):
+        text += ", but for that in training where there is one seed"
     return f"{text}. {_checked(found)}"
 
 

@@ -230,6 +230,15 @@ def test_nothing_but_failed_runs(draw_comparison):
     assert text.count("is gone") == 2
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_forecast_says_what_one_seed_leaves_out(draw_comparison, cli, seeds):
+    out = draw_comparison({"scratch": 0.1, "imagenet": 1}, seeds=seeds, fractions=(0.1, 0.2, 0.4))
+    assert cli("report", out)[0] == 0
+    said = " ".join(" ".join(page_of(out)[0].text).split())
+    assert "functions and of the chance in the points" in said
+    assert ("but for that in training where there is one seed" in said) == (seeds == 1)
+
+
 def test_no_image_has_a_label(draw_comparison, cli):
     """And none was given one: micro-F1 is undefined, of all sizes."""
     card = draw_card("empty", multi=True)

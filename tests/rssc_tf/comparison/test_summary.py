@@ -15,8 +15,10 @@ from rssc_tf.comparison.report.tables import calibration_table
 from rssc_tf.comparison.report.verdict import verdict
 from rssc_tf.comparison.summary import comparisons, differences, summarise
 from rssc_tf.evaluation.files import write_tables
+from rssc_tf.evaluation.metrics import METRICS, NATS, Metric
 from rssc_tf.evaluation.prediction import Predictions
 from rssc_tf.regimes import REGIMES, WITHOUT_LABELS
+from rssc_tf.tasks import SINGLE_LABEL
 from tests.rssc_tf.comparison.conftest import draw_card
 from tfrecords_tools.common.errors import RsscError
 
@@ -59,6 +61,22 @@ def test_no_temperature_changes_what_is_told_by_order(draw_comparison):
         assert row["mean"] == pytest.approx((row["low"] + row["high"]) / 2, abs=1e-6)
     (run, _) = group.runs["scratch"].values()
     assert (run.probabilities == 1).any() and not (run.as_trained == 1).any()
+
+
+def test_only_shares_end_at_one(draw_comparison, monkeypatch):
+    def loss(probabilities, labels, weights):
+        return weights @ SINGLE_LABEL.example_losses(probabilities, labels) / weights.sum(axis=1)
+
+    def value(probabilities, labels, task):
+        return SINGLE_LABEL.example_losses(probabilities, labels).mean()
+
+    row = Metric("surprise", "surprise", (SINGLE_LABEL,), value, NATS, interval=loss)
+    monkeypatch.setitem(METRICS, row.name, row)
+    summary = summarise(read_study(draw_comparison({"scratch": 0.1}))).set_index("metric")
+    found = summary.loc["surprise"]
+    assert 1 < found["low"] < found["mean"] < found["high"]
+    assert row.difference_limits == (-np.inf, np.inf)
+    assert METRICS["top1"].limits == (0, 1) and METRICS["top1"].difference_limits == (-1, 1)
 
 
 def test_the_best_is_so_on_the_seeds_that_all_have(draw_comparison):

@@ -178,11 +178,13 @@ def test_a_split_without_positives_and_one_of_one_class_have_scores():
 
 def test_certainty_that_is_wrong_costs_much_but_not_everything():
     sure = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
-    for losses in (
-        SINGLE_LABEL.example_losses(sure, np.array([0, 0])),
-        MULTI_LABEL.example_losses(sure, np.array([[1, 0], [1, 0]])),
-    ):
-        np.testing.assert_allclose(losses, [0, -np.log(1e-12)])
+    least, labels = -np.log(1e-12), np.array([[1, 0], [1, 0]])
+    np.testing.assert_allclose(SINGLE_LABEL.example_losses(sure, np.array([0, 0])), [0, least])
+    exact = MULTI_LABEL.example_losses(sure.astype(float), labels)
+    np.testing.assert_allclose(exact, [0, least], atol=1e-12)
+    # What float32 has as 1 may have been 2^-25 less.
+    stored = MULTI_LABEL.example_losses(sure, labels)
+    np.testing.assert_allclose(stored, [0, (least + 25 * np.log(2)) / 2], atol=1e-7)
 
 
 def test_top5_keeps_the_order_of_top1_under_ties():
