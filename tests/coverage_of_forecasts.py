@@ -96,18 +96,19 @@ def a_curve(family: str, random: np.random.Generator, sizes: np.ndarray) -> Curv
 def seen(curve: Curve, sizes: np.ndarray, random: np.random.Generator) -> list:
     """Points of a curve, as a comparison has them."""
     from rssc_tf.comparison.forecast import Point
+    from rssc_tf.evaluation.statistics import estimate
 
     truth = curve(sizes)
     # Of draws of 35, 70 and 280 images of RSSCN7: 3.4, 2.7 and 0.7 points.
     spread = 0.2 / np.sqrt(sizes)
     draws = truth + spread * random.normal(size=(DRAWS, len(sizes)))
-    errors = draws.std(axis=0, ddof=1) / np.sqrt(DRAWS)
     luck = np.sqrt(ALIKE) * random.normal(size=(1 + REPLICATES, 1))
     luck = luck + np.sqrt(1 - ALIKE) * random.normal(size=(1 + REPLICATES, len(sizes)))
     luck = luck * np.sqrt(truth * (1 - truth) / IMAGES)
-    observed = draws.mean(axis=0) + luck[0]
-    scores = np.clip(np.vstack([observed, observed + luck[1:]]), 0, 1)
-    return [Point(int(n), scores[:, i], errors[i]) for i, n in enumerate(sizes)]
+    luck[1:] += luck[0]
+    runs = np.clip(draws[:, None] + luck, 0, 1)
+    errors = [estimate(runs[:, :, i], IMAGES).runs_error for i in range(len(sizes))]
+    return [Point(int(n), runs.mean(axis=0)[:, i], errors[i]) for i, n in enumerate(sizes)]
 
 
 def coverage(family: str, sizes: tuple[int, ...], simulations: int) -> np.ndarray:

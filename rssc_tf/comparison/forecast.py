@@ -31,7 +31,7 @@ class Point:
         images: number of training images.
         scores: float `(1 + replicates,)`, the mean score in 0..1 of the runs on the test images and
             on resamples of them: the same ones for all points.
-        error: standard error of that mean that is due to draws and seeds; 0 if it is not known.
+        error: `statistics.Estimate.runs_error` of that mean; 0 if it is not known.
     """
 
     images: int
