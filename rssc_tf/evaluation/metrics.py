@@ -6,7 +6,7 @@ are scikit-learn's where it has them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,6 @@ class Metric:
         tasks: for which it is computed.
         compute: `(probabilities, labels, task) -> float`, NaN where it is undefined and `None`
             where it says nothing; or `None` for what is not computed from predictions.
-        of_logits: the same of `(logits, labels, task)`, which is taken where there are logits;
-            `None` where the rounding of probabilities does no harm.
         unit: `SHARE` (0..1, shown in percent), `NATS` or `PLAIN`.
         higher_is_better: the direction.
         interval: the same under weights of the images, a `statistics.Metric`, for an interval.
@@ -41,15 +39,14 @@ class Metric:
         uncalibrated: whether it is told as `NAME_uncalibrated` too, where there is a calibration.
         tuned: whether it is told as `tuned_NAME` too, where thresholds were tuned.
         sentence: how it is called in a sentence, where that is not `written`.
+        of_logits: `compute` of `(logits, labels, task)`, which is taken where there are logits;
+            `None` where the rounding of probabilities does no harm.
     """
 
     name: str
     written: str
     tasks: tuple[Task, ...]
     compute: Callable[[np.ndarray, np.ndarray, Task], float | None] | None = None
-    of_logits: Callable[[np.ndarray, np.ndarray, Task], float] | None = field(
-        default=None, kw_only=True
-    )
     unit: str = SHARE
     higher_is_better: bool = True
     interval: statistics.Metric | None = None
@@ -58,6 +55,7 @@ class Metric:
     uncalibrated: bool = False
     tuned: bool = False
     sentence: str = ""
+    of_logits: Callable[[np.ndarray, np.ndarray, Task], float] | None = None
 
     @property
     def limits(self) -> tuple[float, float]:
