@@ -22,9 +22,9 @@ from rssc_tf.tasks import MULTI_LABEL, SINGLE_LABEL, task_of_labels
 from tfrecords_tools.common.errors import RsscError
 
 
-def _truthful(rng, n: int, classes: int, multi: bool) -> tuple[np.ndarray, np.ndarray]:
+def _truthful(rng, n: int, classes: int, multi: bool, spread: float = 2):
     """Logits, and labels drawn with exactly the probabilities that they state."""
-    logits = rng.normal(0, 2, (n, classes))
+    logits = rng.normal(0, spread, (n, classes))
     if multi:
         return logits, (rng.random(logits.shape) < expit(logits)).astype(int)
     drawn = rng.random((n, 1)) < softmax(logits, axis=1).cumsum(axis=1)
@@ -98,12 +98,11 @@ def test_where_all_are_right_the_probability_is_what_so_many_speak_for(n):
 def test_a_small_split_hardly_spoils_good_probabilities():
     losses = []
     for seed in range(20):
-        logits, labels = _truthful(np.random.default_rng(seed), 1020, 5, False)
-        logits = 2 * logits  # of 20, by luck all may be right
-        found = fit_temperature(logits[:20], labels[:20])
-        losses.append([SINGLE_LABEL.log_loss(logits, labels, t) for t in (found, 2.0)])
+        logits, labels = _truthful(np.random.default_rng(seed), 1020, 5, False, spread=8)
+        found = fit_temperature(logits[:20], labels[:20])  # by luck all of these may be right
+        losses.append([SINGLE_LABEL.log_loss(logits[20:], labels[20:], t) for t in (found, 1.0)])
     fitted, ideal = np.mean(losses, axis=0)
-    assert fitted < 1.05 * ideal
+    assert fitted < 1.5 * ideal  # on the labels themselves: three times as much
 
 
 @given(st.integers(0, 10_000), st.integers(1, 25), st.sampled_from([0.1, 0.01, 1e-6]))
