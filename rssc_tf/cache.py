@@ -1,7 +1,8 @@
 """The one folder in which this project keeps what it downloads or can compute again.
 
 Beside a kept file lies its SHA-256 (`NAME.sha256`, as `sha256sum` writes it). What is damaged is
-said in one line, removed, and made again: a cache never stands in the way.
+said in one line, removed, and made again: a cache never stands in the way. What the system does not
+give, for want of a right or in passing, may be whole: it stays, and is told.
 """
 
 import hashlib
@@ -17,7 +18,14 @@ from typing import TypeVar
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.locks import sole_writer
-from tfrecords_tools.common.regular_files import content_of, open_regular, read_regular, sha256_of
+from tfrecords_tools.common.regular_files import (
+    BadFile,
+    check_readable,
+    content_of,
+    open_regular,
+    read_regular,
+    sha256_of,
+)
 
 Content = TypeVar("Content")
 # Bytes of a name: file systems take 255, and beside a file lie a lock, a seal, what is written.
@@ -59,6 +67,9 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
     Args:
         file: in the cache.
         read: from the file to its content; `DataError` says what is wrong with it.
+
+    Raises:
+        DataError: the system does not give it.
     """
     if not os.path.lexists(file):
         return None
@@ -70,6 +81,7 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
         # No process is between a file and its seal now: what does not fit is damaged.
         if not os.path.lexists(file):
             return None
+        refuse_unreadable(file, _seal(file))
         try:
             return _checked(file, read)
         except DataError as error:
@@ -77,6 +89,19 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
             discard(file)
             discard(_seal(file))
             return None
+
+
+def refuse_unreadable(*paths: Path) -> None:
+    """Raises `DataError` if the system does not give something that is kept, or lies in a kept
+    folder. To be called between two checks of it, the second of which then tells damage."""
+    for path in paths:
+        try:
+            check_readable(path)
+        except BadFile as error:
+            raise DataError(
+                f"{error}; it may be whole, and stays: let this account read it "
+                "(RSSC_TF_CACHE names another folder)"
+            ) from error
 
 
 def _checked(file: Path, read: Callable[[Path], Content]) -> Content:

@@ -14,6 +14,7 @@ from rssc_tf.exporting.beside import card_beside, check_beside
 from rssc_tf.exporting.saved_model import EIGHT_VIEWS
 from rssc_tf.exporting.trust import check_trust
 from rssc_tf.exporting.versions import find_version
+from rssc_tf.literal_paths import literal
 from rssc_tf.models.view_count import check_views, in_words
 from tfrecords_tools.common.errors import DataError, first_line
 from tfrecords_tools.common.lists import as_list
@@ -164,9 +165,12 @@ def load_saved_model(
     if not trust:
         check_trust(folder)
     try:
-        with quiet_logger():  # it logs the traceback of a damaged fingerprint, and goes on
-            loaded = tf.saved_model.load(str(folder))
+        # The logger tells the traceback of a damaged fingerprint, and TensorFlow goes on.
+        with quiet_logger(), literal(folder) as link:
+            loaded = tf.saved_model.load(str(link))
         signatures = loaded.signatures
+    except DataError:  # there is no link to it
+        raise
     except Exception as error:  # TensorFlow raises nearly anything on damaged files
         reason = first_line(error)
         raise DataError(f"{folder} cannot be loaded ({reason}): export the run again") from error

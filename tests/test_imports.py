@@ -13,7 +13,8 @@ PACKAGES = ("tfrecords_tools", "pipelines", "rssc_tf")  # each imports those bef
 # The parts of rssc_tf, each imports those before it only. `library` is the surface of `__init__`,
 # `cli` the command line.
 PARTS = (
-    *("version", "compat", "registration", "cache", "environment", "write_errors", "models"),
+    *("version", "compat", "registration", "cache", "environment"),
+    *("literal_paths", "write_errors", "models"),
     *(
         "tasks",
         "optimization",

@@ -11,6 +11,7 @@ from rssc_tf.exporting.novelty import write_novelty
 from rssc_tf.exporting.records import image_files, own_records
 from rssc_tf.exporting.versions import VERSION, refuse_later_versions
 from rssc_tf.exporting.warmup import BATCHES, write_warmup
+from rssc_tf.literal_paths import is_pattern
 from rssc_tf.runs import Run
 from rssc_tf.write_errors import writing
 from tfrecords_tools.common.atomic import new_folder
@@ -67,6 +68,12 @@ def export(
             saved_model.save(run, folder / VERSION, views)
             write_warmup(folder / VERSION, Path(os.path.abspath(out)).name, images)
         describe(run, folder, model_card(run, views, has_feature_map(run.model)))
+    if is_pattern(Path(os.path.abspath(out))):
+        warnings.warn(
+            f"{out} has one of the letters * ? [ \\ in its path, which TensorFlow takes for a "
+            "pattern: other programs, such as TensorFlow Serving, cannot load the export there",
+            stacklevel=2,
+        )
 
 
 def describe(run: Run, folder: Path, card: str) -> None:

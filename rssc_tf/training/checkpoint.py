@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import warnings
@@ -11,12 +12,22 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from rssc_tf.literal_paths import literal
 from rssc_tf.write_errors import writing
-from tfrecords_tools.common.errors import DataError, first_line
+from tfrecords_tools.common.atomic import discard, new_file
+from tfrecords_tools.common.errors import DataError, RsscError, first_line
 from tfrecords_tools.common.json_files import parse_json
+from tfrecords_tools.common.regular_files import (
+    MIB,
+    BadFile,
+    check_readable,
+    is_there,
+    read_regular,
+)
 
 # The steps of a `WeightAverage`: older versions counted them in int32.
 _COUNTER = "average/0/.ATTRIBUTES/VARIABLE_VALUE"
+_LIST = "checkpoint"  # TensorFlow's list of them, by which `tf.train.latest_checkpoint` goes
 
 
 class Progress(tf.train.experimental.PythonState):
@@ -78,7 +89,6 @@ class Checkpointer:
         self._content = {"progress": progress, **content}
         self._checkpoint = tf.train.Checkpoint(**self._content)
         self._folder, self._progress, self._keep = Path(folder), progress, keep
-        self._manager: tf.train.CheckpointManager | None = None
 
     def save(self) -> None:
         """Writes a checkpoint aside and renames it; the oldest goes.
@@ -86,11 +96,15 @@ class Checkpointer:
         Raises:
             RsscError: it cannot be written; those before it are as they were.
         """
+        # Not by a `CheckpointManager`, which takes a folder's name for a pattern where it removes:
+        # in `a[b]` those of `ab`.
+        step = self._progress.step
         with writing(self._folder):
-            if self._manager is None:
-                folder = str(self._folder)
-                self._manager = tf.train.CheckpointManager(self._checkpoint, folder, self._keep)
-            self._manager.save(checkpoint_number=self._progress.step)
+            self._checkpoint.write(self._path(step))
+            others = [one for one in _steps(self._folder) if one != step]
+            gone = others[: max(0, len(others) + 1 - self._keep)]
+            self._list([*others[len(gone) :], step])
+            self._remove(gone)
 
     def restore(self, tidy: bool = True) -> bool:
         """Restores the newest checkpoint that is whole, and warns of every newer one.
@@ -102,11 +116,11 @@ class Checkpointer:
             Whether there was a whole one; if not, nothing has been changed.
 
         Raises:
-            RsscError: the checkpoint is of another model.
+            RsscError: the checkpoint is of another model, or the system does not give it.
         """
         steps = _steps(self._folder)
         whole = list(steps)
-        while whole and (reason := _damage(self._path(whole[-1]))):
+        while whole and (reason := _damage(self._folder, whole[-1])):
             path = self._path(whole.pop())
             rest = f"the one of step {whole[-1]}" if whole else "the start"
             warnings.warn(f"{path} cannot be read ({reason}): going on from {rest}", stacklevel=2)
@@ -116,7 +130,8 @@ class Checkpointer:
             return False
         path = self._path(whole[-1])
         try:
-            self._restore(path)
+            with literal(self._folder) as folder:
+                self._restore(_path(folder, whole[-1]))
         except (tf.errors.OpError, ValueError, AssertionError) as error:
             reason = first_line(error)
             raise DataError(
@@ -133,59 +148,88 @@ class Checkpointer:
             counter = tf.Variable(0, dtype=tf.int32)
             content = self._content | {"average": [counter, *averages]}
             checkpoint = tf.train.Checkpoint(**content)
-        checkpoint.restore(path).assert_existing_objects_matched()
+        checkpoint.read(path).assert_existing_objects_matched()
         if older:
             steps.assign(tf.cast(counter, steps.dtype))
 
     def _path(self, step: int) -> str:
-        return str(self._folder / f"ckpt-{step}")
+        return _path(self._folder, step)
 
     def _tidy(self, whole: list[int], torn: list[int]) -> None:
-        """Leaves the whole checkpoints, and a list of them for the manager."""
+        """Leaves the whole checkpoints, and a list of them."""
         for path in self._folder.glob("ckpt-*_temp"):
             shutil.rmtree(path, ignore_errors=True)
-        lists = [*self._folder.glob("checkpoint.tmp*"), self._folder / "checkpoint"]
-        files = [path for step in torn for path in self._folder.glob(f"ckpt-{step}.*")]
-        for path in lists + files:
-            path.unlink(missing_ok=True)
+        for path in [*self._folder.glob("checkpoint.tmp*"), self._folder / _LIST]:
+            discard(path)
+        self._remove(torn)
         if whole:
-            # The manager ignores checkpoints without a time.
-            times = {self._path(step): _written(self._path(step)) for step in whole}
-            paths = [path for path, time in times.items() if time]
-            tf.compat.v1.train.update_checkpoint_state(
-                str(self._folder),
-                paths[-1],
-                paths,
-                all_model_checkpoint_timestamps=[times[path] for path in paths],
-                last_preserved_timestamp=0.0,
-            )
+            self._list(whole)
+
+    def _list(self, steps: list[int]) -> None:
+        """Writes which checkpoints there are: of one whose files are lost the name is left."""
+        lines = [f'model_checkpoint_path: "ckpt-{steps[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "ckpt-{step}"' for step in steps]
+        with new_file(self._folder / _LIST) as aside:
+            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in steps:
+            for path in _files(self._folder, step):
+                discard(path)
+
+
+def _path(folder: Path, step: int) -> str:
+    return str(folder / f"ckpt-{step}")
+
+
+def _files(folder: Path, step: int) -> list[Path]:
+    return list(folder.glob(f"ckpt-{step}.*"))  # the folder's own name is no pattern here
 
 
 def _steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in a folder, rising: by their files, and by the manager's list."""
-    listed = folder / "checkpoint"
-    text = listed.read_bytes().decode(errors="replace") if listed.is_file() else ""
-    names = [path.name for path in folder.glob("ckpt-*") if not path.is_dir()]
+    """Steps of the checkpoints in a folder, rising: by their files, and by the list of them."""
+    if not folder.exists():
+        return []
+    try:
+        names = [one.name for one in os.scandir(folder) if not one.is_dir()]
+    except OSError as error:  # what is not seen would be begun anew
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
+    listed = folder / _LIST
+    text = read_regular(listed, MIB).decode(errors="replace") if is_there(listed) else ""
+    names = [name for name in names if name.startswith("ckpt-")]
     return sorted({int(step) for step in re.findall(r"ckpt-(\d+)", "\n".join([text, *names]))})
 
 
-def _written(path: str) -> float | None:
-    """When a checkpoint was finished; `None` if it is not there."""
-    index = Path(f"{path}.index")
-    return index.stat().st_mtime if index.is_file() else None
-
-
-def _damage(path: str) -> str | None:
+def _damage(folder: Path, step: int) -> str | None:
     """Why a checkpoint cannot be read, or `None`.
 
     All of it is read before any of it is restored: a restore that fails half-way leaves a mixture.
+
+    Raises:
+        DataError: the system does not give it, which is no damage.
     """
-    try:
-        reader = tf.train.load_checkpoint(path)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except Exception as error:  # a cut file is an IndexError, a flipped bit a DataLossError, ...
-        return first_line(error)
+    if not _fault(folder, step):
+        return None
+    for file in _files(folder, step):
+        try:
+            check_readable(file)
+        except BadFile as error:
+            mend = "it may be whole, and stays: try again when it can be read"
+            raise DataError(f"{error}; {mend}") from error
+    return _fault(folder, step)
+
+
+def _fault(folder: Path, step: int) -> str | None:
+    """What TensorFlow says of a checkpoint that it cannot read."""
+    with literal(folder) as link:
+        try:
+            reader = tf.train.load_checkpoint(_path(link, step))
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            raise RsscError(f"{_path(folder, step)} takes more memory than there is") from error
+        except Exception as error:  # an IndexError of a cut file, DataLossError of a flipped bit
+            return first_line(error).replace(str(link), str(folder))
     return None
 
 

@@ -11,7 +11,14 @@ import os
 import time
 from pathlib import Path
 
-from rssc_tf.cache import cache_folder, check_seal, file_name, key_of, say_damaged
+from rssc_tf.cache import (
+    cache_folder,
+    check_seal,
+    file_name,
+    key_of,
+    refuse_unreadable,
+    say_damaged,
+)
 from rssc_tf.evaluation.not_finite import Diverged
 from rssc_tf.keys import is_of_run
 from rssc_tf.runs import CONFIG, MODEL, read_metrics, read_settings
@@ -47,14 +54,13 @@ def discard_damaged(folder: Path) -> None:
 
     Raises:
         MissingExtra: it is whole, and made with a library that is not installed.
+        DataError: the system does not give all of it.
     """
-    try:
-        _check(folder)
-    except MissingExtra:
-        raise
-    except RsscError as error:
-        say_damaged(folder, error)
-        discard(folder)
+    if _damage(folder):
+        refuse_unreadable(folder)
+        if error := _damage(folder):
+            say_damaged(folder, error)
+            discard(folder)
 
 
 def note_failure(folder: Path, run: Path, error: Diverged) -> None:
@@ -99,6 +105,17 @@ def _write(folder: Path, failure: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / FAILED) as aside:
         aside.write_text(json.dumps(failure, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _damage(folder: Path) -> Exception | None:
+    """What is wrong with a kept round; `MissingExtra` is raised."""
+    try:
+        _check(folder)
+    except MissingExtra:
+        raise
+    except (RsscError, OSError) as error:
+        return error
+    return None
 
 
 def _check(folder: Path) -> None:

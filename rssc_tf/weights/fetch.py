@@ -19,7 +19,15 @@ from urllib.parse import unquote, urlparse
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from rssc_tf.cache import cache_folder, cannot_keep, check_seal, replace_sealed, say_damaged, short
+from rssc_tf.cache import (
+    cache_folder,
+    cannot_keep,
+    check_seal,
+    refuse_unreadable,
+    replace_sealed,
+    say_damaged,
+    short,
+)
 from rssc_tf.weights.files import MOST_WEIGHTS, check_file, check_hash
 from tfrecords_tools.common.atomic import discard
 from tfrecords_tools.common.errors import DataError
@@ -76,6 +84,7 @@ def fetch(entry: Downloadable) -> Path:
     with _sole_writer(entry, path):
         # No process is between a file and its seal now, and one may just have fetched this.
         if os.path.lexists(path):
+            refuse_unreadable(path)
             fault = _fault(entry, path)
             if not fault:
                 return path

@@ -42,6 +42,17 @@ def test_a_photograph_is_not_replaced_by_the_table(given, exported, scenes, cli,
     assert out.read_text().startswith("path,valid,error,predicted,p_farmland")
 
 
+def test_an_export_in_a_folder_whose_name_is_a_pattern(exported, scenes, cli, tmp_path):
+    shutil.copytree(exported, tmp_path / "run [1]")
+    tables = []
+    for export in (exported, tmp_path / "run [1]"):
+        code, _, err = cli("predict", export, scenes / "river", "--out", tmp_path / "t.csv")
+        assert code == 0, err
+        tables.append((tmp_path / "t.csv").read_text())
+        (tmp_path / "t.csv").unlink()
+    assert tables[0] == tables[1]
+
+
 def test_files_are_looked_for_once(exported, scenes, cli, tmp_path, monkeypatch):
     """Of a million on a network's disk each look takes minutes."""
     asked, found = [], []

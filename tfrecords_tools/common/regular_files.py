@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,7 +60,7 @@ def special_kind(path: Path) -> str | None:
     except FileNotFoundError:
         return "a link to nothing" if os.path.islink(path) else "no such file"
     except (OSError, ValueError) as error:
-        raise BadFile(path, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+        raise _unreadable(path, error) from None
 
 
 def is_there(path: Path) -> bool:
@@ -96,6 +97,31 @@ def check_regular_tree(folder: Path) -> None:
             check_regular(Path(above, name))
 
 
+def check_readable(path: Path) -> None:
+    """Reads a file, or all files below a folder, to the end. What a reader finds wrong after that
+    is damage, and neither the want of a right nor a passing error of the file system.
+
+    What is no regular file, or not there, has nothing to read.
+
+    Raises:
+        BadFile: names the first that the system does not give.
+    """
+    for file in _files_at(path):
+        if special_kind(file) is None:
+            sha256_of(file)
+
+
+def _files_at(path: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise _unreadable(Path(error.filename), error)
+
+    if special_kind(path) != "a folder":
+        yield path
+        return
+    for above, _, names in os.walk(path, onerror=refuse):
+        yield from (Path(above, name) for name in names)
+
+
 def refuse_special(root: Path, names: list[str], what: str) -> None:
     """Raises `DataError` if some of the files below `root` are FIFOs, devices or sockets.
 
@@ -129,7 +155,7 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     try:
         file = open(path, "rb", opener=_open)  # noqa: SIM115 - it is handed on
     except OSError as error:
-        raise BadFile(path, f"cannot be read: {error.strerror or error}") from None
+        raise _unreadable(path, error) from None
     found = os.fstat(file.fileno())
     reason = None
     if _kind(found.st_mode):  # it was exchanged since
@@ -157,16 +183,23 @@ def read_regular(path: Path, most: int) -> bytes:
         try:
             data = file.read(size + 1) or b""
         except OSError as error:
-            raise BadFile(path, f"cannot be read: {error.strerror or error}") from None
+            raise _unreadable(path, error) from None
     if len(data) > size:
         raise BadFile(path, "is longer than its size: it grows, or is made by the system")
     return data
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Hex SHA-256 of a file's bytes; `BadFile` as of `open_regular`."""
     with open_regular(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> BadFile:
+    return BadFile(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def content_of(path: Path) -> str:

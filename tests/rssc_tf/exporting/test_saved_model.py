@@ -294,6 +294,12 @@ def test_the_runs_temperature_is_inside_and_in_the_card(exported, loaded, traine
     assert "not calibrated" not in card
 
 
+def test_a_folder_whose_name_is_a_pattern_is_warned_of(trained, cli, tmp_path):
+    code, _, err = cli("export", trained, "--out", tmp_path / "a[b]")
+    assert code == 0, err
+    assert "other programs, such as TensorFlow Serving, cannot load the export there" in err
+
+
 def test_a_run_without_calibration_or_records_is_exported_as_it_is(trained, cli, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     (run / "calibration.json").unlink()

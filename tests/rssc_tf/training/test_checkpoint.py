@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from rssc_tf.training import checkpoint
 from rssc_tf.training.checkpoint import Checkpointer, Progress
-from tfrecords_tools.common.errors import RsscError
+from tests.rights import not_given
+from tfrecords_tools.common.errors import DataError, RsscError
 
 
 def _make(folder: Path, keep: int = 2, units: int = 3):
@@ -126,6 +128,66 @@ def test_nothing_readable_is_the_start_again(folder):
     checkpointer._progress.step = 2
     checkpointer.save()
     assert [path.name for path in folder.glob("*.index")] == ["ckpt-2.index"]
+
+
+def _save(folder: Path, steps: tuple[int, ...]) -> None:
+    _, progress, checkpointer = _make(folder)
+    checkpointer.restore()
+    for progress.step in steps:
+        checkpointer.save()
+
+
+@pytest.mark.parametrize("name", ["run [1]", "a*", "wh?t", "back\\slash"])
+def test_a_name_that_is_a_pattern(name, tmp_path, folder):
+    folder = folder.rename(tmp_path / name)
+    assert _restored(folder)[:2] == (6, [])
+    _cut(folder / DATA)
+    step, warned, _ = _restored(folder)
+    assert (step, len(warned)) == (4, 1) and f"{folder}/ckpt-6 cannot be read" in warned[0]
+    assert "rssc-tf-" not in warned[0]  # the link that it was read by
+    _save(folder, (7, 8, 9))
+    assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-8.index", "ckpt-9.index"]
+
+
+def test_neighbours_that_the_name_would_match_keep_theirs(tmp_path):
+    _save(tmp_path / "exp2", (10, 20))
+    before = sorted((tmp_path / "exp2").iterdir())
+    _save(tmp_path / "exp[2]", (10, 20, 30, 40))
+    assert sorted((tmp_path / "exp2").iterdir()) == before
+
+
+@pytest.mark.parametrize("name", [DATA, INDEX])
+def test_what_the_system_does_not_give_is_not_damaged(name, folder, monkeypatch):
+    before = sorted(folder.iterdir())
+    _cut(folder / name)  # for TensorFlow, which root may have read anything
+    not_given(monkeypatch, folder / name)
+    with pytest.raises(DataError, match=f"{name}: cannot be read: Permission denied; .* stays"):
+        _make(folder)[2].restore()
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_error_that_passes_is_no_damage(folder, monkeypatch):
+    errors, load = [OSError("stale")], checkpoint.tf.train.load_checkpoint
+
+    def loaded(path):
+        if errors:
+            raise errors.pop()
+        return load(path)
+
+    monkeypatch.setattr(checkpoint.tf.train, "load_checkpoint", loaded)
+    assert _restored(folder)[:2] == (6, [])
+
+
+def test_what_takes_too_much_memory_is_not_damaged(folder, monkeypatch):
+    before = sorted(folder.iterdir())
+
+    def loaded(path):
+        raise MemoryError
+
+    monkeypatch.setattr(checkpoint.tf.train, "load_checkpoint", loaded)
+    with pytest.raises(RsscError, match="ckpt-6 takes more memory than there is"):
+        _make(folder)[2].restore()
+    assert sorted(folder.iterdir()) == before
 
 
 def test_what_a_kill_left_while_saving_is_removed(folder):

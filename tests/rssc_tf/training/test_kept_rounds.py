@@ -17,6 +17,7 @@ from rssc_tf.training.distribution import get_distribution
 from rssc_tf.training.kept_rounds import discard_damaged, folder_of
 from rssc_tf.weights.initial import Initial
 from tests.lanes import slow
+from tests.rights import not_given
 from tests.signals import TERM, signal_at
 from tests.tiny import SMALL
 from tfrecords_tools.common.errors import DataError, MissingExtra
@@ -102,6 +103,29 @@ def test_a_damaged_round_is_removed(cache, name):
         discard_damaged(folder)
     assert len(caught) == 1 and "\n" not in str(caught[0].message)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.keras.sha256", "config.yaml"])
+def test_a_round_that_the_system_does_not_give_stays(cache, name, monkeypatch):
+    folder, _ = cache
+    before = sorted(folder.rglob("*"))
+    not_given(monkeypatch, folder / name)
+    what = f"{name}: cannot be read: Permission denied; it may be whole, and stays"
+    with pytest.raises(DataError, match=what):
+        discard_damaged(folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_leaks_that_the_system_does_not_give_stay(cached, cache, cli, tmp_path, monkeypatch):
+    _, words = cached
+    _, leaks = cache
+    before = leaks.read_bytes()
+    not_given(monkeypatch, leaks)
+    code, _, err = cli(*words, "--out", tmp_path / "again")
+    line = err.strip().splitlines()[-1]
+    assert code == 1 and f"{leaks}: cannot be read: Permission denied" in line, err
+    assert "RSSC_TF_CACHE names another folder" in line
+    assert leaks.read_bytes() == before and not (tmp_path / "again").exists()
 
 
 def test_a_file_in_the_place_of_a_round(cache):

@@ -134,6 +134,16 @@ def test_signals_at_awkward_moments(records, cli, tmp_path, monkeypatch, unshare
     _assert_same(out, cache, tmp_path / "whole", tmp_path / "cache-whole")
 
 
+def test_a_run_in_a_folder_whose_name_is_a_pattern_goes_on(records, cli, tmp_path):
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL)
+    words += ("--out", tmp_path / "exp[2]" / "run [1]")
+    for step, said in ((2, "5 steps"), (1, "going on from step 2 of 5")):
+        with pytest.MonkeyPatch.context() as patch:
+            signal_at_step(patch, step, TERM)
+            code, _, err = cli(*words)
+        assert (code, said in err, "warning" in err) == (143, True, False), err
+
+
 def test_overwriting_goes_on_too(records, cli, tmp_path):
     out = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)
