@@ -64,7 +64,7 @@ def command(
     from rssc_tf.demo.run import demo_settings
     from rssc_tf.doctor.nvidia import warn_of_unused_gpu
     from rssc_tf.evaluation.metrics import display_name
-    from rssc_tf.runs import default_folder
+    from rssc_tf.runs import CONFIG, default_folder
     from rssc_tf.training.stages import run_regime
 
     if "target" not in settings and "source" not in settings:
@@ -80,7 +80,7 @@ def command(
     resolved = Settings(**settings)
     if out is None:
         out = default_folder(resolved)
-    if resume and not out.is_dir():
+    if resume and not (out / CONFIG).is_file():
         raise DataError(f"there is no run to resume in {out}: give its folder with --out")
     if not overwrite:
         refuse_finished(out, given(context), resolved.epochs)

@@ -4,20 +4,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from rssc_tf.comparison.begun import COMMAND, RUNS, TUNING, Begun, begin
+from rssc_tf.comparison.begun import COMMAND, RUNS, Begun, begin
 from rssc_tf.comparison.cells import Cell, plan
 from rssc_tf.comparison.grid import Grid
-from rssc_tf.comparison.results import read_results, rows_of
+from rssc_tf.comparison.results import read_key, read_results, rows_of
+from rssc_tf.comparison.training_sets import OVERLAPS, RECORDS
 from rssc_tf.keys import changed_setting, is_used, used_by
 from rssc_tf.optimization.table import OPTIMIZERS
 from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import with_source_settings
-from rssc_tf.runs import CONFIG
+from rssc_tf.runs import CONFIG, METRICS
 from rssc_tf.settings import OWN, Settings, is_own
 from rssc_tf.weights.source import find_source
+from tfrecords_tools.common.atomic import held_in
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.yaml_files import read_yaml
-from tfrecords_tools.records.card import open_records
+from tfrecords_tools.records.card import open_records, read_card
 
 _WITH_CONTENT = ("source", "weights", "teacher")  # whose paths are free
 
@@ -56,14 +58,21 @@ def check_folder(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another `out`")
-    if (
-        out.is_dir()
-        and any(out.iterdir())
-        and not any((out / name).exists() for name in (RUNS, "records", TUNING, COMMAND))
-    ):
+    if out.is_dir() and not _is_comparison(out):
         if any(out.glob("results*.csv")):
             read_results(out)  # a foreign table is named
         raise DataError(f"{out} is not empty and no comparison: choose another `out`")
+
+
+def _is_comparison(out: Path) -> bool:
+    """Whether a folder is a comparison's, or may become one: it holds nothing, or what a call that
+    was killed early has left.
+
+    `runs/` and `records/` do not tell: a project has folders of these names.
+    """
+    early = {f"{RECORDS}/", OVERLAPS}
+    runs = out.glob(f"{RUNS}/*/*/*/{CONFIG}")  # of a version without a note
+    return (out / COMMAND).exists() or set(held_in(out)) <= early or any(runs)
 
 
 def noting(begun: Begun, grid: Grid) -> Begun:
@@ -208,13 +217,27 @@ def check_cells(cells: list[Cell], rows: dict[tuple, dict], out: Path) -> None:
             changed = changed_setting(old, _chosen_as(old, cell))
         if not changed and cell.tuning:
             cell.tuning.read(out)  # for its error
-        if not changed and cell.key and made.get(cell.folder.as_posix(), cell.key) != cell.key:
+        if not changed and cell.key and _was_other(cell, made.get(cell.folder.as_posix()), out):
             changed = "the records or the weights are others"
         if changed:
             raise DataError(
                 f"{out / cell.folder} was made with other settings ({changed}): repeat those, or "
                 "choose another `out`"
             )
+
+
+def _was_other(cell: Cell, key: str | None, out: Path) -> bool:
+    """Whether a run that is there is another one than a cell whose records are there too.
+
+    Args:
+        cell, out: the cell, and the folder of the comparison.
+        key: of the row that the run has in a table.
+    """
+    folder = out / cell.folder
+    key = key or read_key(folder)
+    if key or not (folder / METRICS).is_file():  # an unfinished one is looked at when it goes on
+        return bool(key) and key != cell.key
+    return read_card(folder).sha256 != read_card(cell.config.target).sha256
 
 
 def _chosen_as(old: dict, cell: Cell) -> Settings:

@@ -1,5 +1,6 @@
 """`results.csv`: one row a run of a grid, whatever order and however many calls made them."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from rssc_tf.optimization.recipes import PAPER
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.csv_files import read_csv, write_csv
 from tfrecords_tools.common.errors import DataError
+from tfrecords_tools.common.json_files import read_json
+from tfrecords_tools.common.regular_files import is_there
 
 RESULTS = "results.csv"
+_KEY = "cell.json"  # in the folder of a run
 DONE, FAILED = "done", "failed"
 
 # The columns that every table has; the metrics follow.
@@ -144,6 +148,21 @@ def write_results(rows: list[dict], file: Path) -> None:
         table = _in_order(rows)
         table["fraction"] = table["fraction"].astype(float).replace(0.0, float("nan"))
         write_csv(table, aside)
+
+
+def read_key(folder: Path) -> str | None:
+    """The key that a run was made for, which its row has too; `None` where a version that did not
+    keep it has made it."""
+    if not is_there(folder / _KEY):
+        return None
+    noted = read_json(folder / _KEY, f"remove {folder}")
+    return str(noted["key"]) if isinstance(noted, dict) and noted.get("key") else None
+
+
+def note_key(folder: Path, key: str) -> None:
+    """Keeps the key of a run in its folder: a table can be lost, or be too late."""
+    with new_file(folder / _KEY) as aside:
+        aside.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
 
 
 def row_of(cell: Cell, metrics: dict | None, error: str = "", tuned: str = "") -> dict:

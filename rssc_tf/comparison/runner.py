@@ -19,6 +19,7 @@ from rssc_tf.comparison.results import (
     DONE,
     FAILED,
     file_name,
+    note_key,
     row_of,
     rows_in,
     write_results,
@@ -96,7 +97,7 @@ def _make_missing(
     missing = []
     for cell in mine:
         row = rows.get(cell.place)
-        if metrics := read_metrics(out / cell.folder, f"remove {out / cell.folder}"):
+        if metrics := _read(cell, out):
             tuned = _tuned(cell, out) or (row or {}).get("tuned", "")  # `tuning/` may be gone
             rows[cell.place] = row_of(cell, metrics, tuned=tuned)
         elif retry_failed or not row or row["status"] != FAILED:
@@ -125,7 +126,15 @@ class Made(NamedTuple):
 
 def make(cell: Cell, out: Path) -> Made:
     """Makes one run in this process, and before it what is tuned; raises what `run_regime` does,
-    apart from `Diverged`. The time is noted, that of a call which is stopped too."""
+    apart from `Diverged`. The time is noted, that of a call which is stopped too. A run that
+    another process has finished meanwhile is taken."""
+    with sole_writer(out / cell.folder):
+        if metrics := _read(cell, out):
+            return Made(metrics, "", 0.0)
+        return _make(cell, out)
+
+
+def _make(cell: Cell, out: Path) -> Made:
     started, config = time.monotonic(), cell.config
     gc.collect()  # models are reference cycles, and hold memory of the device
     metrics, error = None, ""
@@ -134,12 +143,18 @@ def make(cell: Cell, out: Path) -> Made:
             config = cell.tuned[cell.tuning.choose(out, cell.seed)]
             started = time.monotonic()
         metrics = run_regime(config, out / cell.folder, source_round=cell.config)
+        note_key(out / cell.folder, cell.key)
     except Diverged as diverged:
         error = str(diverged)
     finally:
         seconds = time.monotonic() - started
         _note_time(out, cell.key, seconds)
     return Made(metrics, error, seconds)
+
+
+def _read(cell: Cell, out: Path) -> dict | None:
+    """The metrics of a run; `None` where it is not finished."""
+    return read_metrics(out / cell.folder, f"remove {out / cell.folder}")
 
 
 def _tuned(cell: Cell, out: Path) -> str:

@@ -15,6 +15,7 @@ from tfrecords_tools.records.card import Card, open_records
 from tfrecords_tools.splitting.draws import overlap
 from tfrecords_tools.subset import Size, is_all, write_subset
 
+RECORDS = "records"  # the folder of the subsets
 OVERLAPS = "draws.json"  # target to size to the share of images that draws have in common
 
 
@@ -71,7 +72,7 @@ def _training_set(
     if is_all(card, size):
         return TrainingSet(size, 0, records, card, card.splits["train"].examples)
     name = f"{card.name}-{size.code}" + (f"-draw{draw}" if draw else "")
-    folder = out / "records" / name
+    folder = out / RECORDS / name
     if folder.is_dir():
         subset = open_records(folder)
         if subset.made.get("subset_of") != card.sha256:

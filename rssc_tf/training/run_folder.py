@@ -10,7 +10,7 @@ from rssc_tf.runs import CONFIG, METRICS, MODEL, STAGES, read_settings
 from rssc_tf.settings import Settings
 from rssc_tf.settings_file import save_config
 from rssc_tf.weights.files import check_keras
-from tfrecords_tools.common.atomic import new_folder, refuse_worked_in
+from tfrecords_tools.common.atomic import held_in, new_folder, refuse_worked_in
 from tfrecords_tools.common.errors import DataError, RsscError
 from tfrecords_tools.common.json_files import read_json
 from tfrecords_tools.common.regular_files import is_there
@@ -28,7 +28,7 @@ def check_out(out: Path, config: Settings, card: Card, overwrite: bool) -> None:
         return
     if overwrite or not (out / CONFIG).is_file():
         refuse_worked_in(out)
-    if out.is_dir() and not any(out.iterdir()):
+    if out.is_dir() and not held_in(out):
         return
     if not (out / CONFIG).is_file():
         raise DataError(f"{out} exists and is no run folder: choose another `out`")

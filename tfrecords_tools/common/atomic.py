@@ -61,10 +61,10 @@ def refuse_existing(
             with sole_writer(out):
                 _recover(real)
         refuse_worked_in(out)
-        if not real.exists() or (real.is_dir() and not any(real.iterdir())):
+        if not real.exists() or (real.is_dir() and not held_in(real)):
             return
         missing = [mark for mark in marks if not _has(real, mark)] if real.is_dir() else []
-        others = _others(real, contents) if contents and real.is_dir() else []
+        others = held_in(real, contents) if contents and real.is_dir() else []
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise DataError(f"cannot write {out}: {error.strerror or error}") from error
     if marks and not real.is_dir():
@@ -111,8 +111,13 @@ def _has(folder: Path, mark: str) -> bool:
     return any(next(folder.glob(one), None) is not None for one in mark.split("|"))
 
 
-def _others(folder: Path, contents: Sequence[str]) -> list[str]:
-    """What lies in a folder and is none of its contents, nor left behind."""
+def held_in(folder: Path, contents: Sequence[str] = ()) -> list[str]:
+    """What somebody has put into a folder: its names, folders with a `/`.
+
+    Args:
+        folder: that is there. What we, and systems, leave in any folder does not count.
+        contents: names or patterns of files that do not count either.
+    """
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     return [

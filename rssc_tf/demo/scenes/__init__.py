@@ -16,7 +16,7 @@ from PIL import Image
 from rssc_tf.demo.scenes import country, town
 from rssc_tf.demo.scenes.ground import Ground
 from rssc_tf.demo.scenes.sets import SETS, SceneSet
-from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.atomic import held_in, new_folder
 from tfrecords_tools.common.errors import DataError, SettingError
 
 __all__ = ["SETS", "SceneSet", "draw", "draw_mosaic", "write_set"]
@@ -84,7 +84,7 @@ def write_set(
     number = look.images_per_class if images_per_class is None else images_per_class
     if number < 1:
         raise SettingError("images_per_class", "is at least 1", number)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or held_in(folder)):
         raise DataError(f"{folder} exists and is not an empty folder; name another one")
     with new_folder(folder) as aside:
         for class_name in look.classes:

@@ -144,6 +144,17 @@ def test_a_run_in_a_folder_whose_name_is_a_pattern_goes_on(records, cli, tmp_pat
         assert (code, said in err, "warning" in err) == (143, True, False), err
 
 
+def test_a_run_begins_where_only_a_system_has_left_files(records, cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (".DS_Store", ".lock"):
+        (tmp_path / "run" / name).write_text("")
+    words = ("train", "--strategy", "scratch", "--target", records, *SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(patch, stages, "_train_stage", 1, TERM)
+        code, _, err = cli(*words, "--out", tmp_path / "run")
+    assert (code, (tmp_path / "run" / "config.yaml").is_file()) == (143, True), err
+
+
 def test_overwriting_goes_on_too(records, cli, tmp_path):
     out = tmp_path / "run"
     words = ("train", "--strategy", "scratch", "--target", records, *SMALL, "--out", out)

@@ -239,6 +239,9 @@ def test_resume_of_nothing_is_an_error(records, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # without --out it is runs/scenes-scratch-0
     code, _, err = cli(*words)
     assert (code, "there is no run to resume in runs/scenes-scratch-0" in err) == (1, True)
+    (tmp_path / "runs" / "scenes-scratch-0").mkdir(parents=True)
+    code, _, err = cli(*words)
+    assert (code, "there is no run to resume in runs/scenes-scratch-0" in err) == (1, True)
     assert cli(*words, "--overwrite")[0] == 2
 
 
