@@ -8,8 +8,15 @@ from importlib import metadata
 from pathlib import Path
 
 from rssc_tf.version import __version__
+from tfrecords_tools.common.names import without_secrets
 
 _LIBRARIES = ("tensorflow", "keras", "keras-hub", "numpy", "pandas", "scikit-learn", "pillow")
+
+
+def command_words() -> list[str]:
+    """The program and what it was given, without what may be a secret in an address: what is made
+    of it is passed on."""
+    return [without_secrets(word) if "://" in word else word for word in sys.argv]
 
 
 def describe_environment() -> dict:
@@ -18,7 +25,7 @@ def describe_environment() -> dict:
 
     devices = tf.config.list_physical_devices()
     return {
-        "command": sys.argv,
+        "command": command_words(),
         "git_commit": _git_commit(),
         **versions(),
         "platform": platform.platform(),

@@ -172,7 +172,8 @@ class Run:
 
         Raises:
             SettingError: no such number of views.
-            DataError: a picture of another shape, or a run that is not calibrated for these views.
+            DataError: a picture of another shape or scale, or a run that is not calibrated for
+                these views.
         """
         import tensorflow as tf
 
@@ -208,13 +209,33 @@ class Run:
                     f"picture {number} has the shape {image.shape}: give (height, width, 3), RGB "
                     "in 0..255"
                 )
-            pixels = tf.constant(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+            pixels = tf.constant(_eight_bit(image, number))
             crops.append(evaluation_view(pixels, self.card.size, crop))
             if len(crops) == batch_size:
                 yield tf.stack(crops)
                 crops = []
         if crops:
             yield tf.stack(crops)
+
+
+def _eight_bit(image: np.ndarray, number: int) -> np.ndarray:
+    """A picture in 0..255 as uint8; `DataError` for one of another scale, which would look black or
+    white to the model."""
+    rounded, fault = np.rint(image), None
+    if image.dtype in (np.uint16, np.int16):  # 16 bit, however dark this one is
+        fault = f"is of {image.dtype}"
+    elif not np.isfinite(image).all():
+        fault = "has values that are not finite"
+    elif rounded.min() < 0 or rounded.max() > 255:
+        fault = f"has values from {image.min():g} to {image.max():g}"
+    elif image.max() <= 1 and (rounded != image).any():
+        fault = f"has values up to {image.max():g}"
+    if fault:
+        raise DataError(
+            f"picture {number} {fault}: give RGB in 0..255 (files of more than 8 bits to the run's "
+            "export, which scales them as the training images)"
+        )
+    return rounded.astype(np.uint8)
 
 
 def _images_of(batch):

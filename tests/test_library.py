@@ -249,6 +249,25 @@ def test_a_run_is_trained_read_and_asked(records, tmp_path, monkeypatch):
         run.predict([np.zeros((3, 3))])
 
 
+def test_pictures_of_another_scale_are_refused(trained):
+    run = rssc_tf.load_run(trained)
+    plain = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    black = np.zeros_like(plain)
+    found = run.predict([plain, plain.astype(int), plain.astype(float) + 0.3, plain.astype("f4")])
+    np.testing.assert_array_equal(found, found[[0, 0, 0, 0]])
+    np.testing.assert_array_equal(*run.predict([black, black.astype(float)]))
+    for picture, said in (
+        (plain.astype(np.uint16) * 12, "is of uint16"),
+        (plain.astype(np.uint16), "is of uint16"),
+        (plain.astype(int) * 12, "has values from 0 to 3060"),
+        (plain - 1.0, "has values from -1 to 254"),
+        (plain / 255, "has values up to 1"),
+        (np.full(plain.shape, np.nan), "has values that are not finite"),
+    ):
+        with pytest.raises(rssc_tf.DataError, match=f"picture 1 {said}: give RGB in 0..255"):
+            run.predict([plain, picture])
+
+
 def test_bad_arguments_are_caught_by_kind(records, trained):
     opened = rssc_tf.Records(records)
     model = rssc_tf.load_run(trained).model

@@ -136,7 +136,7 @@ def command(
 
         print_estimate(grid, out)
         return
-    from rssc_tf.comparison.report.page import write_report
+    from rssc_tf.comparison.report.page import REPORT, write_report
     from rssc_tf.comparison.runner import compare
     from rssc_tf.doctor.nvidia import warn_of_unused_gpu
 
@@ -146,7 +146,7 @@ def command(
         print(f"shard {shard} is done; when all are, the same command without --shard reports")
         return
     print(write_report(out))
-    print(f"report: {out}/report.html")
+    print(f"report: {out / REPORT}")
     _tell_failures(out)
 
 

@@ -6,13 +6,14 @@ a.csv b.csv images/`), the last of these words is that argument. `--` ends the o
 """
 
 import shlex
-import sys
 from collections.abc import Sequence
+
+from rssc_tf.environment import command_words
 
 
 def asked() -> str:
-    """The command of this process, as a shell takes it."""
-    return shlex.join(["rssc-tf", *sys.argv[1:]])
+    """The command of this process, as a shell takes it; secrets are left out."""
+    return shlex.join(["rssc-tf", *command_words()[1:]])
 
 
 def spread(group, words: Sequence[str]) -> list[str]:

@@ -99,6 +99,14 @@ class Grid:
             what = "is an axis of the grid, or what `tune` chooses: leave one of the two out"
             raise SettingError("recipes", what, ",".join(self.recipes))
         object.__setattr__(self, "settings", self._checked(self.settings))
+        for name in ("by_fraction", "by_shots"):
+            # The keys of runs, and what is noted of a folder, know one source set of a regime.
+            for size, part in getattr(self, name).items():
+                if "source" in part:
+                    raise DataError(
+                        f"{name} has a source for {size}, and a regime has one for all sizes: give "
+                        "it to all, or in by_strategy"
+                    )
         for name in ("by_strategy", "by_fraction", "by_shots"):
             parts = {key: self._checked(part) for key, part in getattr(self, name).items()}
             object.__setattr__(self, name, parts)
@@ -172,11 +180,14 @@ def load_grid(file: Path) -> dict:
         parts = grid.get(name, {})
         if not isinstance(parts, dict) or not all(isinstance(p, dict) for p in parts.values()):
             raise DataError(f"{file}: {name} is a mapping of settings, as `scratch: {{epochs: 9}}`")
+        keys = [_key(file, name, key, kind) for key in parts]
+        if twice := [key for key in keys if keys.count(key) > 1]:  # 5 and '05'
+            raise DataError(f"{file}: {name} has settings for {twice[0]} twice")
         grid[name] = {
-            _key(file, name, key, kind): with_numbers(
+            key: with_numbers(
                 Settings, {str(one).replace("-", "_"): value for one, value in part.items()}
             )
-            for key, part in parts.items()
+            for key, part in zip(keys, parts.values(), strict=True)
         }
     return {**grid, "settings": with_numbers(Settings, content)}
 

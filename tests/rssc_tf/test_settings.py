@@ -23,7 +23,7 @@ from rssc_tf.settings import (
 )
 from rssc_tf.settings_file import load_config, save_config
 from tests.test_legacy import GRID, IN_DOMAIN, LEGACY, SMALL
-from tfrecords_tools.common.errors import RsscError, SettingError
+from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.records.card import read_card
 
 ROOT = Path(__file__).parent.parent.parent
@@ -102,6 +102,16 @@ def test_a_number_without_a_dot_is_one_in_files_too(tmp_path):
     (tmp_path / "c.yaml").write_text("strategy: scratch\ntarget: x\nlearning_rate: fast\n")
     with pytest.raises(SettingError, match=r"`learning_rate` is a number\. Received: 'fast'"):
         Settings(**load_config(tmp_path / "c.yaml"))
+
+
+def test_a_setting_stands_once_in_a_file(tmp_path):
+    file = tmp_path / "c.yaml"
+    for text, name in (("epochs: 10\n\nepochs: 60\n", "epochs"), ("a-b: 1\na_b: 1\n", "a_b")):
+        file.write_text(text)
+        line = text.count("\n")
+        what = f"cannot read {file}: '{name}' stands twice in one mapping, again in line {line}"
+        with pytest.raises(DataError, match=what):
+            load_config(file)
 
 
 def test_dashes_are_understood_in_files(tmp_path):

@@ -27,8 +27,8 @@ def folded(name: str) -> str:
 
 
 def without_secrets(scene: str) -> str:
-    """A path as it is, or GDAL's name of a scene without what may be a secret in an address: a
-    signature after `?`, a password before `@`."""
+    """A path as it is, or an address, or GDAL's name of a scene, without what may be a secret in
+    it: a signature after `?`, a password before `@`."""
     if os.path.exists(scene):
         return scene
     return re.sub("://[^/@]*@", "://", scene.partition("?")[0])

@@ -20,12 +20,30 @@ def _refuse_bombs(text: str) -> None:
             raise ValueError("aliases (*name) and deep nesting are not understood")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's own takes the last of two equal names, and drops the first without a word."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            name = _name(self.construct_object(key, deep=True))
+            if name in seen:
+                line = key.start_mark.line + 1
+                raise ValueError(f"{name!r} stands twice in one mapping, again in line {line}")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _name(key: object) -> str:
+    return str(key).replace("-", "_")
+
+
 def read_yaml(file: Path) -> dict:
     """A mapping of settings from YAML, with `_` for `-` in the names; `DataError` if it is none."""
     try:
         text = read_regular(file, MOST_SETTINGS).decode()
         _refuse_bombs(text)
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except BadFile as error:
         raise DataError(f"cannot read {error}") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
@@ -33,4 +51,4 @@ def read_yaml(file: Path) -> dict:
         raise DataError(f"cannot read {file}: {reason}") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} is not a mapping of settings, as `epochs: 30`")
-    return {str(key).replace("-", "_"): value for key, value in content.items()}
+    return {_name(key): value for key, value in content.items()}

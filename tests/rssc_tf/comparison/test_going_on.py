@@ -16,6 +16,7 @@ from rssc_tf.comparison.grid import Grid
 from rssc_tf.comparison.report.answers import limits
 from rssc_tf.comparison.report.provenance import command_of, versions_table
 from rssc_tf.comparison.results import read_results
+from rssc_tf.environment import describe_environment
 from rssc_tf.evaluation.not_finite import NotFinite
 from rssc_tf.training.interrupts import Stopped
 from tests.tiny import SMALL
@@ -350,6 +351,16 @@ def test_the_page_has_the_command_of_each_call(compare, monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", "compare", "--strategies", "imagenet"])
     assert compare(*calls[1])[0] == 0
     assert len(json.loads((compare.out / "compare.json").read_text())["commands"]) == 2
+
+
+def test_secrets_in_an_address_are_not_passed_on(compare, monkeypatch):
+    words = ["--strategies", "scratch", "--weights", "https://me:key@a.org/f.pth?sig=key"]
+    monkeypatch.setattr("sys.argv", ["rssc-tf", "compare", *words])
+    assert compare(*words[:2])[0] == 0
+    (noted,) = json.loads((compare.out / "compare.json").read_text())["commands"]
+    assert noted == "rssc-tf compare --strategies scratch --weights https://a.org/f.pth"
+    kept = describe_environment()["command"]
+    assert kept == ["rssc-tf", "compare", *words[:3], "https://a.org/f.pth"]
 
 
 def test_the_time_of_two_sizes_of_one_key_counts_once(compare):

@@ -41,6 +41,21 @@ NAMES = "a list of names, or a text with commas between"
         ("by_strategy:", "by_strategy is a mapping of settings"),
         ("by_shots: {2: 3}", "by_shots is a mapping of settings"),
         ("ema_momentum:", "--ema-momentum is a number"),
+        (
+            "batch-size: 4\nbatch_size: 8",
+            "'batch_size' stands twice in one mapping, again in line 3",
+        ),
+        (
+            "by_strategy:\n  scratch: {epochs: 6}\n  scratch: {views: 8}",
+            "'scratch' stands twice in one mapping, again in line 4",
+        ),
+        ("by_shots: {5: {epochs: 9}, '5': {epochs: 3}}", "'5' stands twice in one mapping"),
+        ("by_shots: {5: {epochs: 9}, '05': {epochs: 3}}", "by_shots has settings for 5 twice"),
+        (
+            "shots: 2\nby_shots: {2: {source: x}}",
+            "by_shots has a source for 2, and a regime has one",
+        ),
+        ("fractions: 0.2\nby_fraction: {0.2: {source: x}}", "by_fraction has a source for 0.2"),
         ("target: x", "'target' is no setting that the runs of a grid can be given: the grid has "),
         ("head: linear", "can be given: the grid has heads"),
         ("recipe: strong", "can be given: the grid has recipes"),
