@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from tfrecords_tools.common.atomic import discard, new_file
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.locks import sole_writer
+from tfrecords_tools.common.locks import refuse_address, sole_writer
 from tfrecords_tools.common.regular_files import (
     BadFile,
     check_readable,
@@ -37,9 +37,19 @@ class CannotKeep(DataError):
 
 
 def cache_folder() -> Path:
-    """`$RSSC_TF_CACHE`, or `~/.cache/rssc-tf` where that is unset or empty. Not created here."""
-    configured = os.environ.get("RSSC_TF_CACHE")
-    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "rssc-tf"
+    """`$RSSC_TF_CACHE`, or `~/.cache/rssc-tf` where that is unset or empty. Not created here.
+
+    Raises:
+        DataError: there is no such user or home, or it is an address.
+    """
+    configured = os.environ.get("RSSC_TF_CACHE") or "~/.cache/rssc-tf"
+    try:
+        folder = Path(configured).expanduser()
+        refuse_address(folder)
+    except (RuntimeError, DataError) as error:
+        what = f"the cache {configured} cannot be found ({error})"
+        raise DataError(f"{what}: set RSSC_TF_CACHE to a folder") from error
+    return folder
 
 
 def key_of(facts: object, digits: int = 16) -> str:

@@ -101,7 +101,8 @@ def _check(one: Field, value: Any) -> None:
     if value is None and base is not one.type:
         return
     if type(value) not in allowed:  # a YAML file can hold anything, and True is an int
-        raise SettingError(one.name, f"is {_KINDS[base]}", str(value)[:80])
+        quotes = ", in a file in quotes" if base is str and value is not None else ""
+        raise SettingError(one.name, f"is {_KINDS[base]}{quotes}", str(value)[:80])
     facts = declared(one)
     if facts.check:
         facts.check(value)
@@ -133,26 +134,27 @@ def parse_text(one: Field, text: str) -> Any:
 
 def with_numbers(settings: type, values: dict) -> dict:
     """`values`, by name of a field, as a YAML file has them: there `1e-4` is a text, because it has
-    no dot, and `1.0e-4` a number; to a person both are."""
+    no dot, and `1.0e-4` a number; to a person both are. And a text may be a number: `500` steps."""
     known = {one.name: one for one in fields(settings)}
 
     def read(name: str, value: Any) -> Any:
-        if isinstance(value, str) and name in known and _base(known[name]) is float:
+        base = _base(known[name]) if name in known else None
+        if isinstance(value, str) and base is float:
             try:
                 return float(value)
             except ValueError:
                 pass
-        return value
+        return str(value) if type(value) is int and base is str else value
 
     return {name: read(name, value) for name, value in values.items()}
 
 
-def with_paths_as_text(values: dict) -> dict:
-    """`values`, by name of a field, with texts for paths."""
-    return {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value
-        for name, value in values.items()
-    }
+def as_plain(value: Any) -> Any:
+    """A text for a path, and Python's number for one of NumPy's; anything else as it is."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    is_number = hasattr(value, "item") and getattr(value, "ndim", None) == 0
+    return value.item() if is_number else value
 
 
 def flag(one: Field) -> str:

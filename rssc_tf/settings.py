@@ -11,11 +11,11 @@ from rssc_tf.fields import (
     EVALUATION,
     NOTHING,
     SOURCE_ROUND,
+    as_plain,
     check_fields,
     check_value,
     names_where,
     setting,
-    with_paths_as_text,
 )
 from rssc_tf.models.backbones import BACKBONES, get_backbone
 from rssc_tf.models.view_count import CLASSIFIER_VIEWS, check_views
@@ -68,7 +68,7 @@ def _with_recipe(settings: type) -> type:
     def init(self, *args, **given):
         values = signature.bind_partial(self, *args, **given).arguments
         parts = _parts(values.get("recipe", settings.recipe))
-        plain(**with_paths_as_text({**parts, **values}))
+        plain(**{name: as_plain(value) for name, value in {**parts, **values}.items()})
 
     settings.__init__ = init
     return settings

@@ -29,7 +29,9 @@ def command(
     queue: Annotated[
         int, Option(min=1, help="Images that may wait; beyond it the answer is 503.")
     ] = 1024,
-    max_request_mb: Annotated[float, Option(min=0.001, help="Size of a request, in MB.")] = 32.0,
+    max_request_mb: Annotated[
+        float, Option(min=0.001, max=1e6, help="Size of a request, in MB.")
+    ] = 32.0,
     max_pixels: Annotated[
         int | None,
         Option(min=1, help="Of an image, and of all images of a batch; 89 million at most."),

@@ -18,6 +18,7 @@ from rssc_tf.settings import OWN, Settings, is_own
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.atomic import held_in
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
+from tfrecords_tools.common.locks import refuse_address
 from tfrecords_tools.common.yaml_files import read_yaml
 from tfrecords_tools.records.card import open_records, read_card
 
@@ -56,6 +57,7 @@ def check_folder(out: Path) -> None:
     Raises:
         DataError: names it.
     """
+    refuse_address(out)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another `out`")
     if out.is_dir() and not _is_comparison(out):

@@ -139,8 +139,10 @@ class _Measurements:
         return self._stage(config, records, examples)
 
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
+        # In the batches that it will have: a step on fewer images is another kind of step.
+        config = replace(config, batch_size=min(config.batch_size, examples))
         cost = self._cost(config, records)
-        steps = math.ceil(config.epochs * examples / min(config.batch_size, examples))
+        steps = math.ceil(config.epochs * examples / config.batch_size)
         looked_at = _looked_at(config, records, examples)
         return cost.start + steps * cost.step + looked_at * cost.image
 

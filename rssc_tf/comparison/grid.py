@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rssc_tf.comparison.tuning import parse_tune
-from rssc_tf.fields import check_value, with_numbers, with_paths_as_text
+from rssc_tf.fields import as_plain, check_value, with_numbers
 from rssc_tf.optimization.recipes import PAPER, RECIPES
 from rssc_tf.regimes import REGIMES
 from rssc_tf.settings import HEADS, Settings, decided_by_grid
@@ -72,7 +72,8 @@ class Grid:
                 if name not in table:
                     raise SettingError(axis, f"takes {', '.join(table)}", name)
         for name in ("seeds", "draws"):  # a YAML file can hold anything
-            value = getattr(self, name)
+            value = as_plain(getattr(self, name))
+            object.__setattr__(self, name, value)
             if type(value) is not int and (name, value) != ("draws", None):
                 raise SettingError(name, "is a whole number", value)
         if self.seeds < 1:
@@ -122,7 +123,7 @@ class Grid:
             if name in self.tune:
                 what = f"tunes {name}, which has a value already: leave one of the two out"
                 raise SettingError("tune", what, name.replace("_", "-"))
-        settings = with_paths_as_text(settings)
+        settings = {name: as_plain(value) for name, value in settings.items()}
         for name, value in settings.items():
             check_value(Settings, name, value)
         return settings
@@ -132,7 +133,7 @@ def _axis(name: str, values: object) -> tuple:
     """The values of an axis; a lone text is none: its letters would be taken for them."""
     if isinstance(values, str | os.PathLike) or not isinstance(values, Iterable):
         raise SettingError(name, "is a list, also of one", values)
-    found = tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in values)
+    found = tuple(map(as_plain, values))
     if len(set(found)) < len(found) or not (found or name in ("fractions", "shots")):
         raise SettingError(name, "holds at least one, and none twice", found)
     return found

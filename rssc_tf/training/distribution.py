@@ -55,7 +55,11 @@ def batch_on(replicas: int, batch_size: int, examples: int) -> int:
     """
     wanted = min(batch_size, examples)
     if wanted < replicas:
-        raise DataError(f"a batch of {wanted} is too small for {replicas} devices")
+        mend = "raise `batch_size`" if batch_size < replicas else "give more training images"
+        raise DataError(
+            f"a batch of {wanted} is too small for {replicas} devices: {mend}, or use one by "
+            "`distribute='none'`"
+        )
     return wanted // replicas * replicas
 
 

@@ -9,9 +9,10 @@ import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from rssc_tf.comparison.grid import load_grid
+from rssc_tf.comparison.grid import Grid, load_grid
 from rssc_tf.fields import NOTHING, WEIGHTS, declared, markdown_table
 from rssc_tf.keys import changed_setting, definition
 from rssc_tf.models.backbones import BACKBONES
@@ -102,6 +103,29 @@ def test_a_number_without_a_dot_is_one_in_files_too(tmp_path):
     (tmp_path / "c.yaml").write_text("strategy: scratch\ntarget: x\nlearning_rate: fast\n")
     with pytest.raises(SettingError, match=r"`learning_rate` is a number\. Received: 'fast'"):
         Settings(**load_config(tmp_path / "c.yaml"))
+
+
+def test_a_text_that_is_a_number_is_one_in_files_too(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("strategy: scratch\ntarget: 2021\ncheckpoint_every: 500\n")
+    settings = Settings(**load_config(file))
+    assert (settings.target, settings.checkpoint_every) == ("2021", "500")
+    file.write_text("strategy: scratch\ntarget: x\ncache: no\n")
+    with pytest.raises(SettingError, match=r"`cache` is text, in a file in quotes\. Received: 'F"):
+        Settings(**load_config(file))
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {"learning_rate": np.float64(1e-3), "seed": np.int64(1), "exclude_leaks": np.True_}
+    settings = Settings("scratch", "x", **given)
+    assert settings == Settings("scratch", "x", learning_rate=1e-3, seed=1, exclude_leaks=True)
+    assert [type(getattr(settings, name)) for name in given] == [float, int, bool]
+    given = {"seeds": np.int64(2), "shots": np.arange(1, 3), "settings": {"epochs": np.int64(3)}}
+    grid = Grid(("x",), ("scratch",), **given)
+    assert grid == Grid(("x",), ("scratch",), seeds=2, shots=(1, 2), settings={"epochs": 3})
+    assert [type(one) for one in (grid.seeds, *grid.shots, grid.settings["epochs"])] == [int] * 4
+    with pytest.raises(SettingError, match="`learning_rate` is a number"):
+        Settings("scratch", "x", learning_rate=np.array([1e-3]))
 
 
 def test_a_setting_stands_once_in_a_file(tmp_path):

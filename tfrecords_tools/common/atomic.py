@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfrecords_tools.common.errors import DataError
-from tfrecords_tools.common.locks import sole_writer
+from tfrecords_tools.common.locks import refuse_address, sole_writer
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _ASIDE = re.compile(r"\.partial-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-\d+-(?P<name>.*)", re.DOTALL)
@@ -52,9 +52,10 @@ def refuse_existing(
             the folder may not be replaced. Whatever is in it by default.
 
     Raises:
-        DataError: see above; and it cannot be looked at.
+        DataError: see above; it cannot be looked at; or it is an address.
     """
     out = Path(out)
+    refuse_address(out)
     try:
         real = Path(os.path.realpath(out))
         if _old(real).is_dir():  # a kill between two renames: what is there is not all there is

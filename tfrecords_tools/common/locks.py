@@ -13,6 +13,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 import socket
 import sys
 import threading
@@ -27,6 +28,7 @@ from tfrecords_tools.common.names import printable
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
 _MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PATIENCE = 3.0  # seconds, after which who waits says so
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of one letter it is a drive of Windows
 _RETRY = 0.3  # seconds: a holder that is just going removes its file under the eyes of the next
 
 
@@ -59,8 +61,10 @@ def sole_writer(out: Path, wait: bool = False, part: str = "") -> Iterator[bool]
 
     Raises:
         Busy: another process, or another thread, holds it, and `wait` is false.
-        DataError: the lock cannot be written, so that `out` cannot be either.
+        DataError: the lock cannot be written, so that `out` cannot be either; or `out` is an
+            address.
     """
+    refuse_address(out)
     real = os.path.realpath(out)
     key = f"{real}\0{part}"
     if key in _held.paths:
@@ -80,6 +84,14 @@ def sole_writer(out: Path, wait: bool = False, part: str = "") -> Iterator[bool]
         for folder in made:
             with suppress(OSError):  # it is in use
                 folder.rmdir()
+
+
+def refuse_address(out: Path | str) -> None:
+    """Raises `DataError` for an output like `gs://bucket/run`, of which a path makes a folder `gs:`
+    here, where nobody looks."""
+    first = Path(out).parts[:1]
+    if first and _SCHEME.fullmatch(first[0]) and not os.path.isdir(first[0]):
+        raise DataError(f"{out} is an address, and no folder: mount what it names, and name that")
 
 
 def writes_to(parameter: str) -> Callable[[Callable], Callable]:

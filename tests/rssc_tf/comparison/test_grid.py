@@ -36,7 +36,7 @@ NAMES = "a list of names, or a text with commas between"
         ("by_shots: {few: {epochs: 3}}", "by_shots has settings for 'few', which is no number"),
         ("by_shots: {2: {epochs: 3}}", "there are settings for 2 shots, not in the grid"),
         ("shots: a", "grid.yaml: shots are whole numbers such as 1,5,10,20. Received: 'a'"),
-        ("source: 5", "--source is text. Received: '5'"),
+        ("source: no", "--source is text, in a file in quotes. Received: 'False'"),
         ("fractions: {a: 1}", "grid.yaml: fractions are numbers such as 0.05,0.2,0.8"),
         ("by_strategy:", "by_strategy is a mapping of settings"),
         ("by_shots: {2: 3}", "by_shots is a mapping of settings"),
@@ -84,9 +84,10 @@ def test_bad_grids_in_a_file_are_one_line(records, cli, tmp_path, lines, message
 )
 def test_weights_in_a_file_that_are_no_text(words, lines, cli, tmp_path):
     file = tmp_path / "settings.yaml"
-    file.write_text(f"{lines}\nweights: 5\n")
+    file.write_text(f"{lines}\nweights: 5.5\n")
     code, _, errors = cli(*words, "--config", file, "--out", tmp_path / "out")
-    assert (code, errors) == (1, "rssc-tf: --weights is text. Received: '5'\n")
+    said = "--weights is text, in a file in quotes"
+    assert (code, errors) == (1, f"rssc-tf: {said}. Received: '5.5'\n")
 
 
 def test_a_file_may_have_texts_for_lists_and_numbers(tmp_path):

@@ -42,3 +42,9 @@ def test_without_flags_the_limits_are_those_of_the_library(cli, tmp_path, monkey
     assert asked == [(tmp_path, "127.0.0.1", 8501, Limits(), (), False, None)] * 2
     assert cli("serve", tmp_path, "--max-pixels", 1000)[0] == 0
     assert asked[-1][3] == Limits(max_pixels=1000, request_pixels=4000)
+
+
+def test_a_size_that_is_no_number_of_bytes_is_refused(cli, tmp_path):
+    for size in ("inf", "nan"):
+        code, _, err = cli("serve", tmp_path, "--max-request-mb", size)
+        assert (code, "Invalid value for '--max-request-mb'" in err) == (2, True), err

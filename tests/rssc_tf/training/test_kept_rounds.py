@@ -294,6 +294,16 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("where", ["~nobody-of-this-name/cache", "gs://bucket/cache"])
+def test_a_cache_that_is_nowhere(where, cached, cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSSC_TF_CACHE", where)
+    code, _, err = cli(*cached[1], "--out", tmp_path / "run")
+    line = err.strip().splitlines()[-1]
+    assert (code, "Traceback" in err) == (1, False), err
+    assert f"the cache {where} cannot be found" in line
+    assert line.endswith("set RSSC_TF_CACHE to a folder")
+
+
 def test_stages_of_an_unfinished_run_that_are_cut(cached, cli, tmp_path, monkeypatch):
     base, words = cached
     shutil.copytree(base / "first", tmp_path / "run")

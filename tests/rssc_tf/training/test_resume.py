@@ -320,7 +320,7 @@ def test_another_batch_is_told_and_refused():
     with pytest.warns(match="in batches of 99: 3 devices do not divide 100"):
         assert global_batch(100, 5000, three) == 99
     assert global_batch(100, 30, three) == 30
-    with pytest.raises(RsscError, match="a batch of 2 is too small for 3 devices"):
+    with pytest.raises(RsscError, match="of 2 is too small for 3 devices: raise `batch_size`"):
         global_batch(2, 5000, three)
     progress = loop.Progress(100)
     progress.step = 7

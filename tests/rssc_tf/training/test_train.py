@@ -232,6 +232,15 @@ def test_a_loss_that_is_not_finite_names_its_step():
         _collect(deque([np.float32(1.0), np.float32("nan"), np.float32(1.0)]), progress, "scratch")
 
 
+def test_an_address_is_no_run_folder(records, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--target", records, "--out", "gs://bucket/run")
+    for command in (("train", "--strategy", "scratch"), ("compare", "--dry-run")):
+        code, _, err = cli(*command, *words)
+        assert code == 1 and "gs:/bucket/run is an address, and no folder: mount" in err, err
+    assert not (tmp_path / "gs:").exists()
+
+
 def test_resume_of_nothing_is_an_error(records, cli, tmp_path, monkeypatch):
     words = ("train", "--strategy", "scratch", "--target", records, "--resume")
     code, _, err = cli(*words, "--out", tmp_path / "none")

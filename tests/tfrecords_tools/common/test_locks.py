@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tfrecords_tools.common import locks
-from tfrecords_tools.common.atomic import new_folder
+from tfrecords_tools.common.atomic import new_folder, refuse_existing
 from tfrecords_tools.common.errors import DataError
 from tfrecords_tools.common.locks import Busy, sole_writer, writes_to
 
@@ -214,3 +214,17 @@ def test_what_is_no_lock_is_named(tmp_path):
             with sole_writer(tmp_path / name):
                 pass
     assert not (tmp_path / "victim").exists()
+
+
+def test_an_address_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in ("gs://bucket/run", Path("s3://bucket/run"), "hdfs:///run"):
+        with pytest.raises(DataError, match="is an address, and no folder"), sole_writer(out):
+            pass
+        with pytest.raises(DataError, match="is an address, and no folder"):
+            refuse_existing(out)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "gs:").mkdir()
+    for out in ("gs:/bucket", "a:b/c", str(tmp_path / "gs:" / "x")):
+        with sole_writer(out):
+            pass
