@@ -89,8 +89,8 @@ def sole_writer(out: Path, wait: bool = False, part: str = "") -> Iterator[bool]
 def refuse_address(out: Path | str) -> None:
     """Raises `DataError` for an output like `gs://bucket/run`, of which a path makes a folder `gs:`
     here, where nobody looks."""
-    first = Path(out).parts[:1]
-    if first and _SCHEME.fullmatch(first[0]) and not os.path.isdir(first[0]):
+    first, *rest = Path(out).parts or ("",)
+    if rest and _SCHEME.fullmatch(first) and not os.path.isdir(first):
         raise DataError(f"{out} is an address, and no folder: mount what it names, and name that")
 
 
