@@ -13,14 +13,14 @@ from rssc_tf.keys import changed_setting, is_used, used_by
 from rssc_tf.optimization.table import OPTIMIZERS
 from rssc_tf.regimes import get_regime
 from rssc_tf.rounds import with_source_settings
-from rssc_tf.runs import CONFIG, METRICS
+from rssc_tf.runs import CONFIG
 from rssc_tf.settings import OWN, Settings, is_own
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.atomic import held_in
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
 from tfrecords_tools.common.locks import refuse_address
 from tfrecords_tools.common.yaml_files import read_yaml
-from tfrecords_tools.records.card import open_records, read_card
+from tfrecords_tools.records.card import CARD_NAME, open_records, read_card
 
 _WITH_CONTENT = ("source", "weights", "teacher")  # whose paths are free
 
@@ -236,10 +236,11 @@ def _was_other(cell: Cell, key: str | None, out: Path) -> bool:
         key: of the row that the run has in a table.
     """
     folder = out / cell.folder
-    key = key or read_key(folder)
-    if key or not (folder / METRICS).is_file():  # an unfinished one is looked at when it goes on
-        return bool(key) and key != cell.key
-    return read_card(folder).sha256 != read_card(cell.config.target).sha256
+    if key := key or read_key(folder):
+        return key != cell.key
+    # One that is not finished, or of an older version; its weights are looked at as it goes on.
+    known = (folder / CARD_NAME).is_file()
+    return known and read_card(folder).sha256 != read_card(cell.config.target).sha256
 
 
 def _chosen_as(old: dict, cell: Cell) -> Settings:

@@ -52,20 +52,20 @@ def test_a_comparison_without_a_note_goes_on(compare, drawn_runs):
     assert len(drawn_runs) == 1
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("gone", [(), ("cell.json",), ("cell.json", "metrics.json")])
 def test_a_run_without_a_row_is_not_taken_for_that_of_other_records(
-    kept, compare, scenes, cli, tmp_path
+    gone, compare, scenes, cli, tmp_path
 ):
+    """As it was made; as older versions left it; and stopped."""
     words = ("convert", scenes, "--out", tmp_path / "t", "--train-fraction", 0.5, "--val-fraction")
     assert cli(*words, 0.2, "--seed", 1)[0] == 0
     assert compare(target=tmp_path / "t")[0] == 0
     (run,) = compare.out.glob("runs/*/*/*")
-    if not kept:  # as older versions left it
-        (run / "cell.json").unlink()
     (compare.out / "results.csv").unlink()
     code, _, err = compare(target=tmp_path / "t")  # the same records: it is found
     assert (code, (compare.out / "results.csv").is_file()) == (0, True), err
-    (compare.out / "results.csv").unlink()
+    for name in ("../../../../results.csv", *gone):
+        (run / name).unlink()
     assert cli(*words, 0.2, "--seed", 7, "--overwrite")[0] == 0
     code, _, err = compare(target=tmp_path / "t")
     assert code == 1 and f"{run} was made with other settings (the records or the weights" in err
