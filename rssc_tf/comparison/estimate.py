@@ -21,6 +21,7 @@ from rssc_tf.self_supervised.monitor import WATCHED
 from rssc_tf.settings import Settings, step_kind
 from rssc_tf.training.assembly import build_training, initial_backbone
 from rssc_tf.training.distribution import get_distribution
+from rssc_tf.training.head_on_features import feature_views
 from rssc_tf.training.label_free import build_label_free, find_guide
 
 _SECONDS = 5.0  # of measuring steps
@@ -28,12 +29,13 @@ _SECONDS = 5.0  # of measuring steps
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one kind of run: to build and trace it, of a training step, and to evaluate
-    one image."""
+    """Seconds of one kind of run: to build and trace it, of a training step, and to evaluate one
+    image; and of how many views of an image it takes features, if it does not train on images."""
 
     start: float
     step: float
     image: float
+    features: int = 0
 
 
 def print_estimate(grid: Grid, out: Path) -> None:
@@ -144,11 +146,16 @@ class _Measurements:
         cost = self._cost(config, records)
         steps = math.ceil(config.epochs * examples / config.batch_size)
         looked_at = _looked_at(config, records, examples)
+        if cost.features:  # each image is looked at once, and a step on features takes no time
+            steps = 0
+            looked_at = cost.features * examples + _looked_at(replace(config, epochs=1), records, 0)
         return cost.start + steps * cost.step + looked_at * cost.image
 
     def _cost(self, config: Settings, records: Records) -> Cost:
         labels = get_regime(config.strategy).labels
         kind = (records.name, labels, config.teacher, step_kind(config))
+        if config.head == "linear":
+            kind += (min(config.epochs, 8),)  # of fewer epochs than views none has features
         if kind not in self._costs:
             started = time.monotonic()
             self._costs[kind] = measure(config, records)
@@ -182,6 +189,7 @@ def measure(config: Settings, records: Records) -> Cost:
         float(step(next(batches)))
         steps += 1
     per_step = (time.monotonic() - ready) / steps
+    features = feature_views(training) if get_regime(config.strategy).labels else 0
     evaluate = training.forward
     batches = records.split("train", training.batch).take(2)
     images = [batch[0] for batch in batches]
@@ -189,4 +197,4 @@ def measure(config: Settings, records: Records) -> Cost:
     before = time.monotonic()
     evaluate(images[-1])
     per_image = (time.monotonic() - before) / len(images[-1])
-    return Cost(ready - started, per_step, per_image)
+    return Cost(ready - started, per_step, per_image, features)

@@ -70,6 +70,23 @@ class HeadTraining(SupervisedTraining):
         return dataset.batch(size)
 
 
+def feature_views(training: SupervisedTraining) -> int:
+    """How many features of an image a training takes: one, or those of its eight symmetries; 0
+    where it is one on images, for a reason that `on_features` gives."""
+    config = training.config
+    views = 1 if config.augment == NONE else 8
+    on_images = (
+        config.head != "linear"
+        or not only_symmetries(config.augment)
+        or not on_one_device(training.distribution)
+        or training.exclude
+        or config.epochs < views
+        or _is_random(training.model)
+        or _too_large(training, views)
+    )
+    return 0 if on_images else views
+
+
 def on_features(training: SupervisedTraining) -> SupervisedTraining:
     """The same training on features, where it trains a head that sees few views of each image.
 
@@ -80,18 +97,10 @@ def on_features(training: SupervisedTraining) -> SupervisedTraining:
     Args:
         training: before its first step, with its initial weights.
     """
-    config = training.config
-    views = 1 if config.augment == NONE else 8
-    if (
-        config.head != "linear"
-        or not only_symmetries(config.augment)
-        or not on_one_device(training.distribution)
-        or training.exclude
-        or config.epochs < views
-        or _is_random(training.model)
-        or _too_large(training, views)
-    ):
+    views = feature_views(training)
+    if not views:
         return training
+    config = training.config
     records, model = training.records, training.model
     compiled = training.assembly.forward.compiled
     definition = {

@@ -278,20 +278,6 @@ def test_a_dry_run_does_without_the_training_sets(compare, monkeypatch):
     assert code == 0 and "2 runs, 0 to do" in said, err
 
 
-@pytest.mark.parametrize("written", [False, True])
-def test_a_dry_run_times_each_size_in_its_own_batches(written, records, tmp_path, monkeypatch):
-    def measure(config, records) -> Cost:
-        batch = min(config.batch_size, records.splits["train"])
-        return Cost(start=0, step=batch, image=0)  # a second an image
-
-    monkeypatch.setattr(estimate, "measure", measure)
-    settings = {"backbone": "tiny", "batch_size": 100, "epochs": 10}
-    grid = Grid((str(records),), ("scratch",), shots=(1, 2, 5), settings=settings)
-    measured = estimate._Measurements()
-    cells = plan(grid, tmp_path, write=written)
-    assert {cell.shots: measured.run(cell) for cell in cells} == {1: 40, 2: 80, 5: 200}
-
-
 def test_a_dry_run_counts_what_the_call_would_make(compare, monkeypatch):
     monkeypatch.setattr(estimate, "measure", lambda config, records: Cost(start=0, step=1, image=0))
     words = ("--strategies", "scratch", "--learning-rate", 9)
