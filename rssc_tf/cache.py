@@ -91,7 +91,7 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
         # No process is between a file and its seal now: what does not fit is damaged.
         if not os.path.lexists(file):
             return None
-        refuse_unreadable(file, _seal(file))
+        refuse_unreadable(file)
         try:
             return _checked(file, read)
         except DataError as error:
@@ -102,11 +102,12 @@ def find(file: Path, read: Callable[[Path], Content]) -> Content | None:
 
 
 def refuse_unreadable(*paths: Path) -> None:
-    """Raises `DataError` if the system does not give something that is kept, or lies in a kept
-    folder. To be called between two checks of it, the second of which then tells damage."""
-    for path in paths:
+    """Raises `DataError` if the system does not give something that is kept, or its seal, or what
+    lies in a kept folder. To be called between two checks of it, the second of which then tells
+    damage."""
+    for one in (*paths, *map(_seal, paths)):
         try:
-            check_readable(path)
+            check_readable(one)
         except BadFile as error:
             raise DataError(
                 f"{error}; it may be whole, and stays: let this account read it "

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rssc_tf.version import __version__
-from tfrecords_tools.common.names import without_secrets
+from tfrecords_tools.common.names import words_without_secrets
 
 _LIBRARIES = ("tensorflow", "keras", "keras-hub", "numpy", "pandas", "scikit-learn", "pillow")
 
@@ -16,7 +16,7 @@ _LIBRARIES = ("tensorflow", "keras", "keras-hub", "numpy", "pandas", "scikit-lea
 def command_words() -> list[str]:
     """The program and what it was given, without what may be a secret in an address: what is made
     of it is passed on."""
-    return [without_secrets(word) if "://" in word else word for word in sys.argv]
+    return [words_without_secrets(word) for word in sys.argv]
 
 
 def describe_environment() -> dict:

@@ -134,7 +134,8 @@ def parse_text(one: Field, text: str) -> Any:
 
 def with_numbers(settings: type, values: dict) -> dict:
     """`values`, by name of a field, as a YAML file has them: there `1e-4` is a text, because it has
-    no dot, and `1.0e-4` a number; to a person both are. And a text may be a number: `500` steps."""
+    no dot, and `1.0e-4` a number; to a person both are. And a text may be a number: `500` steps;
+    which `read_yaml` has left as it was written where YAML would have changed it."""
     known = {one.name: one for one in fields(settings)}
 
     def read(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tfrecords_tools.common.errors import DataError
@@ -32,9 +32,10 @@ def literal(folder: Path) -> Iterator[Path]:
     if not is_pattern(folder):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="rssc-tf-") as aside:
-        link = Path(aside, "folder")
+    with ExitStack() as stack:
         try:
+            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="rssc-tf-"))
+            link = Path(aside, "folder")
             if is_pattern(link):
                 raise OSError(f"{aside} has one of them too")
             link.symlink_to(os.path.abspath(folder), target_is_directory=True)

@@ -218,15 +218,18 @@ class Run:
             yield tf.stack(crops)
 
 
+_OVERSHOOT = 64  # of a bicubic resize in floats, which is clipped; no other scale is so near
+
+
 def _eight_bit(image: np.ndarray, number: int) -> np.ndarray:
     """A picture in 0..255 as uint8; `DataError` for one of another scale, which would look black or
     white to the model."""
     rounded, fault = np.rint(image), None
-    if image.dtype in (np.uint16, np.int16):  # 16 bit, however dark this one is
+    if image.dtype.kind in "iu" and image.dtype.itemsize == 2:  # 16 bit, however dark this one is
         fault = f"is of {image.dtype}"
     elif not np.isfinite(image).all():
         fault = "has values that are not finite"
-    elif rounded.min() < 0 or rounded.max() > 255:
+    elif rounded.min() < -_OVERSHOOT or rounded.max() > 255 + _OVERSHOOT:
         fault = f"has values from {image.min():g} to {image.max():g}"
     elif image.max() <= 1 and (rounded != image).any():
         fault = f"has values up to {image.max():g}"
@@ -235,7 +238,7 @@ def _eight_bit(image: np.ndarray, number: int) -> np.ndarray:
             f"picture {number} {fault}: give RGB in 0..255 (files of more than 8 bits to the run's "
             "export, which scales them as the training images)"
         )
-    return rounded.astype(np.uint8)
+    return np.clip(rounded, 0, 255).astype(np.uint8)
 
 
 def _images_of(batch):

@@ -256,11 +256,15 @@ def test_pictures_of_another_scale_are_refused(trained):
     found = run.predict([plain, plain.astype(int), plain.astype(float) + 0.3, plain.astype("f4")])
     np.testing.assert_array_equal(found, found[[0, 0, 0, 0]])
     np.testing.assert_array_equal(*run.predict([black, black.astype(float)]))
+    resized = np.where(plain > 127, plain + 40.0, plain - 40.0)  # as a bicubic filter overshoots
+    clipped = np.clip(resized, 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(*run.predict([resized, clipped]))
     for picture, said in (
         (plain.astype(np.uint16) * 12, "is of uint16"),
         (plain.astype(np.uint16), "is of uint16"),
         (plain.astype(int) * 12, "has values from 0 to 3060"),
-        (plain - 1.0, "has values from -1 to 254"),
+        (plain - 128.0, "has values from -128 to 127"),
+        (plain.astype(">u2"), "is of >u2"),
         (plain / 255, "has values up to 1"),
         (np.full(plain.shape, np.nan), "has values that are not finite"),
     ):

@@ -11,10 +11,10 @@ from rssc_tf.comparison.results import read_key, read_results, rows_of
 from rssc_tf.comparison.training_sets import OVERLAPS, RECORDS
 from rssc_tf.keys import changed_setting, is_used, used_by
 from rssc_tf.optimization.table import OPTIMIZERS
-from rssc_tf.regimes import get_regime
+from rssc_tf.regimes import REGIMES, get_regime
 from rssc_tf.rounds import with_source_settings
 from rssc_tf.runs import CONFIG
-from rssc_tf.settings import OWN, Settings, is_own
+from rssc_tf.settings import HEADS, OWN, Settings, is_own
 from rssc_tf.weights.source import find_source
 from tfrecords_tools.common.atomic import held_in
 from tfrecords_tools.common.errors import DataError, RsscError, SettingError
@@ -70,11 +70,20 @@ def _is_comparison(out: Path) -> bool:
     """Whether a folder is a comparison's, or may become one: it holds nothing, or what a call that
     was killed early has left.
 
-    `runs/` and `records/` do not tell: a project has folders of these names.
+    `runs/` and `records/` do not tell: a project has folders of these names. What is in them does.
     """
-    early = {f"{RECORDS}/", OVERLAPS}
-    runs = out.glob(f"{RUNS}/*/*/*/{CONFIG}")  # of a version without a note
-    return (out / COMMAND).exists() or set(held_in(out)) <= early or any(runs)
+    if (out / COMMAND).exists():
+        return True
+    if set(held_in(out)) <= {f"{RECORDS}/", OVERLAPS}:
+        cards = (out / RECORDS).glob(f"*/{CARD_NAME}")
+        return all("subset_of" in read_card(card.parent).made for card in cards)
+    # Of a version without a note: TARGET/HEAD-SIZE/REGIME-SEED.
+    runs = (file.parent for file in out.glob(f"{RUNS}/*/*/*/{CONFIG}"))
+    return any(
+        run.parent.name.startswith(tuple(f"{head}-" for head in HEADS))
+        and run.name.rpartition("-")[0] in REGIMES
+        for run in runs
+    )
 
 
 def noting(begun: Begun, grid: Grid) -> Begun:
@@ -238,7 +247,8 @@ def _was_other(cell: Cell, key: str | None, out: Path) -> bool:
     folder = out / cell.folder
     if key := key or read_key(folder):
         return key != cell.key
-    # One that is not finished, or of an older version; its weights are looked at as it goes on.
+    # Of an older version. The weights of one that is not finished are looked at as it goes on;
+    # those of a finished one are not known.
     known = (folder / CARD_NAME).is_file()
     return known and read_card(folder).sha256 != read_card(cell.config.target).sha256
 

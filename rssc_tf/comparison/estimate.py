@@ -141,10 +141,13 @@ class _Measurements:
         return self._stage(config, records, examples)
 
     def _stage(self, config: Settings, records: Records, examples: int) -> float:
-        # In the batches that it will have: a step on fewer images is another kind of step.
-        config = replace(config, batch_size=min(config.batch_size, examples))
+        # In the batches that it will have: a step on fewer images is another kind of step. Draws of
+        # several labels differ by a few images; one measurement does for them.
+        batch = min(config.batch_size, examples)
+        about = batch if batch < 8 or batch == config.batch_size else batch // 8 * 8
+        config = replace(config, batch_size=about)
         cost = self._cost(config, records)
-        steps = math.ceil(config.epochs * examples / config.batch_size)
+        steps = math.ceil(config.epochs * examples / batch) * batch / about
         looked_at = _looked_at(config, records, examples)
         if cost.features:  # each image is looked at once, and a step on features takes no time
             steps = 0

@@ -129,11 +129,17 @@ def found_or_kept(
         records: the record folder.
         split: name of a split.
         make: computes them.
-        must_keep: whether a cache that cannot be written is a `DataError`, as for who reads them
-            there; else it is a warning.
+        must_keep: whether a cache that cannot be read or written is a `DataError`, as for who reads
+            them there; else it is a warning.
     """
     file = feature_file(definition, records.card, split)
-    found = find(file, lambda file: read_features(file, records.splits[split]))
+    try:
+        found = find(file, lambda file: read_features(file, records.splits[split]))
+    except DataError as error:
+        if must_keep:
+            raise
+        warnings.warn(f"features of {split} are made again: {error}", stacklevel=2)
+        return make()
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found

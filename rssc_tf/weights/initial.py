@@ -147,11 +147,11 @@ def _of_row(row: Weights, name: str | None, normalization: str | None) -> Import
 
 def _warn_of_kind(said: str | None, wanted: str, weights: str) -> None:
     if said in KINDS and said != wanted:
-        plain = next(one.name for one in REGIMES.values() if one.pretraining == said)
         warnings.warn(
             f"{weights} holds {KINDS[said]} weights; the regime is for "
             f"{KINDS.get(wanted, wanted)} ones, and reports will speak of these: "
-            f"`strategy='{plain}'` speaks truly of them",
+            "regimes for them are "
+            + ", ".join(one.name for one in REGIMES.values() if one.pretraining == said),
             stacklevel=3,
         )
 

@@ -110,6 +110,9 @@ def test_a_text_that_is_a_number_is_one_in_files_too(tmp_path):
     file.write_text("strategy: scratch\ntarget: 2021\ncheckpoint_every: 500\n")
     settings = Settings(**load_config(file))
     assert (settings.target, settings.checkpoint_every) == ("2021", "500")
+    file.write_text("strategy: scratch\ntarget: 2021_07\nweights: 007\nepochs: +3\n")
+    settings = Settings(**load_config(file))
+    assert (settings.target, settings.weights, settings.epochs) == ("2021_07", "007", 3)
     file.write_text("strategy: scratch\ntarget: x\ncache: no\n")
     with pytest.raises(SettingError, match=r"`cache` is text, in a file in quotes\. Received: 'F"):
         Settings(**load_config(file))

@@ -162,6 +162,7 @@ def new_folder(
         Busy: another process writes `out`.
         DataError: `out` exists and may not be replaced, or it cannot be written.
     """
+    refuse_address(out)
     out = Path(os.path.realpath(out))
     with sole_writer(out) as locked:
         _recover(out)

@@ -34,6 +34,11 @@ def without_secrets(scene: str) -> str:
     return re.sub("://[^/@]*@", "://", scene.partition("?")[0])
 
 
+def words_without_secrets(text: str) -> str:
+    """Several of these, with commas between."""
+    return ",".join(without_secrets(part) if "://" in part else part for part in text.split(","))
+
+
 def printable(text: object) -> str:
     """Text for a terminal or a log: whatever is no visible character stands as its escape.
 

@@ -21,9 +21,16 @@ def _refuse_bombs(text: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's own takes the last of two equal names, and drops the first without a word."""
+    """YAML's own takes the last of two equal names, and drops the first without a word; and reads
+    `007`, `2021_07` and `1:30` as the numbers 7, 202107 and 90, which nobody means."""
+
+    def construct_yaml_int(self, node):
+        number = super().construct_yaml_int(node)
+        return number if str(number) == node.value.lstrip("+") else node.value
 
     def construct_mapping(self, node, deep=False):
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
         seen = set()
         for key, _ in node.value:
             name = _name(self.construct_object(key, deep=True))
@@ -32,6 +39,9 @@ class _Loader(yaml.SafeLoader):
                 raise ValueError(f"{name!r} stands twice in one mapping, again in line {line}")
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _name(key: object) -> str:

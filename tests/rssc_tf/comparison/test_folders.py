@@ -1,6 +1,7 @@
 """Which folders a comparison takes, and which runs in them; drawn runs in place of trained ones."""
 
 import json
+import shutil
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_a_project_with_runs_and_records_is_no_comparison(compare):
         code, _, err = compare(*more)
         assert code == 1 and f"{compare.out} is not empty and no comparison" in err
     assert sorted(compare.out.rglob("*")) == before
+
+
+@pytest.mark.parametrize("own", ["records/mine", "runs/aid/lr3/seed0"])
+def test_a_project_with_either_is_no_comparison(own, compare, records, trained):
+    shutil.copytree(records if "records" in own else trained, compare.out / own)
+    code, _, err = compare()
+    assert code == 1 and f"{compare.out} is not empty and no comparison" in err
 
 
 def test_what_is_left_behind_in_a_folder_does_not_count(compare):

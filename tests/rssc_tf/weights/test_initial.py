@@ -120,8 +120,8 @@ def test_weights_of_overhead_images_are_chosen_by_name():
 
 def test_weights_of_another_kind_are_told(tiny, tmp_path):
     file = tmp_path / "tiny.weights.h5"
-    save_weights(file, tiny.build(False), {"backbone": "tiny", "pretraining": "in-domain"})
-    with pytest.warns(UserWarning, match=r"holds overhead weights; .*`strategy='overhead'`"):
+    save_weights(file, BACKBONES[tiny].build(False), {"backbone": tiny, "pretraining": "in-domain"})
+    with pytest.warns(UserWarning, match=r"holds overhead weights; .* for them are overhead"):
         initialise("tiny", "imagenet", file)
 
 
