@@ -127,7 +127,7 @@ def test_an_optimizer_is_a_row(cli, records, tmp_path, monkeypatch):
 
 
 def test_a_regime_with_a_source_round_needs_its_first_round(cli, records, tmp_path, monkeypatch):
-    lonely = Regime("lonely", "in-domain", True, "a source round from nowhere")
+    lonely = Regime("lonely", "thermal", True, "a source round from nowhere")
     monkeypatch.setitem(REGIMES, "lonely", lonely)
     arguments = ("--target", records, "--source", records, *SMALL, "--out", tmp_path / "run")
     code, _, error = cli("train", "--strategy", "lonely", *arguments)

@@ -45,14 +45,14 @@ def test_a_demo_that_cannot_go_on_is_begun_anew_where_that_is_asked_for(
 
     monkeypatch.setattr(runner, "_made", make)
     assert cli("demo", "--out", out)[0] == 130
-    (out / "comparison" / "kept").write_text("")
+    (out / "comparison" / "records" / "kept").write_text("")
     assert cli("demo", "--out", out, "--overwrite")[0] == 130
-    assert (out / "comparison" / "kept").exists()
+    assert (out / "comparison" / "records" / "kept").exists()
     settings["epochs"] = 7
     code, _, err = cli("demo", "--out", out)
     assert code == 1 and "holds a demo of other settings or of another version: choose" in err
     assert cli("demo", "--out", out, "--overwrite")[0] == 130
-    assert not (out / "comparison" / "kept").exists()
+    assert not (out / "comparison" / "records" / "kept").exists()
 
 
 def test_a_folder_with_other_files_is_no_demo_that_was_stopped(settings, cli, tmp_path):
@@ -68,7 +68,7 @@ def test_a_demo_that_was_stopped_goes_on(more, settings, cli, tmp_path, monkeypa
     out, ends = tmp_path / "demo", []
 
     def compare(grid, comparison, **_):
-        (comparison / "runs").mkdir(parents=True, exist_ok=True)
+        (comparison / "records").mkdir(parents=True, exist_ok=True)
         raise ends.pop()
 
     monkeypatch.setattr(runner, "compare", compare)
@@ -76,16 +76,16 @@ def test_a_demo_that_was_stopped_goes_on(more, settings, cli, tmp_path, monkeypa
     ends[:] = [DataError("gone on with"), Stopped(signal.SIGINT, "with 1 run under way")]
     code, _, err = cli("demo", "--out", out, *more)
     assert code == 130 and "the same command goes on from there" in err
-    (out / "comparison" / "kept").write_text("")
+    (out / "comparison" / "records" / "kept").write_text("")
     code, _, err = cli("demo", "--out", out, *more)
     assert (code, err) == (1, "rssc-tf: gone on with\n")
-    assert (out / "comparison" / "kept").exists()
+    assert (out / "comparison" / "records" / "kept").exists()
 
     (out / "predictions.csv").write_text("")  # the last file
     ends[:] = [DataError("made anew")]
     _, _, err = cli("demo", "--out", out, *more)
     assert ("made anew" in err) == bool(more) and ("exists: choose" in err) == (not more)
-    assert (out / "comparison" / "kept").exists() == (not more)
+    assert (out / "comparison" / "records" / "kept").exists() == (not more)
 
 
 @pytest.fixture
