@@ -45,14 +45,14 @@ def test_a_demo_that_cannot_go_on_is_begun_anew_where_that_is_asked_for(
 
     monkeypatch.setattr(runner, "_made", make)
     assert cli("demo", "--out", out)[0] == 130
-    (out / "comparison" / "records" / "kept").write_text("")
+    (out / "comparison" / "kept").write_text("")
     assert cli("demo", "--out", out, "--overwrite")[0] == 130
-    assert (out / "comparison" / "records" / "kept").exists()
+    assert (out / "comparison" / "kept").exists()
     settings["epochs"] = 7
     code, _, err = cli("demo", "--out", out)
     assert code == 1 and "holds a demo of other settings or of another version: choose" in err
     assert cli("demo", "--out", out, "--overwrite")[0] == 130
-    assert not (out / "comparison" / "records" / "kept").exists()
+    assert not (out / "comparison" / "kept").exists()
 
 
 def test_a_folder_with_other_files_is_no_demo_that_was_stopped(settings, cli, tmp_path):
