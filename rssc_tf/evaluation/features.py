@@ -133,13 +133,14 @@ def found_or_kept(
             them there; else it is a warning.
     """
     file = feature_file(definition, records.card, split)
+    found, given = None, True
     try:
         found = find(file, lambda file: read_features(file, records.splits[split]))
     except DataError as error:
         if must_keep:
             raise
+        given = False  # and what is there stays
         warnings.warn(f"features of {split} are made again: {error}", stacklevel=2)
-        return make()
     if found is not None:
         print(f"features of {split}: found in {file}", file=sys.stderr)
         return found
@@ -147,6 +148,8 @@ def found_or_kept(
     found = make()
     seconds = time.perf_counter() - begun
     refuse_replaced(records.path, records.card)
+    if not given:
+        return found
     try:  # the time first: where features are, it is
         keep(_seconds_file(file), lambda aside: aside.write_text(json.dumps(seconds)))
         keep(file, lambda aside: np.savez(aside, **found._asdict()))

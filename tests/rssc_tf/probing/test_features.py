@@ -15,6 +15,7 @@ import pytest
 from pipelines.stream import evaluation_batches
 from rssc_tf import cache as cache_module
 from rssc_tf.cache import find, keep, key_of, seal
+from rssc_tf.evaluation import features as module
 from rssc_tf.models.backbones import BACKBONES
 from rssc_tf.models.classifier import build_classifier
 from rssc_tf.models.normalization import Normalization
@@ -31,6 +32,7 @@ from rssc_tf.records import Records
 from rssc_tf.runs import load_model
 from rssc_tf.weights.digest import weights_sha256
 from rssc_tf.weights.files import save_weights
+from tests.rights import not_given
 from tests.tiny import SMALL, _build
 from tfrecords_tools.common.atomic import new_file
 from tfrecords_tools.common.errors import RsscError
@@ -410,3 +412,23 @@ def test_a_runs_file_alone_has_the_precision_that_is_asked_for(records, card, cl
     _assert_same(*found)
     coarse = extract_features(model, Records(records, card), "val")
     assert not np.array_equal(found[0].values, coarse.values)
+
+
+def test_features_that_the_system_does_not_give_stay(records, tmp_path, monkeypatch):
+    """Who does not read them from the cache goes on without, on records that are still the same."""
+    monkeypatch.setenv("RSSC_TF_CACHE", str(tmp_path))
+    opened, looked = Records(records), []
+    number = opened.splits["test"]
+    ids, labels = np.arange(number).astype(str), np.zeros(number, np.int32)
+    made = Features(ids, labels, np.zeros((number, 2), np.float32))
+    what = {"definition": OWN, "records": opened, "split": "test", "make": lambda: made}
+    module.found_or_kept(**what, must_keep=False)
+    file = module.feature_file(OWN, opened.card, "test")
+    before = file.read_bytes()
+    not_given(monkeypatch, file)
+    monkeypatch.setattr(module, "refuse_replaced", lambda *_: looked.append("the records"))
+    with pytest.warns(UserWarning, match="features of test are made again: .* and stays"):
+        assert module.found_or_kept(**what, must_keep=False) is made
+    assert looked == ["the records"] and file.read_bytes() == before
+    with pytest.raises(RsscError, match="it may be whole, and stays"):
+        module.found_or_kept(**what)
